@@ -1,0 +1,3 @@
+//! The seam to hardware.
+
+pub mod clock;

@@ -1,0 +1,3 @@
+//! Doing less work.
+
+pub mod cache;

@@ -1,0 +1,8 @@
+//! What to do when calls fail.
+
+pub mod breaker;
+pub mod executor;
+pub mod fallback;
+pub mod health;
+pub mod limiter;
+pub mod retry;

@@ -1,0 +1,14 @@
+//! Every machine through its public API, one module a domain.
+
+mod monitoring;
+mod performance;
+mod reliability;
+mod security;
+mod wire;
+
+#[cfg(feature = "host")]
+mod adapters;
+#[cfg(feature = "host")]
+mod host;
+#[cfg(feature = "device")]
+mod journey;
