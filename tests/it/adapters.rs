@@ -1,1 +1,3 @@
 //! Tests of adapters.
+
+mod result_cache;
