@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::breaker::{self, Breaker, Consecutive, Event, Mode, Permit};
 use super::retry::{self, Class, Decision, Reason, Retry};
+use crate::shared::Shared;
 use crate::time::{Duration, Instant};
 
 /// Says how calls are made.
@@ -194,6 +195,63 @@ impl Run {
     }
 }
 
+/// Keeps a permit while its call runs, and gives it back if the call is cancelled or panics.
+///
+/// For runners that share an executor: dropped without a report, it is [`Executor::cancel`].
+#[derive(Debug)]
+pub struct Guard<'a, S, M = Consecutive>
+where
+    S: Shared<Machine = Executor<M>>,
+    M: Mode,
+{
+    shared: &'a S,
+    permit: Option<Permit>,
+}
+
+impl<'a, S, M> Guard<'a, S, M>
+where
+    S: Shared<Machine = Executor<M>>,
+    M: Mode,
+{
+    /// Keeps `permit`, which `shared` has given.
+    pub const fn new(shared: &'a S, permit: Permit) -> Self {
+        Self { shared, permit: Some(permit) }
+    }
+
+    /// Reports a success; says when that was.
+    pub fn on_success(mut self, run: &mut Run) -> Instant {
+        let permit = self.permit.take();
+        self.shared.with(|executor, now| {
+            if let Some(permit) = permit {
+                executor.on_success(run, permit, now);
+            }
+            now
+        })
+    }
+
+    /// Reports a failure; says how it goes on, and when that was.
+    pub fn on_failure(mut self, run: &mut Run, class: Class) -> (Next, Instant) {
+        let permit = self.permit.take();
+        self.shared.with(|executor, now| match permit {
+            Some(permit) => (executor.on_failure(run, permit, class, now), now),
+            // `self` is used up by a report, so its permit is still there.
+            None => (Next::Stop(Cause::Retry(Reason::NotRetryable)), now),
+        })
+    }
+}
+
+impl<S, M> Drop for Guard<'_, S, M>
+where
+    S: Shared<Machine = Executor<M>>,
+    M: Mode,
+{
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.shared.with(|executor, now| executor.cancel(permit, now));
+        }
+    }
+}
+
 /// Says what came instead of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -281,7 +339,7 @@ impl<T, E> Execution<T, E> {
 /// 2. An open breaker is not retried in a hot loop: the run waits until `retry_at` if that is within
 ///    its `open_wait` and its time, else it stops with [`Cause::Open`].
 /// 3. A failure of class `Ignored` gives the permit back; `Permanent` counts and ends the run.
-/// 4. No call starts when `total_timeout` or `max_elapsed` is over; `deadline` is the earlier of the
+/// 4. No call starts at or after the end of `total_timeout`; `deadline` is the earlier of the
 ///    attempt's and the run's end.
 /// 5. A cancelled call gives its permit back and records nothing.
 ///

@@ -226,6 +226,26 @@ pub enum Decision {
     },
 }
 
+/// Gives back the last error of a run that a runner has given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct GaveUp<E> {
+    /// The last call's error.
+    pub error: E,
+    /// Why there was no further call.
+    pub reason: Reason,
+    /// Calls made.
+    pub attempts: u32,
+}
+
+impl<E: fmt::Display> fmt::Display for GaveUp<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} attempts: {})", self.error, self.attempts, self.reason)
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> core::error::Error for GaveUp<E> {}
+
 /// Decides after each failed call whether and when to try again (`retry`, `RetryConfig`).
 ///
 /// One value is one run of calls; it waits for nothing itself. The runners in [`hal`](crate::hal) and
