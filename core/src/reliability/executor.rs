@@ -313,6 +313,19 @@ pub struct Execution<T, E> {
 }
 
 impl<T, E> Execution<T, E> {
+    /// The end of a run whose first call gave `value` at once.
+    pub const fn of_value(value: T) -> Self {
+        Self {
+            result: Ok(value),
+            attempts: 1,
+            elapsed: Duration::ZERO,
+            refused_by_breaker: 0,
+            fallback_used: false,
+            fallback_error: None,
+            cause: None,
+        }
+    }
+
     /// Whether there is a value.
     pub const fn success(&self) -> bool {
         self.result.is_ok()
