@@ -20,6 +20,6 @@ fn read() -> Result<u8> {
     ::core::result::Result::Ok(5)
 }
 
-fn main() {
+pub(crate) fn main() {
     ::core::assert!(::core::matches!(read(), ::core::result::Result::Ok(5)));
 }
