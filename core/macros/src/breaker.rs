@@ -35,8 +35,13 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
         Some(open) => quote!(#core::attributes::refused(__daur_open, #open)),
         None => {
             // Where the error's type stands, since it is that type which may lack the conversion.
-            let from_open = quote_spanned!(function.output_span()=> #core::attributes::FromOpen::from_open);
-            quote!(#from_open(__daur_open))
+            let span = function.output_span();
+            let core = core.clone().into_iter().map(|mut token| {
+                token.set_span(span);
+                token
+            });
+            let core = TokenStream::from_iter(core);
+            quote_spanned!(span=> #core::attributes::FromOpen::from_open(__daur_open))
         }
     };
     args.finish()?;

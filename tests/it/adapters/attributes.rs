@@ -86,7 +86,7 @@ impl Line {
         self.sent.push(byte);
         tokio::task::yield_now().await;
         if self.sent.len() < 3 {
-            Err(Error::Down)?
+            Err(Error::Down)?;
         }
         Ok(self.sent.len())
     }

@@ -110,9 +110,9 @@ impl Sensor {
     }
 
     #[retry]
-    async fn generic<T: Clone + Send>(&self, value: &T) -> Result<T, Error>
+    async fn generic<T>(&self, value: &T) -> Result<T, Error>
     where
-        T: Sync,
+        T: Clone + Sync,
     {
         Ok(value.clone())
     }

@@ -1,6 +1,6 @@
 //! The expansion names everything by its full path, whatever stands around it.
 
-#![allow(dead_code, non_camel_case_types)]
+#![expect(dead_code, reason = "they only stand in the way")]
 
 struct Ok;
 struct Err;
