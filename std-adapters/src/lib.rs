@@ -38,7 +38,7 @@
 //!     if symbol.is_empty() { Err(Error::Down) } else { Ok(42) }
 //! }
 //! # fn main() {
-//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
 //! # runtime.block_on(async {
 //! assert_eq!(quote("X").await.unwrap(), 42);
 //! # assert!(matches!(quote("").await, Err(Error::Down | Error::NotAsked)));

@@ -555,6 +555,9 @@ impl Inner {
     /// Reads `key`; a complaint comes with the generation of the file that was read.
     fn look_up(&self, key: &[u8], now: i64) -> Result<Found, (u64, rusqlite::Error)> {
         let mut reader = self.reader();
+        if !self.stats.up.load(Relaxed) {
+            return Ok(Found::Nothing);
+        }
         // Does not change while a reader is held.
         let generation = self.generation.load(Relaxed);
         let connection = match reader.take() {

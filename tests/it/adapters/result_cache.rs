@@ -324,6 +324,24 @@ fn a_database_of_another_program_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_database_of_another_program_put_in_the_place_of_ours_is_left_alone_too() {
+    let folder = Folder::new("replaced");
+    let cache = folder.open();
+    assert_eq!(cache.set(b"k", b"v", TTL, NOW), Stored::Yes);
+    for suffix in ["", "-wal", "-shm"] {
+        fs::remove_file(folder.0.join(format!("results.db{suffix}"))).unwrap();
+    }
+    Connection::open(folder.file()).unwrap().execute_batch("CREATE TABLE letters (a)").unwrap();
+    assert_eq!(cache.set(b"k", b"v", TTL, NOW), Stored::Skipped);
+    assert_eq!(cache.get(b"k", NOW), None);
+    assert_eq!(cache.set(b"k", b"v", TTL, NOW), Stored::Skipped);
+    assert_eq!(folder.quarantined(), 0);
+    let letters = "SELECT count(*) FROM sqlite_schema WHERE name = 'letters'";
+    let count: i64 = Connection::open(folder.file()).unwrap().query_row(letters, [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 1);
+}
+
+#[test]
 fn a_place_where_nothing_can_be_created_is_an_error_at_the_start() {
     let folder = Folder::new("nowhere");
     assert!(ResultCache::open(folder.0.join("missing").join("results.db"), Config::DEFAULT).is_err());

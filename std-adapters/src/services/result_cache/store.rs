@@ -249,6 +249,17 @@ impl Store {
     }
 }
 
+/// Whether the file is a readable database of another program.
+pub(super) fn is_foreign(path: &Path) -> bool {
+    let look = || -> Result<bool, rusqlite::Error> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        Ok(application != APPLICATION && objects > 0)
+    };
+    look().unwrap_or(false)
+}
+
 fn foreign() -> rusqlite::Error {
     rusqlite::Error::InvalidPath(PathBuf::from("a database of another program"))
 }

@@ -190,7 +190,8 @@ impl Writer {
             **reader = None;
         }
         self.inner.generation.fetch_add(1, Relaxed);
-        if fault == Fault::Damaged {
+        // A reader cannot tell damage from a database that somebody else has put there.
+        if fault == Fault::Damaged && !store::is_foreign(&self.inner.path) {
             self.put_aside();
         }
         let opened = store::open(&self.inner.path, &self.inner.config).or_else(|(fault, error)| {
@@ -209,6 +210,7 @@ impl Writer {
                 self.inner.stats.faults.fetch_add(1, Relaxed);
             }
         }
+        self.inner.stats.up.store(self.store.is_some(), Relaxed);
     }
 
     fn put_aside(&self) {
