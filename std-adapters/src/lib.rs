@@ -2,3 +2,6 @@
 #![deny(missing_docs)]
 
 pub use daur_core as core;
+
+#[cfg(feature = "tokio")]
+pub mod link;
