@@ -2,3 +2,5 @@
 #![deny(missing_docs)]
 
 pub use daur_core as core;
+
+pub mod security;
