@@ -3,5 +3,4 @@
 
 pub use daur_core as core;
 
-#[cfg(feature = "tokio")]
-pub mod link;
+pub mod security;
