@@ -1,0 +1,1 @@
+//! One device: connect, read, acknowledge, connect again.

@@ -1,0 +1,1 @@
+//! What happened on this host: the system monitor and the exporters.
