@@ -390,7 +390,11 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher> Cache<K, V, N, 
         Q: Hash + Eq + ?Sized,
     {
         let index = self.look_up(key, now)?;
-        self.entry(index).map(|entry| &entry.value)
+        // Before the links are written: afterwards the compiler would have to check the entry once more.
+        let entry = self.entries.get(index)?.as_ref()?;
+        self.ring.touch(index);
+        self.counts.hits += 1;
+        Some(&entry.value)
     }
 
     /// The value of `key`, to change in place; it becomes the last used, and expires when it would have.
@@ -401,7 +405,10 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher> Cache<K, V, N, 
         Q: Hash + Eq + ?Sized,
     {
         let index = self.look_up(key, now)?;
-        self.entries.get_mut(index)?.as_mut().map(|entry| &mut entry.value)
+        let entry = self.entries.get_mut(index)?.as_mut()?;
+        self.ring.touch(index);
+        self.counts.hits += 1;
+        Some(&mut entry.value)
     }
 
     /// The value of `key`, without a trace in order or counts.
@@ -524,7 +531,7 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher> Cache<K, V, N, 
         self.table.find(hash, |index| self.entry(index).is_some_and(|entry| entry.key.borrow() == key))
     }
 
-    /// The place of `key`, which becomes the last used, unless it has expired; and counts.
+    /// The place of `key`, unless it has expired: then it is removed. Counts a miss; a hit is the caller's.
     #[inline]
     fn look_up<Q>(&mut self, key: &Q, now: Instant) -> Option<usize>
     where
@@ -542,8 +549,6 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher> Cache<K, V, N, 
             self.counts.misses += 1;
             return None;
         }
-        self.ring.touch(index);
-        self.counts.hits += 1;
         Some(index)
     }
 

@@ -292,7 +292,7 @@ mod faults {
     #[test]
     fn a_key_whose_hash_changes_inside_does_no_worse_than_be_lost() {
         // Interior mutability in a key is a fault of the program; the cache stays whole all the same.
-        #[derive(PartialEq, Eq)]
+        #[derive(Debug, PartialEq, Eq)]
         struct Fickle(u32, Rc<Cell<u32>>);
         impl Hash for Fickle {
             fn hash<H: Hasher>(&self, state: &mut H) {
