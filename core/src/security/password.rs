@@ -1,7 +1,7 @@
 //! PBKDF2-HMAC-SHA256 in steps, PHC strings, and the rules of a new password.
 
-use core::fmt;
 use crate::text::Text;
+use core::fmt;
 
 /// Iterations of a new hash on a host (OWASP, 2023).
 pub const DEFAULT_ITERATIONS: u32 = 600_000;
@@ -29,42 +29,67 @@ pub enum Error {
     Salt,
 }
 impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { let _ = f; todo!() }
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let _ = f;
+        todo!()
+    }
 }
 impl core::error::Error for Error {}
 
 /// Derives 32 bytes from a password, as many iterations at a time as the caller has time for.
-pub struct Pbkdf2 { left: u32 }
+pub struct Pbkdf2 {
+    left: u32,
+}
 
 impl Pbkdf2 {
     /// # Errors
     /// [`Error::Iterations`] for 0 or more than [`MAX_ITERATIONS`].
-    pub fn new(password: &[u8], salt: &[u8], iterations: u32) -> Result<Self, Error> { let _ = (password, salt, iterations); todo!() }
+    pub fn new(password: &[u8], salt: &[u8], iterations: u32) -> Result<Self, Error> {
+        let _ = (password, salt, iterations);
+        todo!()
+    }
     /// Does up to `n` iterations; the hash when all are done.
-    pub fn step(&mut self, n: u32) -> Option<[u8; HASH_LEN]> { let _ = n; todo!() }
+    pub fn step(&mut self, n: u32) -> Option<[u8; HASH_LEN]> {
+        let _ = n;
+        todo!()
+    }
     /// Iterations still to do.
     #[must_use]
-    pub const fn left(&self) -> u32 { self.left }
+    pub const fn left(&self) -> u32 {
+        self.left
+    }
 }
 
 /// The PHC string of a password. `salt` is fresh random bytes for every call.
 ///
 /// # Errors
 /// [`Error::Iterations`], [`Error::Salt`].
-pub fn hash(password: &str, salt: &[u8], iterations: u32) -> Result<Phc, Error> { let _ = (password, salt, iterations); todo!() }
+pub fn hash(password: &str, salt: &[u8], iterations: u32) -> Result<Phc, Error> {
+    let _ = (password, salt, iterations);
+    todo!()
+}
 
 /// Whether `password` is the one that was hashed. Bounds are checked before anything is derived.
 ///
 /// # Errors
 /// [`Error`] if the stored text cannot be used.
-pub fn verify(password: &str, stored: &str) -> Result<bool, Error> { let _ = (password, stored); todo!() }
+pub fn verify(password: &str, stored: &str) -> Result<bool, Error> {
+    let _ = (password, stored);
+    todo!()
+}
 
 /// Spends the time of a verification, for a user that does not exist.
-pub fn dummy(password: &str, iterations: u32) { let _ = (password, iterations); todo!() }
+pub fn dummy(password: &str, iterations: u32) {
+    let _ = (password, iterations);
+    todo!()
+}
 
 /// Whether a stored hash should be made anew at the next login.
 #[must_use]
-pub fn needs_rehash(stored: &str, iterations: u32) -> bool { let _ = (stored, iterations); todo!() }
+pub fn needs_rehash(stored: &str, iterations: u32) -> bool {
+    let _ = (stored, iterations);
+    todo!()
+}
 
 /// Rules of a new password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,20 +110,32 @@ pub struct Rules {
 
 impl Rules {
     /// As NIST SP 800-63B rev. 4 and ASVS 5 ask.
-    pub const DEFAULT: Self =
-        Self { min_len: 8, max_len: 128, require_upper: false, require_lower: false, require_digit: false, require_special: false };
+    pub const DEFAULT: Self = Self {
+        min_len: 8,
+        max_len: 128,
+        require_upper: false,
+        require_lower: false,
+        require_digit: false,
+        require_special: false,
+    };
 
     /// Every rule that `password` breaks; `Ok` if none.
     ///
     /// # Errors
     /// [`Broken`]: all of them.
-    pub fn check(&self, password: &str, user: &str) -> Result<(), Broken> { let _ = (password, user); todo!() }
+    pub fn check(&self, password: &str, user: &str) -> Result<(), Broken> {
+        let _ = (password, user);
+        todo!()
+    }
 }
 
 /// Holds the rules that a password breaks; prints them all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken(u16);
 impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { let _ = (f, self.0); todo!() }
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let _ = (f, self.0);
+        todo!()
+    }
 }
 impl core::error::Error for Broken {}
