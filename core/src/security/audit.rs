@@ -1,9 +1,9 @@
 //! What happened, in a chain that shows what was changed.
 
-use core::fmt;
 use crate::id::{BootId, DeviceId};
 use crate::text::Text;
 use crate::time::{Instant, UnixTime};
+use core::fmt;
 
 /// What kind of event. Append only: the numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +42,15 @@ pub enum Kind {
 impl Kind {
     /// `login`, `access_denied`..
     #[must_use]
-    pub const fn name(self) -> &'static str { todo!() }
+    pub const fn name(self) -> &'static str {
+        todo!()
+    }
     /// The kind of a stored number.
     #[must_use]
-    pub const fn from_number(number: u8) -> Option<Self> { let _ = number; todo!() }
+    pub const fn from_number(number: u8) -> Option<Self> {
+        let _ = number;
+        todo!()
+    }
 }
 
 /// How it ended.
@@ -131,23 +136,38 @@ pub struct Head {
 }
 
 /// Appends events to a chain.
-pub struct Chain { device: DeviceId, boot: BootId, state: State }
+pub struct Chain {
+    device: DeviceId,
+    boot: BootId,
+    state: State,
+}
 
 impl Chain {
     /// Begins a chain. Whoever shall verify it needs `key`; nobody else should keep it.
     #[must_use]
-    pub fn new(device: DeviceId, boot: BootId, key: [u8; 32]) -> Self { Self::resume(device, boot, State { seq: 0, tag: [0; 32], key }) }
+    pub fn new(device: DeviceId, boot: BootId, key: [u8; 32]) -> Self {
+        Self::resume(device, boot, State { seq: 0, tag: [0; 32], key })
+    }
     /// Goes on where `state` was stored.
     #[must_use]
-    pub const fn resume(device: DeviceId, boot: BootId, state: State) -> Self { Self { device, boot, state } }
+    pub const fn resume(device: DeviceId, boot: BootId, state: State) -> Self {
+        Self { device, boot, state }
+    }
     /// Appends an event and forgets the key that it was tagged with.
-    pub fn append(&mut self, event: &Event, now: Instant, unix: Option<UnixTime>) -> Entry { let _ = (event, now, unix, self.device, self.boot); todo!() }
+    pub fn append(&mut self, event: &Event, now: Instant, unix: Option<UnixTime>) -> Entry {
+        let _ = (event, now, unix, self.device, self.boot);
+        todo!()
+    }
     /// What to store with the record.
     #[must_use]
-    pub const fn state(&self) -> &State { &self.state }
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
     /// The chain's end.
     #[must_use]
-    pub const fn head(&self) -> Head { Head { seq: self.state.seq, tag: self.state.tag } }
+    pub const fn head(&self) -> Head {
+        Head { seq: self.state.seq, tag: self.state.tag }
+    }
 }
 
 /// Says what is wrong with a chain, and where first.
@@ -173,25 +193,38 @@ pub enum Broken {
     },
 }
 impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { let _ = f; todo!() }
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let _ = f;
+        todo!()
+    }
 }
 impl core::error::Error for Broken {}
 
 /// Checks a chain, record by record.
-pub struct Verifier { state: State }
+pub struct Verifier {
+    state: State,
+}
 
 impl Verifier {
     /// From the chain's first key.
     #[must_use]
-    pub const fn new(key: [u8; 32]) -> Self { Self { state: State { seq: 0, tag: [0; 32], key } } }
+    pub const fn new(key: [u8; 32]) -> Self {
+        Self { state: State { seq: 0, tag: [0; 32], key } }
+    }
     /// The next record.
     ///
     /// # Errors
     /// [`Broken`].
-    pub fn check(&mut self, entry: &Entry) -> Result<(), Broken> { let _ = (entry, &self.state); todo!() }
+    pub fn check(&mut self, entry: &Entry) -> Result<(), Broken> {
+        let _ = (entry, &self.state);
+        todo!()
+    }
     /// The end: with a head, also that nothing was cut off.
     ///
     /// # Errors
     /// [`Broken::Truncated`], [`Broken::Changed`].
-    pub fn finish(self, head: Option<Head>) -> Result<Head, Broken> { let _ = head; todo!() }
+    pub fn finish(self, head: Option<Head>) -> Result<Head, Broken> {
+        let _ = head;
+        todo!()
+    }
 }

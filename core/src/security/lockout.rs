@@ -35,12 +35,16 @@ pub struct Locked {
 }
 
 impl fmt::Display for Locked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str("too many failed attempts") }
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("too many failed attempts")
+    }
 }
 impl core::error::Error for Locked {}
 
 /// Counts failures of up to `N` names and locks those that fail too often.
-pub struct Lockout<const N: usize> { config: Config }
+pub struct Lockout<const N: usize> {
+    config: Config,
+}
 
 /// A copy of the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,22 +68,42 @@ pub struct Snapshot {
 impl<const N: usize> Lockout<N> {
     /// `key`: random bytes, so that nobody chooses names that fall on one slot.
     #[must_use]
-    pub fn new(config: Config, key: &[u8]) -> Self { let _ = key; Self { config } }
+    pub fn new(config: Config, key: &[u8]) -> Self {
+        let _ = key;
+        Self { config }
+    }
     /// Whether an attempt is looked at.
     ///
     /// # Errors
     /// [`Locked`].
-    pub fn check(&mut self, name: &str, now: Instant) -> Result<(), Locked> { let _ = (name, now, self.config); todo!() }
+    pub fn check(&mut self, name: &str, now: Instant) -> Result<(), Locked> {
+        let _ = (name, now, self.config);
+        todo!()
+    }
     /// A failed attempt; says when this one began a lock.
-    pub fn on_failure(&mut self, name: &str, now: Instant) -> Option<Locked> { let _ = (name, now); todo!() }
+    pub fn on_failure(&mut self, name: &str, now: Instant) -> Option<Locked> {
+        let _ = (name, now);
+        todo!()
+    }
     /// A right password: the name is forgotten.
-    pub fn on_success(&mut self, name: &str, now: Instant) { let _ = (name, now); todo!() }
+    pub fn on_success(&mut self, name: &str, now: Instant) {
+        let _ = (name, now);
+        todo!()
+    }
     /// Forgets what is over.
-    pub fn poll(&mut self, now: Instant) { let _ = now; todo!() }
+    pub fn poll(&mut self, now: Instant) {
+        let _ = now;
+        todo!()
+    }
     /// When something is forgotten or unlocked next.
     #[must_use]
-    pub fn poll_at(&self) -> Option<Instant> { todo!() }
+    pub fn poll_at(&self) -> Option<Instant> {
+        todo!()
+    }
     /// The counters.
     #[must_use]
-    pub fn snapshot(&self, now: Instant) -> Snapshot { let _ = now; todo!() }
+    pub fn snapshot(&self, now: Instant) -> Snapshot {
+        let _ = now;
+        todo!()
+    }
 }

@@ -63,32 +63,48 @@ pub enum Refusal {
 }
 
 impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { let _ = f; todo!() }
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let _ = f;
+        todo!()
+    }
 }
 impl core::error::Error for Refusal {}
 
 /// The words of a command line, quotes removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Argv<'b> { words: &'b str }
+pub struct Argv<'b> {
+    words: &'b str,
+}
 
 impl<'b> Argv<'b> {
     /// The program.
     #[must_use]
-    pub fn program(&self) -> &'b str { todo!() }
+    pub fn program(&self) -> &'b str {
+        todo!()
+    }
     /// The program and its arguments.
-    pub fn words(&self) -> impl Iterator<Item = &'b str> + use<'b> { self.words.split('\0') }
+    pub fn words(&self) -> impl Iterator<Item = &'b str> + use<'b> {
+        self.words.split('\0')
+    }
     /// The arguments.
-    pub fn args(&self) -> impl Iterator<Item = &'b str> + use<'b> { self.words().skip(1) }
+    pub fn args(&self) -> impl Iterator<Item = &'b str> + use<'b> {
+        self.words().skip(1)
+    }
     /// The words, a NUL after each: one text per command line, fit for a cache key.
     #[must_use]
-    pub const fn canonical(&self) -> &'b str { self.words }
+    pub const fn canonical(&self) -> &'b str {
+        self.words
+    }
 }
 
 /// Splits a plain command line into its words; `buffer` needs `line.len() + 1` bytes.
 ///
 /// # Errors
 /// [`Invalid`]: the first thing that is not plain.
-pub fn parse<'b>(line: &str, buffer: &'b mut [u8]) -> Result<Argv<'b>, Invalid> { let _ = (line, buffer); todo!() }
+pub fn parse<'b>(line: &str, buffer: &'b mut [u8]) -> Result<Argv<'b>, Invalid> {
+    let _ = (line, buffer);
+    todo!()
+}
 
 /// What a program's arguments may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,10 +151,16 @@ impl AllowList<'_> {
     ///
     /// # Errors
     /// [`Forbidden`].
-    pub fn check(&self, argv: &Argv<'_>) -> Result<(), Forbidden> { let _ = argv; todo!() }
+    pub fn check(&self, argv: &Argv<'_>) -> Result<(), Forbidden> {
+        let _ = argv;
+        todo!()
+    }
     /// Splits and checks a command line.
     ///
     /// # Errors
     /// [`Refusal`].
-    pub fn admit<'b>(&self, line: &str, buffer: &'b mut [u8]) -> Result<Argv<'b>, Refusal> { let _ = (line, buffer); todo!() }
+    pub fn admit<'b>(&self, line: &str, buffer: &'b mut [u8]) -> Result<Argv<'b>, Refusal> {
+        let _ = (line, buffer);
+        todo!()
+    }
 }

@@ -1,0 +1,2 @@
+use super::*;
+use std::string::String;
