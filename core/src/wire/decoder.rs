@@ -3,8 +3,7 @@
 use super::crc::Crc32;
 
 /// Counts what a [`Decoder`] has seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Snapshot {
     /// Payloads given out.
@@ -149,5 +148,74 @@ impl<const N: usize> Decoder<N> {
 impl<const N: usize> Default for Decoder<N> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::cobs;
+    use std::vec::Vec;
+
+    fn encoded(text: &str) -> Vec<u8> {
+        let mut line = [0; 600];
+        let len = cobs::encode(&text, &mut line[..]).unwrap();
+        line[..len].to_vec()
+    }
+
+    fn decode<const N: usize>(decoder: &mut Decoder<N>, mut line: &[u8]) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        while let Some(payload) = decoder.feed(&mut line) {
+            all.push(payload.to_vec());
+        }
+        all
+    }
+
+    #[test]
+    fn rule_1_what_is_given_out_does_not_depend_on_the_pieces() {
+        let line = [encoded("one"), encoded("two")].concat();
+        let whole = decode(&mut Decoder::<64>::new(), &line);
+        assert_eq!(whole, [b"\x03one", b"\x03two"]);
+        let mut decoder = Decoder::<64>::new();
+        let bytewise: Vec<_> = line.chunks(1).flat_map(|byte| decode(&mut decoder, byte)).collect();
+        assert_eq!(bytewise, whole);
+    }
+
+    #[test]
+    fn rule_2_a_damaged_frame_costs_no_other() {
+        let mut damaged = encoded("two");
+        damaged[3] ^= 1;
+        let mut decoder = Decoder::<64>::new();
+        let got = decode(&mut decoder, &[encoded("one"), damaged, encoded("three")].concat());
+        assert_eq!(got, [&b"\x03one"[..], b"\x05three"]);
+        assert_eq!(decoder.snapshot(), Snapshot { frames: 2, crc_errors: 1, oversized: 0 });
+    }
+
+    #[test]
+    fn rule_4_empty_stretches_are_not_counted() {
+        let mut decoder = Decoder::<64>::new();
+        assert_eq!(decode(&mut decoder, &[0; 9]).len(), 0);
+        assert_eq!(decoder.snapshot(), Snapshot::default());
+    }
+
+    #[test]
+    fn a_frame_longer_than_the_capacity_is_counted_and_the_next_one_read() {
+        let long = "x".repeat(100);
+        let mut decoder = Decoder::<64>::new();
+        assert_eq!(decode(&mut decoder, &[encoded(&long), encoded("one")].concat()), [b"\x03one"]);
+        assert_eq!(decoder.snapshot(), Snapshot { frames: 1, crc_errors: 0, oversized: 1 });
+        // A text of 59 bytes, its length and the sum: exactly 64.
+        assert_eq!(decode(&mut decoder, &encoded(&long[..59])).len(), 1);
+        assert_eq!(decode(&mut decoder, &encoded(&long[..60])).len(), 0);
+    }
+
+    #[test]
+    fn blocks_of_254_bytes_and_around_them_come_back() {
+        for len in (240..=270).chain(500..=515) {
+            let text = "y".repeat(len);
+            let got = decode(&mut Decoder::<600>::new(), &encoded(&text));
+            assert_eq!(got.len(), 1, "{len}");
+            assert!(got[0].ends_with(text.as_bytes()), "{len}");
+        }
     }
 }

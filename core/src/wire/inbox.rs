@@ -44,8 +44,7 @@ pub enum Arrival {
 }
 
 /// Tells what an [`Inbox`] has seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Snapshot {
     /// The number of the last frame taken.
     pub last: Option<u32>,
@@ -163,4 +162,86 @@ impl Inbox {
 /// Whether a number so far ahead is rather one behind.
 const fn is_old(ahead: u32) -> bool {
     ahead == 0 || ahead > u32::MAX / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: Instant = Instant::from_secs(1);
+    const LATE: Instant = T.after(Config::DEFAULT.patience);
+    const NEW: Arrival = Arrival::New { lost: 0 };
+
+    fn inbox() -> Inbox {
+        Inbox::new(Config::DEFAULT)
+    }
+
+    #[test]
+    fn rule_1_frames_are_taken_in_order_and_once() {
+        let mut inbox = inbox();
+        assert_eq!(inbox.ack(), None);
+        for seq in 7..10 {
+            assert_eq!(inbox.on_frame(seq, None, T), NEW);
+            assert_eq!(inbox.on_frame(seq, None, T), Arrival::Duplicate);
+            assert_eq!(inbox.ack(), Some(seq));
+        }
+        assert_eq!(inbox.snapshot().duplicates, 3);
+    }
+
+    #[test]
+    fn rule_2_a_gap_is_asked_for_once_and_given_up_exactly_when_patience_ends() {
+        let mut inbox = inbox();
+        inbox.on_frame(0, None, T);
+        assert_eq!(inbox.on_frame(3, None, T), Arrival::Early { ask: true });
+        assert_eq!(inbox.on_frame(4, None, LATE - Duration::from_nanos(1)), Arrival::Early { ask: false });
+        assert_eq!(inbox.on_frame(5, None, LATE), Arrival::New { lost: 4 });
+        assert_eq!(inbox.on_frame(6, None, LATE), NEW);
+        assert_eq!(inbox.snapshot().lost, 4);
+    }
+
+    #[test]
+    fn rule_3_a_hello_of_another_life_starts_anew() {
+        let mut inbox = inbox();
+        inbox.on_frame(0, Some(BootId(1)), T);
+        for seq in 1..500 {
+            inbox.on_frame(seq, None, T);
+        }
+        assert_eq!(inbox.on_frame(0, Some(BootId(2)), T), NEW);
+        assert_eq!(inbox.on_frame(1, None, T), NEW);
+        // The same life's hello again is a frame like any other.
+        assert_eq!(inbox.on_frame(2, Some(BootId(2)), T), NEW);
+        assert_eq!(inbox.on_frame(0, Some(BootId(2)), T), Arrival::Duplicate);
+        assert_eq!(inbox.snapshot().lost, 0);
+    }
+
+    #[test]
+    fn rule_3_a_hello_in_the_middle_of_a_life_names_it_and_changes_nothing_else() {
+        let mut inbox = inbox();
+        inbox.on_frame(40, None, T);
+        assert_eq!(inbox.on_frame(42, Some(BootId(1)), T), Arrival::Early { ask: true });
+        assert_eq!(inbox.on_frame(41, None, T), NEW);
+        assert_eq!(inbox.on_frame(42, Some(BootId(1)), T), NEW);
+        // A life that had not said its name, and another one.
+        let mut inbox = self::inbox();
+        inbox.on_frame(40, None, T);
+        assert_eq!(inbox.on_frame(0, Some(BootId(1)), T), NEW);
+    }
+
+    #[test]
+    fn rule_4_numbers_wrap_around() {
+        let mut inbox = inbox();
+        inbox.on_frame(u32::MAX - 1, None, T);
+        assert_eq!(inbox.on_frame(u32::MAX, None, T), NEW);
+        assert_eq!(inbox.on_frame(0, None, T), NEW);
+        assert_eq!(inbox.on_frame(u32::MAX, None, T), Arrival::Duplicate);
+    }
+
+    #[test]
+    fn old_numbers_for_longer_than_patience_may_be_another_life() {
+        let mut inbox = inbox();
+        inbox.on_frame(500, None, T);
+        assert_eq!(inbox.on_frame(1, None, T), Arrival::Duplicate);
+        assert_eq!(inbox.on_frame(2, None, LATE), Arrival::Stale);
+        assert_eq!(inbox.on_frame(3, None, LATE), Arrival::Duplicate);
+    }
 }

@@ -67,8 +67,7 @@ impl fmt::Display for Full {
 impl core::error::Error for Full {}
 
 /// Tells how an [`Outbox`] stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Snapshot {
     /// The number that the next frame gets, which is how many there were.
@@ -396,5 +395,204 @@ impl Place for Tail<'_> {
             }
             None => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::Text;
+    use crate::wire::decoder::Decoder;
+    use crate::wire::frame::{Frame, MAX_PAYLOAD};
+    use std::vec::Vec;
+
+    const T: Instant = Instant::from_secs(1);
+
+    fn counter(total: u64) -> Record {
+        Record::Counter { name: Text::cut("reads"), total }
+    }
+
+    /// Reads everything in pieces of `piece` bytes.
+    fn drain<const N: usize>(outbox: &mut Outbox<N>, piece: usize, now: Instant) -> Vec<Frame> {
+        let mut decoder = Decoder::<MAX_PAYLOAD>::new();
+        let mut frames = Vec::new();
+        let mut line = [0; 64];
+        loop {
+            let len = outbox.read(&mut line[..piece], now);
+            let mut bytes = &line[..len];
+            while let Some(payload) = decoder.feed(&mut bytes) {
+                frames.push(Frame::decode(payload).unwrap());
+            }
+            if len == 0 {
+                assert_eq!(decoder.snapshot().crc_errors, 0);
+                return frames;
+            }
+        }
+    }
+
+    fn numbers(frames: &[Frame]) -> Vec<u32> {
+        frames.iter().map(|frame| frame.seq).collect()
+    }
+
+    #[test]
+    fn rule_1_frames_are_numbered_from_zero_without_gaps() {
+        let mut outbox = Outbox::<256>::new(Config::DEFAULT);
+        for total in 0..5 {
+            assert_eq!(outbox.push(&counter(total), T).map(u64::from), Ok(total));
+        }
+        let frames = drain(&mut outbox, 7, T);
+        assert_eq!(numbers(&frames), [0, 1, 2, 3, 4]);
+        assert_eq!((frames[4].record, frames[4].at), (counter(4), T));
+        assert!(!outbox.is_pending());
+    }
+
+    #[test]
+    fn rule_2_loss_is_told_between_what_came_before_and_what_came_after() {
+        let mut outbox = Outbox::<80>::new(Config::DEFAULT);
+        let mut kept = 0;
+        while outbox.push(&counter(kept), T).is_ok() {
+            kept += 1;
+        }
+        let later = Instant::from_secs(2);
+        assert_eq!(outbox.push(&counter(99), later), Err(Full { lost: 2 }));
+        assert_eq!(numbers(&drain(&mut outbox, 64, later)).len() as u64, kept);
+        outbox.ack(u32::try_from(kept).unwrap() - 1, later);
+        outbox.push(&counter(100), later).unwrap();
+        let frames = drain(&mut outbox, 64, later);
+        assert_eq!(frames[0].record, Record::Lost { count: 2, since: T });
+        assert_eq!(frames[1].record, counter(100));
+        assert_eq!(outbox.snapshot().lost, 2);
+    }
+
+    #[test]
+    fn rule_2_an_outbox_that_has_run_empty_tells_its_loss_by_itself() {
+        let mut outbox = Outbox::<24>::new(Config::DEFAULT);
+        outbox.push(&counter(1), T).unwrap();
+        outbox.push(&counter(2), T).unwrap_err();
+        drain(&mut outbox, 64, T);
+        outbox.ack(0, T);
+        assert!(outbox.is_pending());
+        let frames = drain(&mut outbox, 64, T);
+        assert_eq!(frames[0].record, Record::Lost { count: 1, since: T });
+        assert!(!outbox.is_pending());
+    }
+
+    #[test]
+    fn rule_2_a_loss_without_room_for_a_record_behind_it_waits() {
+        let mut outbox = Outbox::<40>::new(Config::DEFAULT);
+        while outbox.push(&counter(1), T).is_ok() {}
+        drain(&mut outbox, 64, T);
+        // One frame's place is free: enough for the `Lost` alone.
+        outbox.ack(0, T);
+        for lost in 2..5 {
+            assert_eq!(outbox.push(&counter(1), T), Err(Full { lost }));
+        }
+        assert_eq!(outbox.snapshot().held, 1);
+    }
+
+    #[test]
+    fn rule_3_an_acknowledged_frame_is_forgotten_and_all_before_it() {
+        let mut outbox = Outbox::<256>::new(Config::DEFAULT);
+        for total in 0..5 {
+            outbox.push(&counter(total), T).unwrap();
+        }
+        drain(&mut outbox, 64, T);
+        assert_eq!(outbox.ack(2, T), 3);
+        outbox.rewind();
+        assert_eq!(numbers(&drain(&mut outbox, 64, T)), [3, 4]);
+        assert_eq!(outbox.ack(4, T), 2);
+        assert_eq!(outbox.poll_at(), None);
+        assert_eq!(outbox.snapshot().bytes, 0);
+    }
+
+    #[test]
+    fn rule_4_silence_makes_it_begin_again_exactly_at_poll_at() {
+        let mut outbox = Outbox::<256>::new(Config::DEFAULT);
+        outbox.push(&counter(0), T).unwrap();
+        assert_eq!(outbox.poll_at(), None);
+        drain(&mut outbox, 64, T);
+        let at = outbox.poll_at().unwrap();
+        assert_eq!(at, T + Duration::from_secs(2));
+        assert!(!outbox.poll(at - Duration::from_nanos(1)) && !outbox.is_pending());
+        assert!(outbox.poll(at));
+        assert_eq!(numbers(&drain(&mut outbox, 64, at)), [0]);
+        assert_eq!(outbox.poll_at(), Some(at + Duration::from_secs(2)));
+        assert_eq!(outbox.snapshot().rewinds, 1);
+    }
+
+    #[test]
+    fn rule_4_an_acknowledgement_of_nothing_new_asks_for_what_follows_it() {
+        let mut outbox = Outbox::<256>::new(Config::DEFAULT);
+        for total in 0..3 {
+            outbox.push(&counter(total), T).unwrap();
+        }
+        drain(&mut outbox, 64, T);
+        assert_eq!(outbox.ack(0, T), 1);
+        assert!(!outbox.is_pending());
+        assert_eq!(outbox.ack(0, T), 0);
+        assert_eq!(numbers(&drain(&mut outbox, 64, T)), [1, 2]);
+    }
+
+    #[test]
+    fn rule_5_only_what_has_been_read_can_be_acknowledged() {
+        let mut outbox = Outbox::<256>::new(Config::DEFAULT);
+        for total in 0..3 {
+            outbox.push(&counter(total), T).unwrap();
+        }
+        assert_eq!(outbox.ack(1, T), 0);
+        outbox.read(&mut [0; 25], T);
+        // The second frame is not wholly read.
+        assert_eq!(outbox.ack(1, T), 1);
+        assert_eq!(outbox.ack(3, T), 0);
+        assert_eq!(outbox.ack(70_000, T), 0);
+        assert_eq!(outbox.snapshot().held, 2);
+    }
+
+    #[test]
+    fn rule_6_a_frame_cut_short_does_not_spoil_the_next() {
+        let mut outbox = Outbox::<256>::new(Config::DEFAULT);
+        for total in 0..3 {
+            outbox.push(&counter(total), T).unwrap();
+        }
+        let mut line = [0; 512];
+        let mut len = outbox.read(&mut line[..25], T);
+        outbox.rewind();
+        len += outbox.read(&mut line[len..len + 10], T);
+        // The host has the first frame meanwhile, and the outbox is in the midst of saying it again.
+        outbox.ack(0, T);
+        len += outbox.read(&mut line[len..], T);
+
+        let mut decoder = Decoder::<MAX_PAYLOAD>::new();
+        let mut bytes = &line[..len];
+        let mut seen = Vec::new();
+        while let Some(payload) = decoder.feed(&mut bytes) {
+            seen.push(Frame::decode(payload).unwrap().seq);
+        }
+        assert_eq!(seen, [0, 1, 2]);
+    }
+
+    #[test]
+    fn without_a_way_back_a_frame_is_forgotten_when_it_is_read() {
+        let mut outbox = Outbox::<48>::new(Config { resend_after: None });
+        for total in 0..100 {
+            outbox.push(&counter(total), T).unwrap();
+            assert_eq!(numbers(&drain(&mut outbox, 5, T)).len(), 1);
+        }
+        assert_eq!(outbox.poll_at(), None);
+        assert_eq!(outbox.snapshot().held, 0);
+    }
+
+    #[test]
+    fn an_outbox_without_room_for_anything_counts_and_does_not_panic() {
+        let mut outbox = Outbox::<0>::new(Config::DEFAULT);
+        assert_eq!(outbox.push(&counter(1), T), Err(Full { lost: 1 }));
+        assert_eq!(outbox.read(&mut [0; 8], T), 0);
+        assert_eq!(outbox.ack(0, T), 0);
+    }
+
+    #[test]
+    fn a_wait_of_no_time_is_refused() {
+        let config = Config { resend_after: Some(Duration::ZERO) };
+        assert_eq!(Outbox::<8>::try_new(config).err(), Some(ConfigError));
     }
 }

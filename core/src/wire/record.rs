@@ -31,8 +31,7 @@ pub type Name = Text<24>;
 /// let gauge = Record::Gauge { name: Text::cut("temperature_mc"), value: 21_500 };
 /// assert_eq!(gauge.kind(), "gauge");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Record {

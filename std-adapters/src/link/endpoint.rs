@@ -72,6 +72,10 @@ impl FromStr for Endpoint {
         };
         // A path, so that a misspelt scheme is not taken for a file.
         let is_path = path.contains(['/', '\\']) || path.starts_with("COM");
-        if is_path && !path.contains(':') { Ok(Self::Serial { path: path.to_owned(), baud }) } else { Err(InvalidEndpoint) }
+        if is_path && !path.contains(':') {
+            Ok(Self::Serial { path: path.to_owned(), baud })
+        } else {
+            Err(InvalidEndpoint)
+        }
     }
 }

@@ -1,0 +1,7 @@
+//! Tests of wire.
+
+mod decoder;
+mod flips;
+mod golden;
+mod naive;
+mod sandwich;
