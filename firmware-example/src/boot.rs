@@ -8,19 +8,7 @@ use core::mem::MaybeUninit;
 use core::ptr::addr_of_mut;
 
 use daur_core::id::BootId;
-
-/// Why the device started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
-pub enum Cause {
-    /// Power came on: nothing was remembered.
-    PowerOn,
-    /// The program asked for it.
-    Software,
-    /// The watchdog was not fed.
-    Watchdog,
-    /// The reset pin.
-    Pin,
-}
+use daur_core::wire::record::ResetCause;
 
 /// What a start is known by.
 #[derive(Clone, Copy, Debug, defmt::Format)]
@@ -30,7 +18,7 @@ pub struct Boot {
     /// A number that no earlier start had and nobody can foresee; commands are bound to it.
     pub nonce: u64,
     /// Why it happened.
-    pub cause: Cause,
+    pub cause: ResetCause,
 }
 
 /// Says what is known of this start. Asked once per start.
@@ -39,32 +27,54 @@ pub trait BootSource {
     fn boot(&mut self) -> Boot;
 }
 
-/// Remembered across resets: the number of the last start, and its complement as proof.
+/// Remembered across resets: the number of the last start, its complement as proof, how it ended.
 #[repr(C)]
 struct Kept {
     starts: u32,
     proof: u32,
+    fault: u32,
 }
+
+/// In `Kept::fault` after a panic.
+const FAULT: u32 = 0xFA01_7FA0;
 
 #[unsafe(link_section = ".uninit.boot")]
 static mut KEPT: MaybeUninit<Kept> = MaybeUninit::uninit();
 
-/// Counts this start; the second is whether an earlier one was remembered.
-fn count_start() -> (u32, bool) {
+/// What the RAM remembered of the start before this one.
+struct Last {
+    starts: u32,
+    remembered: bool,
+    fault: bool,
+}
+
+/// Counts this start.
+fn count_start() -> Last {
     critical_section::with(|_| {
         let kept = addr_of_mut!(KEPT).cast::<Kept>();
-        // SAFETY: `KEPT` is used here only, and interrupts are off. The start-up code does not
+        // SAFETY: `KEPT` is used in this file only, with interrupts off. The start-up code does not
         // initialise it, so the words are whatever the RAM holds: any bits are a `u32`, and volatile
         // reads keep the compiler from reasoning about a value it believes was never written.
         unsafe {
             let last = (&raw const (*kept).starts).read_volatile();
             let remembered = (&raw const (*kept).proof).read_volatile() == !last;
+            let fault = remembered && (&raw const (*kept).fault).read_volatile() == FAULT;
             let starts = if remembered { last.wrapping_add(1) } else { 1 };
             (&raw mut (*kept).starts).write_volatile(starts);
             (&raw mut (*kept).proof).write_volatile(!starts);
-            (starts, remembered)
+            (&raw mut (*kept).fault).write_volatile(0);
+            Last { starts, remembered, fault }
         }
     })
+}
+
+/// Leaves word for the next start that this one ended in a panic.
+pub fn note_fault() {
+    critical_section::with(|_| {
+        let kept = addr_of_mut!(KEPT).cast::<Kept>();
+        // SAFETY: as in `count_start`.
+        unsafe { (&raw mut (*kept).fault).write_volatile(FAULT) }
+    });
 }
 
 /// The source in QEMU, where the same start always has the same nonce, so that runs can be compared.
@@ -78,13 +88,14 @@ pub struct Scripted {
 
 impl BootSource for Scripted {
     fn boot(&mut self) -> Boot {
-        let (starts, remembered) = count_start();
-        let mut rng = daur_core::rng::Rng::new(self.seed ^ u64::from(starts) << 32);
-        Boot {
-            id: BootId(starts),
-            nonce: rng.next_u64(),
-            cause: if remembered { Cause::Software } else { Cause::PowerOn },
-        }
+        let last = count_start();
+        let mut rng = daur_core::rng::Rng::new(self.seed ^ (u64::from(last.starts) << 32));
+        let cause = match last {
+            Last { fault: true, .. } => ResetCause::Fault,
+            Last { remembered: true, .. } => ResetCause::Software,
+            Last { remembered: false, .. } => ResetCause::PowerOn,
+        };
+        Boot { id: BootId(last.starts), nonce: rng.next_u64(), cause }
     }
 }
 
@@ -93,47 +104,61 @@ pub use chip::Chip;
 
 #[cfg(feature = "hw")]
 mod chip {
-    use super::{Boot, BootId, BootSource, Cause, count_start};
+    use super::{Boot, BootId, BootSource, ResetCause, count_start};
     use crate::board::Register;
 
-    const CSR: Register = Register::at(0x4002_3800, 0x74);
-    const AHB2ENR: Register = Register::at(0x4002_3800, 0x34);
-    const RNG_CR: Register = Register::at(0x5006_0800, 0x00);
-    const RNG_SR: Register = Register::at(0x5006_0800, 0x04);
-    const RNG_DR: Register = Register::at(0x5006_0800, 0x08);
+    const RCC: usize = 0x4002_3800;
+    const CR: Register = Register::at(RCC, 0x00);
+    const PLLCFGR: Register = Register::at(RCC, 0x04);
+    const AHB2ENR: Register = Register::at(RCC, 0x34);
+    const CSR: Register = Register::at(RCC, 0x74);
+    const RNG: usize = 0x5006_0800;
+    const RNG_CR: Register = Register::at(RNG, 0x00);
+    const RNG_SR: Register = Register::at(RNG, 0x04);
+    const RNG_DR: Register = Register::at(RNG, 0x08);
 
     /// The source on the board: its random number generator and its reset flags.
-    ///
-    /// The generator needs the 48 MHz clock of the PLL; until a program has started that, a nonce is
-    /// waited for in vain, so this gives up after a while and says so.
     #[derive(Clone, Copy, Debug)]
     pub struct Chip;
 
     impl BootSource for Chip {
         fn boot(&mut self) -> Boot {
-            let (starts, remembered) = count_start();
+            let last = count_start();
             let flags = CSR.read();
             // RMVF: the flags add up over resets unless they are cleared.
             CSR.modify(0, 1 << 24);
             let cause = match flags {
-                f if f & (0b11 << 29) != 0 => Cause::Watchdog,
-                f if f & (1 << 28) != 0 => Cause::Software,
-                f if f & (1 << 27) != 0 || !remembered => Cause::PowerOn,
-                _ => Cause::Pin,
+                _ if last.fault => ResetCause::Fault,
+                f if f & (0b11 << 29) != 0 => ResetCause::Watchdog,
+                f if f & (1 << 28) != 0 => ResetCause::Software,
+                f if f & (1 << 27) != 0 || !last.remembered => ResetCause::PowerOn,
+                f if f & (1 << 25) != 0 => ResetCause::BrownOut,
+                f if f & (1 << 26) != 0 => ResetCause::Pin,
+                _ => ResetCause::Unknown,
             };
-            AHB2ENR.modify(0, 1 << 6);
-            RNG_CR.write(1 << 2);
-            let nonce = u64::from(draw()) << 32 | u64::from(draw());
-            Boot { id: BootId(starts), nonce, cause }
+            start_generator();
+            let nonce = (u64::from(draw()) << 32) | u64::from(draw());
+            Boot { id: BootId(last.starts), nonce, cause }
         }
     }
 
+    /// The generator runs on the PLL's 48 MHz: 16 MHz / 16 * 192 / 4. The processor stays on its oscillator.
+    fn start_generator() {
+        PLLCFGR.write(16 | (192 << 6) | (0b01 << 16) | (4 << 24));
+        CR.modify(0, 1 << 24);
+        while CR.read() & (1 << 25) == 0 {}
+        AHB2ENR.modify(0, 1 << 6);
+        RNG_CR.write(1 << 2);
+    }
+
     fn draw() -> u32 {
-        for _ in 0..100_000 {
-            if RNG_SR.read() & 1 != 0 {
-                return RNG_DR.read();
+        // Bits 1 and 2: the generator's clock or its noise is faulty. Without entropy a command could
+        // be replayed, so the device does not start.
+        while RNG_SR.read() & 1 == 0 {
+            if RNG_SR.read() & 0b110 != 0 {
+                defmt::panic!("the random number generator is faulty");
             }
         }
-        defmt::panic!("the random number generator gives nothing: start its 48 MHz clock");
+        RNG_DR.read()
     }
 }

@@ -6,7 +6,23 @@ use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m::peripheral::{SCB, SYST};
 use cortex_m_rt::exception;
 
+use daur_core::hal::clock::TickClock;
+use daur_core::time::{Clock, Instant};
+
 use crate::board::SYSCLK_HZ;
+
+/// Time since the start, in 64 bits. Looked at each time round the main loop, it misses no wrap.
+static CLOCK: TickClock<1_000_000> = TickClock::new(micros);
+
+/// The node's clock: a name without size for what machines in statics keep.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timer;
+
+impl Clock for Timer {
+    fn now(&self) -> Instant {
+        CLOCK.now()
+    }
+}
 
 /// Ticks of the timer in a microsecond, and in a millisecond, at which it interrupts.
 const TICKS_PER_MICRO: u32 = SYSCLK_HZ / 1_000_000;

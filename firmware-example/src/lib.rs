@@ -7,6 +7,9 @@
 pub mod board;
 pub mod boot;
 pub mod clock;
+pub mod command;
+pub mod config;
+pub mod node;
 pub mod sensor;
 pub mod stack;
 pub mod uart;

@@ -26,18 +26,21 @@ impl Script {
     }
 }
 
-/// The bus. `now` is where it reads the time.
+/// The bus with its sensor.
 #[derive(Debug)]
 pub struct ScriptedBus<C> {
     script: Script,
     clock: C,
-    readings: u32,
+    /// Commands that the sensor was sent.
+    commands: u32,
+    /// The last of them.
+    command: [u8; 2],
 }
 
 impl<C: daur_core::time::Clock> ScriptedBus<C> {
     /// A bus that fails when `script` says so on `clock`.
     pub const fn new(script: Script, clock: C) -> Self {
-        Self { script, clock, readings: 0 }
+        Self { script, clock, commands: 0, command: [0; 2] }
     }
 }
 
@@ -55,32 +58,59 @@ impl<C> ErrorType for ScriptedBus<C> {
     type Error = NoAnswer;
 }
 
+/// The command that asks the sensor for its identifier.
+const READ_ID: [u8; 2] = [0xEF, 0xC8];
+/// An SHTC3 answers this, plus bits that differ from piece to piece.
+const ID: u16 = 0x0887;
+
 impl<C: daur_core::time::Clock> I2c for ScriptedBus<C> {
-    /// Every read is the result of a measurement: temperature first, each word with its checksum.
+    /// A write is a command; a read gives what the last command asked for, each word with its checksum.
+    ///
+    /// A broken bus is silent three times out of four; the fourth time it tells nonsense, which only
+    /// the checksum shows.
     fn transaction(&mut self, _address: u8, operations: &mut [Operation<'_>]) -> Result<(), NoAnswer> {
         let broken = self.script.is_broken(self.clock.now());
         for operation in operations {
-            let Operation::Read(into) = operation else { continue };
-            self.readings = self.readings.wrapping_add(1);
-            // A broken bus is silent three times out of four; the fourth time it tells nonsense,
-            // which only the checksum shows.
-            if broken && !self.readings.is_multiple_of(4) {
-                return Err(NoAnswer);
-            }
-            // 20.0 to 25.1 degrees and 40 to 55 %, up and down.
-            let wave = u16::try_from(self.readings % 32).unwrap_or(0);
-            let wave = if wave < 16 { wave } else { 31 - wave };
-            let mut answer = [0; 6];
-            word(&mut answer[..3], 24_341 + wave * 128);
-            word(&mut answer[3..], 26_214 + wave * 655);
-            if broken {
-                answer[2] ^= 0x10;
-            }
-            for (to, from) in into.iter_mut().zip(answer) {
-                *to = from;
+            match operation {
+                Operation::Write(bytes) => {
+                    self.commands = self.commands.wrapping_add(1);
+                    if broken && !self.commands.is_multiple_of(4) {
+                        return Err(NoAnswer);
+                    }
+                    for (to, from) in self.command.iter_mut().zip(bytes.iter()) {
+                        *to = *from;
+                    }
+                }
+                Operation::Read(into) => {
+                    let answer = self.answer(broken);
+                    for (to, from) in into.iter_mut().zip(answer) {
+                        *to = from;
+                    }
+                }
             }
         }
         Ok(())
+    }
+}
+
+impl<C> ScriptedBus<C> {
+    fn answer(&self, broken: bool) -> [u8; 6] {
+        let (first, second) = if self.command == READ_ID { (ID, 0) } else { self.measure() };
+        let mut answer = [0; 6];
+        let (front, back) = answer.split_at_mut(3);
+        word(front, first);
+        word(back, second);
+        if broken {
+            answer[2] ^= 0x10;
+        }
+        answer
+    }
+
+    /// 20.0 to 25.1 degrees and 40 to 55 %, up and down, in the sensor's units.
+    fn measure(&self) -> (u16, u16) {
+        let [step, ..] = (self.commands % 32).to_le_bytes();
+        let wave = u16::from(if step < 16 { step } else { 31 - step });
+        (24_341 + wave * 128, 26_214 + wave * 655)
     }
 }
 
@@ -94,6 +124,6 @@ fn word(place: &mut [u8], value: u16) {
 /// The sensor's checksum: polynomial 0x31, begun with 0xFF.
 fn crc8(bytes: [u8; 2]) -> u8 {
     bytes.into_iter().fold(0xFF, |crc, byte| {
-        (0..8).fold(crc ^ byte, |crc: u8, _| if crc & 0x80 == 0 { crc << 1 } else { crc << 1 ^ 0x31 })
+        (0..8).fold(crc ^ byte, |crc: u8, _| if crc & 0x80 == 0 { crc << 1 } else { (crc << 1) ^ 0x31 })
     })
 }

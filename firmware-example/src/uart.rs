@@ -26,7 +26,7 @@ const CR1: Register = Register::at(USART1, 0x0C);
 const SR_RXNE: u32 = 1 << 5;
 const SR_TXE: u32 = 1 << 7;
 const SR_ORE: u32 = 1 << 3;
-const CR1_UE_TE_RE: u32 = 1 << 13 | 1 << 3 | 1 << 2;
+const CR1_UE_TE_RE: u32 = (1 << 13) | (1 << 3) | (1 << 2);
 const CR1_RXNEIE: u32 = 1 << 5;
 
 const BAUD: u32 = 115_200;
@@ -114,6 +114,11 @@ impl Uart {
         let byte = BYTES[tail % RING].load(Ordering::Relaxed);
         TAIL.store(tail.wrapping_add(1), Ordering::Release);
         Some(byte)
+    }
+
+    /// Whether a byte has arrived.
+    pub fn has_arrived(&self) -> bool {
+        TAIL.load(Ordering::Relaxed) != HEAD.load(Ordering::Acquire)
     }
 
     /// Bytes that arrived and found no room, since the start.
