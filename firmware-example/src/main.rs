@@ -10,6 +10,7 @@ use daur_core::wire::decoder::Decoder;
 use daur_core::wire::frame::MAX_DOWNLINK;
 use daur_firmware::boot::{self, Boot, BootSource};
 use daur_firmware::clock::{self, Timer};
+use daur_firmware::command::Desk;
 use daur_firmware::node::Node;
 use daur_firmware::sensor::{Script, ScriptedBus};
 use daur_firmware::uart::Uart;
@@ -51,7 +52,9 @@ fn main() -> ! {
 
     let bus = ScriptedBus::new(Script::DEFAULT, Timer);
     let Ok(device) = DeviceId::new(config::DEVICE) else { board::abort() };
-    let Ok(mut node) = Node::new(boot, device, &config::DEVICE_KEY, bus) else { board::abort() };
+    let Ok(desk) = Desk::new(&device, boot.nonce, &config::DEVICE_KEY) else { board::abort() };
+    let mut node = Node::new(boot, device, desk, bus);
+    node.start();
     let mut uart = Uart::start();
     let mut decoder = Decoder::<MAX_DOWNLINK>::new();
     let mut lost = 0;

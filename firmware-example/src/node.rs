@@ -14,7 +14,6 @@ use daur_core::reliability::executor::{Executor, Failure};
 use daur_core::reliability::fallback::{Fallback, Source};
 use daur_core::reliability::health::{self, CheckConfig, CheckId, Health};
 use daur_core::reliability::retry::Class;
-use daur_core::security::keys::KeyError;
 use daur_core::shared::{CsShared, Shared};
 use daur_core::text::Text;
 use daur_core::time::{Clock, Duration, Instant};
@@ -66,13 +65,10 @@ pub struct Node<I2C: I2c> {
 impl<I2C: I2c> Node<I2C> {
     /// The node in its life `boot`, with its sensor on `bus`.
     ///
-    /// # Errors
-    /// [`KeyError`] if the device's key is too short.
-    pub fn new(boot: Boot, device: DeviceId, key: &[u8], bus: I2C) -> Result<Self, KeyError> {
-        SENSOR.with(|executor, _| executor.reseed(boot.nonce));
-        let mut health = Health::new(health::Config::DEFAULT);
-        let readable = health.add("sensor", CheckConfig::READINESS).ok();
-        let mut node = Self {
+    /// Inlined, so that it is made where it stays: moved, it would stand on the stack twice.
+    #[inline(always)]
+    pub fn new(boot: Boot, device: DeviceId, desk: Desk, bus: I2C) -> Self {
+        Self {
             boot,
             device,
             sensor: shtcx::shtc3(bus),
@@ -81,17 +77,22 @@ impl<I2C: I2c> Node<I2C> {
             metrics: Collector::new(metrics::Config::DEFAULT),
             errors: Errors::new(errors::Config::DEFAULT),
             profiler: Profiler::new(),
-            health,
-            readable,
-            desk: Desk::new(&device, boot.nonce, key)?,
+            health: Health::new(health::Config::DEFAULT),
+            readable: None,
+            desk,
             outbox: Outbox::new(outbox::Config::DEFAULT),
             interval: config::INTERVAL,
             read_at: Instant::ZERO,
             report_at: Instant::ZERO,
             asleep: Duration::ZERO,
-        };
-        node.say_hello();
-        Ok(node)
+        }
+    }
+
+    /// Begins: the first frame of a life says whose it is.
+    pub fn start(&mut self) {
+        SENSOR.with(|executor, _| executor.reseed(self.boot.nonce));
+        self.readable = self.health.add("sensor", CheckConfig::READINESS).ok();
+        self.say_hello();
     }
 
     /// Does what is due.
