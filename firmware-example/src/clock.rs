@@ -53,13 +53,31 @@ pub fn micros() -> u32 {
         let before = SYST::get_current();
         let pending = SCB::is_pendst_pending();
         let after = SYST::get_current();
-        // The timer counts down: a larger second value means that it wrapped in between, and then
-        // nobody can say which of the two the flag belongs to.
-        if after <= before && MILLIS.load(Ordering::Relaxed) == millis {
-            let millis = millis.wrapping_add(u32::from(pending));
-            return millis.wrapping_mul(1_000).wrapping_add((TICKS_PER_MILLI - 1 - after) / TICKS_PER_MICRO);
+        if let Some(micros) = reading(millis, before, pending, after)
+            && MILLIS.load(Ordering::Relaxed) == millis
+        {
+            return micros;
         }
     }
+}
+
+/// The microseconds that the timer's two readings mean, between which its interrupt was `pending` or
+/// not; `None` if its period ended between the two, since nobody can say then to which it belongs.
+///
+/// The timer counts down, and its period ends where it comes to 0, with the interrupt: 0 is the
+/// beginning of the next one. Taken for the end, it would be a step back a moment later, which
+/// `TickExtender` sees as 71 minutes forward.
+pub const fn reading(millis: u32, before: u32, pending: bool, after: u32) -> Option<u32> {
+    let (before, after) = (since_end(before), since_end(after));
+    if after < before {
+        return None;
+    }
+    Some(millis.wrapping_add(pending as u32).wrapping_mul(1_000).wrapping_add(after / TICKS_PER_MICRO))
+}
+
+/// Ticks since the timer was at 0.
+const fn since_end(value: u32) -> u32 {
+    if value == 0 { 0 } else { TICKS_PER_MILLI.saturating_sub(value) }
 }
 
 /// Waits in sleep, for drivers that want a delay. At least as long as asked, at most a millisecond longer.

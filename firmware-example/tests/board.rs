@@ -15,7 +15,7 @@ mod tests {
     use daur_firmware::clock::{self, Delay, Timer};
     use daur_firmware::command::Command;
     use daur_firmware::sensor::{Script, ScriptedBus};
-    use daur_firmware::{config, stack};
+    use daur_firmware::{board, config, stack};
     use embedded_hal::delay::DelayNs;
 
     #[init]
@@ -36,6 +36,17 @@ mod tests {
         Delay.delay_ms(25);
         let waited = Timer.now() - before;
         assert!((25..=27).contains(&waited.as_millis()));
+    }
+
+    #[test]
+    fn clock_takes_the_end_of_a_millisecond_for_the_beginning_of_the_next() {
+        // The last tick, the end with its interrupt waiting, the first tick of the next: never back.
+        assert_eq!(clock::reading(7, 1, false, 1), Some(7_999));
+        assert_eq!(clock::reading(7, 1, false, 0), None);
+        assert_eq!(clock::reading(7, 0, true, 0), Some(8_000));
+        assert_eq!(clock::reading(8, 0, false, 0), Some(8_000));
+        assert_eq!(clock::reading(8, 0, false, board::SYSCLK_HZ / 1_000 - 1), Some(8_000));
+        assert_eq!(clock::reading(u32::MAX, 0, true, 0), Some(0));
     }
 
     #[test]
