@@ -154,7 +154,8 @@ impl Model {
         self.live.remove(at);
         match self.state {
             State::HalfOpen => {
-                let probe = self.probes.iter_mut().find(|probe| matches!(probe, Probe::Out { id: out, .. } if *out == id));
+                let probe =
+                    self.probes.iter_mut().find(|probe| matches!(probe, Probe::Out { id: out, .. } if *out == id));
                 *probe.unwrap() = if good { Probe::Good } else { Probe::Bad };
                 let count = |wanted| self.probes.iter().filter(|&&probe| probe == wanted).count() as u32;
                 if count(Probe::Good) == self.config.success_threshold {
