@@ -294,7 +294,7 @@ fn two_threads_at_the_half_open_door_admit_no_more_than_the_probes() {
         let (breaker, _) = opened(CONFIG, Instant::ZERO);
         let shared = CsShared::new(breaker, MOMENT);
         let admitted: usize = std::thread::scope(|scope| {
-            let ask = || usize::from(shared.with(|breaker, now| breaker.try_acquire(now)).is_ok());
+            let ask = || usize::from(shared.with(Breaker::try_acquire).is_ok());
             let threads = [scope.spawn(ask), scope.spawn(ask)];
             threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
         });

@@ -56,7 +56,7 @@ proptest! {
         }
         for (i, start) in passed.iter().enumerate() {
             for (count, end) in passed[i..].iter().enumerate() {
-                prop_assert!(count as u64 + 1 <= u64::from(burst) + (end - start) / interval);
+                prop_assert!((count as u64) < u64::from(burst) + (end - start) / interval);
             }
         }
     }
