@@ -167,12 +167,10 @@ pub enum Cause {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Event {
-    /// Calls are refused from now on.
+    /// Calls are refused from now on, until [`Breaker::poll_at`].
     Opened {
         /// Why.
         cause: Cause,
-        /// When the first probe is admitted.
-        retry_at: Instant,
     },
     /// Probes are admitted from now on.
     HalfOpened,
@@ -602,12 +600,11 @@ impl<M: Mode> Breaker<M> {
             wait = wait + wait;
             doublings -= 1;
         }
-        let retry_at = now.after(wait.min(self.recovery_timeout_max));
         self.streak = self.streak.saturating_add(1);
         self.opened = self.opened.saturating_add(1);
         self.change(State::Open);
-        self.until = retry_at;
-        Event::Opened { cause, retry_at }
+        self.until = now.after(wait.min(self.recovery_timeout_max));
+        Event::Opened { cause }
     }
 
     fn change(&mut self, to: State) {

@@ -23,15 +23,20 @@ fn succeed(breaker: &mut Breaker, now: Instant) -> Option<Event> {
     breaker.on_success(permit, now)
 }
 
+/// Lets one call fail, which must open the breaker, and says when it admits again.
+fn fail_and_open(breaker: &mut Breaker, now: Instant) -> Instant {
+    assert!(matches!(fail(breaker, now), Some(Event::Opened { .. })));
+    breaker.poll_at().expect("an end of the wait")
+}
+
 /// A breaker of this config that has just opened, and the moment of its first probe.
 fn opened(config: Config, now: Instant) -> (Breaker, Instant) {
     let mut breaker = Breaker::new(config);
     for _ in 1..config.failures {
         assert_eq!(fail(&mut breaker, now), None);
     }
-    let Some(Event::Opened { cause: Cause::Failures, retry_at }) = fail(&mut breaker, now) else {
-        panic!("not opened")
-    };
+    assert_eq!(fail(&mut breaker, now), Some(Event::Opened { cause: Cause::Failures }));
+    let retry_at = breaker.poll_at().expect("an end of the wait");
     (breaker, retry_at)
 }
 
@@ -100,8 +105,8 @@ fn rule_4_the_failure_that_makes_closing_impossible_opens_it_again() {
     assert_eq!(succeed(&mut breaker, now), None);
     assert_eq!(fail(&mut breaker, now), None);
     assert_eq!(fail(&mut breaker, now), None);
-    let retry_at = now + Duration::from_secs(10);
-    assert_eq!(fail(&mut breaker, now), Some(Event::Opened { cause: Cause::ProbeFailed, retry_at }));
+    assert_eq!(fail(&mut breaker, now), Some(Event::Opened { cause: Cause::ProbeFailed }));
+    assert_eq!(breaker.poll_at(), Some(now + Duration::from_secs(10)));
 }
 
 #[test]
@@ -188,7 +193,7 @@ fn rule_8_the_wait_doubles_with_each_opening_up_to_its_limit() {
     let config = Config { recovery_timeout_max: Some(Duration::from_secs(60)), ..CONFIG };
     let (mut breaker, mut now) = opened(config, START);
     for wait in [20, 40, 60, 60, 60] {
-        let Some(Event::Opened { retry_at, .. }) = fail(&mut breaker, now) else { panic!("not opened") };
+        let retry_at = fail_and_open(&mut breaker, now);
         assert_eq!(retry_at - now, Duration::from_secs(wait));
         now = retry_at;
     }
@@ -197,7 +202,7 @@ fn rule_8_the_wait_doubles_with_each_opening_up_to_its_limit() {
     succeed(&mut breaker, now);
     fail(&mut breaker, now);
     fail(&mut breaker, now);
-    let Some(Event::Opened { retry_at, .. }) = fail(&mut breaker, now) else { panic!("not opened") };
+    let retry_at = fail_and_open(&mut breaker, now);
     assert_eq!(retry_at - now, Duration::from_secs(10));
 }
 
@@ -207,12 +212,12 @@ fn rule_8_a_breaker_that_closes_and_fails_at_once_keeps_its_grown_wait() {
     let (mut breaker, mut now) = opened(config, START);
     for wait in [20, 40, 80] {
         assert_eq!(succeed(&mut breaker, now), Some(Event::Closed));
-        let Some(Event::Opened { retry_at, .. }) = fail(&mut breaker, now) else { panic!("not opened") };
+        let retry_at = fail_and_open(&mut breaker, now);
         assert_eq!(retry_at - now, Duration::from_secs(wait));
         now = retry_at;
     }
     for _ in 0..300 {
-        let Some(Event::Opened { retry_at, .. }) = fail(&mut breaker, now) else { panic!("not opened") };
+        let retry_at = fail_and_open(&mut breaker, now);
         assert!(retry_at >= now);
         now = retry_at;
     }
