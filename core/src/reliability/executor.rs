@@ -6,7 +6,7 @@ mod run;
 
 pub use run::{Execution, Failure, Guard, Run};
 
-use super::breaker::{self, Breaker, Consecutive, Event, Mode, Permit};
+use super::breaker::{self, Breaker, Consecutive, CountWindow, Event, Mode, Permit, Window};
 use super::retry::{self, Class, Decision, Reason, Retry};
 use crate::time::{Duration, Instant};
 
@@ -231,11 +231,48 @@ impl Executor {
         if let Err(error) = config.validate() {
             return Err(error);
         }
-        let breaker = match Breaker::try_new(config.breaker) {
-            Ok(breaker) => breaker,
-            Err(error) => return Err(ConfigError::Breaker(error)),
-        };
-        Ok(Self {
+        match Breaker::try_new(config.breaker) {
+            Ok(breaker) => Ok(Self::of_breaker(config, breaker, seed)),
+            Err(error) => Err(ConfigError::Breaker(error)),
+        }
+    }
+}
+
+impl<const WORDS: usize> Executor<CountWindow<WORDS>> {
+    /// An executor whose breaker opens by a rate of failures.
+    ///
+    /// # Panics
+    /// If a config is invalid: in a `static` or `const`, an error of the compiler. Configs that are
+    /// read at run time go to [`Executor::try_windowed`].
+    #[must_use]
+    pub const fn windowed(config: Config, window: Window, seed: u64) -> Self {
+        match Self::try_windowed(config, window, seed) {
+            Ok(executor) => executor,
+            Err(_) => panic!("invalid executor::Config or breaker::Window: see their validate"),
+        }
+    }
+
+    /// An executor whose breaker opens by a rate of failures, if both configs are valid.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] and [`Window::validate`] say.
+    pub const fn try_windowed(config: Config, window: Window, seed: u64) -> Result<Self, ConfigError> {
+        if let Err(error) = config.validate() {
+            return Err(error);
+        }
+        match Breaker::try_windowed(config.breaker, window) {
+            Ok(breaker) => Ok(Self::of_breaker(config, breaker, seed)),
+            Err(error) => Err(ConfigError::Breaker(error)),
+        }
+    }
+}
+
+/// 2^64 divided by the golden ratio: seeds that follow each other by it are all different and far apart.
+const SEED_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
+impl<M: Mode> Executor<M> {
+    const fn of_breaker(config: Config, breaker: Breaker<M>, seed: u64) -> Self {
+        Self {
             breaker,
             retry: config.retry,
             total_timeout: config.total_timeout,
@@ -245,14 +282,9 @@ impl Executor {
             runs: 0,
             succeeded: 0,
             retries: 0,
-        })
+        }
     }
-}
 
-/// 2^64 divided by the golden ratio: seeds that follow each other by it are all different and far apart.
-const SEED_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
-
-impl<M: Mode> Executor<M> {
     /// Replaces the seed of the runs to come: where it is not known yet when a `static` is made.
     pub const fn reseed(&mut self, seed: u64) {
         self.seed = seed;
