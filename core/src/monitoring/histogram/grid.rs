@@ -41,13 +41,29 @@ static ERROR: [u32; 12] = [
     0x9999_999A, 0xE1E1_E1E2, 0xFE01_FE02, 0xFFFE_0002, 0xFFFF_FFFE, 0xFFFF_FFFF,
 ];
 
-/// The scale-5 index of `value`, which must not be 0: the `i` with 2^(i/32) < value <= 2^((i+1)/32).
+/// The scale-5 index of `value`: the `i` with 2^(i/32) < value <= 2^((i+1)/32). Of 0 it says something
+/// below -1 or, without an instruction that counts zeros, -1.
 #[inline]
 pub(super) fn index(value: u64) -> i32 {
     // A constant choice: a 32-bit core has no 64-bit shifts, and most values fit in 32 bits.
-    if usize::BITS < 64 && value >> 32 == 0 {
-        return index_of_word(value);
+    if usize::BITS >= 64 {
+        index_of_long(value)
+    } else if value >> 32 == 0 {
+        index_of_word(value)
+    } else {
+        index_of_rare(value)
     }
+}
+
+/// Kept apart, so that its registers are not the common path's.
+#[cold]
+#[inline(never)]
+fn index_of_rare(value: u64) -> i32 {
+    index_of_long(value)
+}
+
+#[inline]
+fn index_of_long(value: u64) -> i32 {
     let zeros = value.leading_zeros();
     let mantissa = value << (zeros & 63);
     let below = below(mantissa >> 57);
@@ -59,13 +75,30 @@ pub(super) fn index(value: u64) -> i32 {
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "the value fits; the upper half of a boundary does")]
 fn index_of_word(value: u64) -> i32 {
-    let word = value as u32;
-    let zeros = word.leading_zeros();
-    let mantissa = word << (zeros & 31);
+    let (mantissa, octave) = normalised(value as u32);
     let below = below(u64::from(mantissa >> 25));
     // The mantissa's lower half would be zero, which is not above any boundary's lower half.
     let above = BOUNDS.get(below).is_some_and(|bound| mantissa > (*bound >> 32) as u32);
-    place(31_u32.wrapping_sub(zeros), below, above)
+    place(octave, below, above)
+}
+
+/// `word` shifted until its top bit is 1, and how far that bit was from the lowest before.
+#[inline]
+fn normalised(word: u32) -> (u32, u32) {
+    // Cores without atomic instructions have none that counts zeros either, and these steps are
+    // shorter there than the library's function.
+    if cfg!(target_has_atomic = "32") {
+        let zeros = word.leading_zeros();
+        return (word << (zeros & 31), 31_u32.wrapping_sub(zeros));
+    }
+    let (mut word, mut octave) = (word, 31_u32);
+    for step in [16, 8, 4, 2, 1] {
+        if word >> (32 - step) == 0 {
+            word <<= step;
+            octave = octave.wrapping_sub(step);
+        }
+    }
+    (word, octave)
 }
 
 /// Boundaries of the octave certainly below a mantissa whose top seven bits (the first of them is 1)
