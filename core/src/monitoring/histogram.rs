@@ -370,3 +370,6 @@ impl<L: Cells> PartialEq for Histogram<L> {
 }
 
 impl<L: Cells> Eq for Histogram<L> {}
+
+#[cfg(test)]
+mod tests;
