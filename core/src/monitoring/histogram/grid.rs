@@ -104,7 +104,6 @@ fn normalised(word: u32) -> (u32, u32) {
 /// Boundaries of the octave certainly below a mantissa whose top seven bits (the first of them is 1)
 /// are `top`.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "six bits")]
 fn below(top: u64) -> usize {
     usize::from(FIRST[(top & 63) as usize])
 }
@@ -157,7 +156,6 @@ pub(super) fn middle(index: i32, shift: u32) -> u64 {
 
 /// How far [`middle`] is from the truth at scale `5 - shift`, at most, in parts per million, without
 /// the rounding to an integer.
-#[expect(clippy::cast_possible_truncation, reason = "at most a million")]
 pub(super) fn error_ppm(shift: u32) -> u32 {
     let error = ERROR.get(shift as usize).copied().unwrap_or(u32::MAX);
     // Rounded up: a bound.
