@@ -1,0 +1,1 @@
+//! Services that keep something on disk.
