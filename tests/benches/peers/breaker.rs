@@ -1,15 +1,14 @@
 //! A call through a closed breaker beside `failsafe` and `recloser`: admission, a call that does almost
 //! nothing, a report of success.
 //!
-//! The machine alone takes no lock, since its owner decides on one; behind a `std::sync::Mutex`, its
-//! time read under it, it can be shared as the peers can.
+//! The machine alone takes no lock, since its owner decides on one; `SharedBreaker` is for many threads, as
+//! the peers are.
 
 use std::hint::black_box;
-use std::sync::Mutex;
-use std::time;
 
 use daur_core::reliability::breaker::{Breaker, Config};
-use daur_core::time::{Duration, Instant};
+use daur_core::time::Instant;
+use daur_std::reliability::breaker::SharedBreaker;
 use failsafe::CircuitBreaker;
 
 use crate::harness::{Options, Subject, compare, subject};
@@ -32,36 +31,13 @@ pub(crate) fn run(options: &Options) {
     };
     compare(options, "breaker: closed call, machine alone", with_peers(machine()));
 
-    let shared = Mutex::new(Breaker::new(Config::DEFAULT));
-    let now = Instant::from_secs(1);
-    let locked = subject("daur (behind a std Mutex, locked twice)", CALLS, move || {
+    let shared = SharedBreaker::new(Config::DEFAULT);
+    let shared = subject("daur SharedBreaker", CALLS, move || {
         for n in 0..CALLS {
-            let permit = shared.lock().expect("not poisoned").try_acquire(black_box(now));
-            if let Ok(permit) = permit {
-                black_box(n);
-                black_box(shared.lock().expect("not poisoned").on_success(permit, black_box(now)));
-            }
+            _ = black_box(shared.call(|| Ok::<u32, ()>(black_box(n))));
         }
     });
-    compare(options, "breaker: closed call, shared", with_peers(locked));
-
-    let shared = Mutex::new(Breaker::new(Config::DEFAULT));
-    let epoch = time::Instant::now();
-    let clocked = subject("daur (behind a std Mutex, clock read twice)", CALLS, move || {
-        let now = || Instant::ZERO + Duration::from(epoch.elapsed());
-        for n in 0..CALLS {
-            let permit = {
-                let mut breaker = shared.lock().expect("not poisoned");
-                breaker.try_acquire(now())
-            };
-            if let Ok(permit) = permit {
-                black_box(n);
-                let mut breaker = shared.lock().expect("not poisoned");
-                black_box(breaker.on_success(permit, now()));
-            }
-        }
-    });
-    compare(options, "breaker: closed call, shared, real clock", with_peers(clocked));
+    compare(options, "breaker: closed call, shared by threads", with_peers(shared));
 }
 
 fn with_peers(ours: Subject) -> Vec<Subject> {
