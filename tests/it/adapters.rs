@@ -1,1 +1,4 @@
 //! Tests of adapters.
+
+mod reliability;
+mod result_cache;

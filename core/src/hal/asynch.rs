@@ -84,7 +84,7 @@ where
     M: Mode,
     F: Future<Output = Result<T, E>>,
 {
-    let mut run = shared.with(|executor, now| executor.start(now));
+    let mut run = shared.with(Executor::start);
     let mut last = None;
     loop {
         let (admit, now) = shared.with(|executor, now| (executor.admit(&mut run, now), now));

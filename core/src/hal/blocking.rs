@@ -83,7 +83,7 @@ where
     S: Shared<Machine = Executor<M>>,
     M: Mode,
 {
-    let mut run = shared.with(|executor, now| executor.start(now));
+    let mut run = shared.with(Executor::start);
     let mut last = None;
     loop {
         let (admit, now) = shared.with(|executor, now| (executor.admit(&mut run, now), now));

@@ -484,6 +484,7 @@ impl<M: Mode> Breaker<M> {
     /// Gives a permit back whose call was not made, was cancelled, or says nothing about the callee.
     ///
     /// `now` is here because every report has it; nothing depends on it yet.
+    #[expect(clippy::needless_pass_by_value, reason = "it uses the permit up")]
     pub fn cancel(&mut self, permit: Permit, _now: Instant) {
         if permit.generation == self.generation {
             self.out = self.out.saturating_sub(1);
@@ -581,10 +582,9 @@ impl<M: Mode> Breaker<M> {
         }
     }
 
-    /// Whether a half-open breaker admits one more. In u64: the three may add up beyond u32 only if
-    /// `probes` is near it.
+    /// Whether a half-open breaker admits one more. Each of the three was counted against `probes` at
+    /// admission, so that their sum cannot exceed it.
     const fn has_room(&self) -> bool {
-        // Each of them is counted against `probes` at admission, so the sum is at most `probes`.
         self.out + self.succeeded + self.failed < self.probes
     }
 

@@ -1,1 +1,5 @@
 //! What happened on this host: the system monitor and the exporters.
+
+pub mod prometheus;
+#[cfg(all(feature = "sysinfo", feature = "tokio"))]
+pub mod system;
