@@ -460,6 +460,31 @@ async fn over_tcp_a_device_arrives_answers_and_comes_back_after_its_end_was_clos
     assert_eq!(story.send("report").await.unwrap().verdict, Verdict::Accepted);
 }
 
+#[cfg(all(unix, feature = "serial"))]
+#[tokio::test]
+async fn over_a_serial_path_a_device_arrives_and_answers() {
+    use tokio_serial::SerialPort;
+
+    // The master is the device; its other end has a path, which the registry opens.
+    let (master, mut other) = tokio_serial::SerialStream::pair().unwrap();
+    other.set_exclusive(false).unwrap();
+    let path = other.name().unwrap();
+    // A port is locked for one program. This keeps the other end open without the lock.
+    let _open = std::fs::File::open(&path).unwrap();
+    drop(other);
+    let endpoint: Endpoint = path.parse().unwrap();
+    let node = Arc::new(Mutex::new(Node::new(1, outbox::Config::DEFAULT)));
+    let cut = Arc::new(AtomicBool::new(false));
+    let registry = Registry::new(Config::DEFAULT, Some(FLEET_KEY));
+    registry.attach(&endpoint);
+    tokio::spawn(serve(node.clone(), master, cut.clone()));
+    let story = Story { registry, node, cut };
+    story.node.lock().await.counter(3);
+    let status = story.until("a frame", |status| reads(status) == Some(3)).await;
+    assert_eq!((status.endpoint, status.id.as_deref()), (endpoint.to_string(), Some("node-1")));
+    assert_eq!(story.send("report").await.unwrap().verdict, Verdict::Accepted);
+}
+
 #[test]
 fn an_endpoint_is_read_and_printed() {
     for text in ["tcp:127.0.0.1:9000", "tcp:[::1]:9000", "tcp:host:1", "/dev/ttyACM0", "/dev/ttyUSB0@57600", "COM3"] {
