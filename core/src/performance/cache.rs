@@ -180,8 +180,7 @@ impl Expiry {
 
     #[inline]
     const fn is_over(self, now: Instant) -> bool {
-        // `expiry <= now`, with the one nanosecond on the left side.
-        self.0.get() <= now.as_nanos().saturating_add(1) && self.0.get() != u64::MAX
+        self.0.get() - 1 <= now.as_nanos()
     }
 }
 
@@ -192,9 +191,15 @@ struct Soonest(u64);
 impl Soonest {
     const NEVER: Self = Self(0);
 
+    /// Takes `expiry` into account, and says whether it is the soonest so far.
     #[inline]
-    fn lower(&mut self, expiry: Expiry) {
-        self.0 = self.0.max(!expiry.0.get());
+    fn lower(&mut self, expiry: Expiry) -> bool {
+        let inverted = !expiry.0.get();
+        let sooner = inverted > self.0;
+        if sooner {
+            self.0 = inverted;
+        }
+        sooner
     }
 
     const fn moment(self) -> Option<Instant> {
@@ -487,9 +492,12 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher> Cache<K, V, N, 
                 self.soonest_of_round = Soonest::NEVER;
             }
             let index = self.hand as usize;
-            self.expire(index, now);
             if let Some(entry) = self.entries.get(index).and_then(Option::as_ref) {
-                self.soonest_of_round.lower(entry.expiry);
+                if entry.expiry.is_over(now) {
+                    self.expire(self.hash(&entry.key), index);
+                } else {
+                    self.soonest_of_round.lower(entry.expiry);
+                }
             }
             self.hand += 1;
             if self.hand as usize >= N {
@@ -505,14 +513,10 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher> Cache<K, V, N, 
         self.sweep(now, N);
     }
 
-    fn expire(&mut self, index: usize, now: Instant) {
-        if let Some(entry) = self.entry(index)
-            && entry.expiry.is_over(now)
-        {
-            let hash = self.hash(&entry.key);
-            self.take(hash, index);
-            self.counts.expired += 1;
-        }
+    #[cold]
+    fn expire(&mut self, hash: u32, index: usize) {
+        self.take(hash, index);
+        self.counts.expired += 1;
     }
 
     #[inline]
@@ -544,9 +548,8 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher> Cache<K, V, N, 
             return None;
         };
         if self.entry(index)?.expiry.is_over(now) {
-            self.take(hash, index);
-            self.counts.expired += 1;
             self.counts.misses += 1;
+            self.expire(hash, index);
             return None;
         }
         Some(index)
@@ -555,8 +558,10 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher> Cache<K, V, N, 
     #[inline]
     fn insert_until(&mut self, key: K, value: V, expiry: Expiry, now: Instant) -> Inserted<K, V> {
         let hash = self.hash(&key);
-        self.soonest.lower(expiry);
-        self.soonest_of_round.lower(expiry);
+        // The round's is never the sooner of the two, and with one ttl for all no later entry is sooner yet.
+        if self.soonest_of_round.lower(expiry) {
+            self.soonest.lower(expiry);
+        }
         if let Some(index) = self.find(hash, &key) {
             self.ring.touch(index);
             return self.replace(index, value, expiry, now);
@@ -573,15 +578,14 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher> Cache<K, V, N, 
         };
         let old_hash = self.hash(&old.key);
         self.table.take(old_hash, oldest);
-        let old = self.entries.get_mut(oldest).and_then(Option::take);
         self.ring.recycle_oldest();
         self.counts.evicted += 1;
-        self.put(hash, oldest, Entry { key, value, expiry });
-        old.map_or(Inserted::Added, |old| Inserted::Evicted(old.key, old.value))
+        self.put(hash, oldest, Entry { key, value, expiry })
+            .map_or(Inserted::Added, |old| Inserted::Evicted(old.key, old.value))
     }
 
     /// Gives the entry at `index` a new value and time; if its old one was over, a new entry has come.
-    #[inline]
+    #[inline(never)]
     fn replace(&mut self, index: usize, value: V, expiry: Expiry, now: Instant) -> Inserted<K, V> {
         let Some(entry) = self.entries.get_mut(index).and_then(Option::as_mut) else {
             return Inserted::Added;
@@ -598,14 +602,14 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher> Cache<K, V, N, 
         Inserted::Replaced(old)
     }
 
+    /// Puts an entry to a place that no hash leads to, and returns what was there.
     #[inline]
-    fn put(&mut self, hash: u32, index: usize, entry: Entry<K, V>) {
-        if let Some(place) = self.entries.get_mut(index) {
-            *place = Some(entry);
-        }
+    fn put(&mut self, hash: u32, index: usize, entry: Entry<K, V>) -> Option<Entry<K, V>> {
         self.table.place(hash, index);
         self.counts.inserted += 1;
+        let old = self.entries.get_mut(index)?.replace(entry);
         self.invariants();
+        old
     }
 
     fn take(&mut self, hash: u32, index: usize) -> Option<Entry<K, V>> {

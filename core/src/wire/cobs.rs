@@ -2,10 +2,8 @@
 //!
 //! Cheshire and Baker, "Consistent Overhead Byte Stuffing", IEEE/ACM Transactions on Networking 7(2), 1999.
 
-use postcard::ser_flavors::Flavor;
-use serde::Serialize;
-
 use super::crc::Crc32;
+use crate::text::Text;
 
 /// A place for encoded bytes, addressed from the frame's first.
 pub(super) trait Place {
@@ -25,14 +23,19 @@ impl Place for &mut [u8] {
     }
 }
 
-/// Encodes `value` with postcard, sums it, stuffs it and ends it with a zero; the encoded length, or `None` if it
-/// does not fit.
-pub(super) fn encode<T: Serialize, P: Place>(value: &T, place: P) -> Option<usize> {
-    let encoder = Encoder { place, at: 1, code_at: 0, code: 1, crc: Crc32::new() };
-    postcard::serialize_with_flavor(value, encoder).ok()
+/// Writes a message in postcard's format, sums it, stuffs it and ends it with a zero; the encoded length, or `None`
+/// if it does not fit.
+pub(super) fn encode<P: Place>(place: P, message: impl FnOnce(&mut Encoder<P>)) -> Option<usize> {
+    let mut encoder = Encoder { place, at: 1, code_at: 0, code: 1, full: false, crc: Crc32::new() };
+    message(&mut encoder);
+    encoder.finish()
 }
 
-struct Encoder<P> {
+/// Writes postcard's format a value at a time.
+///
+/// By hand and not by serde, whose generated code for the records takes 4 KB of flash, most of it for asking after
+/// every field whether it did fit. Tests hold it to postcard byte by byte.
+pub(super) struct Encoder<P> {
     place: P,
     /// Where the next byte goes.
     at: usize,
@@ -40,59 +43,82 @@ struct Encoder<P> {
     code_at: usize,
     /// That length, counting itself.
     code: u8,
+    /// Something did not fit.
+    full: bool,
     crc: Crc32,
 }
 
+// Each of these stands once for all records: inlined it would be there fifty times.
 impl<P: Place> Encoder<P> {
-    // Once for every byte of every record: inlined into serde's code it would be there twenty times.
+    /// One byte as it is: a small enum, a flag.
     #[inline(never)]
-    fn stuff(&mut self, byte: u8) -> postcard::Result<()> {
-        let mut fits = true;
+    pub(super) fn byte(&mut self, byte: u8) {
+        self.crc.push(byte);
+        self.stuff(byte);
+    }
+
+    /// An unsigned number: seven bits a byte, the least first.
+    #[inline(never)]
+    pub(super) fn number(&mut self, mut number: u64) {
+        while number > 0x7F {
+            self.byte(number.to_le_bytes()[0] | 0x80);
+            number >>= 7;
+        }
+        self.byte(number.to_le_bytes()[0]);
+    }
+
+    /// As [`number`](Self::number), for numbers that are small on the device as well.
+    #[inline(never)]
+    pub(super) fn small(&mut self, number: u32) {
+        self.number(u64::from(number));
+    }
+
+    /// A text.
+    #[inline(never)]
+    pub(super) fn text<const N: usize>(&mut self, text: &Text<N>) {
+        self.bytes(text.as_bytes());
+    }
+
+    /// A text's bytes, behind their number.
+    #[inline(never)]
+    pub(super) fn bytes(&mut self, text: &[u8]) {
+        // No text here is longer than a frame.
+        self.small(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        for &byte in text {
+            self.byte(byte);
+        }
+    }
+
+    #[inline(never)]
+    fn stuff(&mut self, byte: u8) {
         if byte != 0 {
-            fits = self.place.put(self.at, byte);
+            self.put(self.at, byte);
             self.at += 1;
             self.code += 1;
         }
         if byte == 0 || self.code == u8::MAX {
-            fits &= self.end_block();
+            self.end_block();
         }
-        if fits { Ok(()) } else { Err(postcard::Error::SerializeBufferFull) }
     }
 
-    fn end_block(&mut self) -> bool {
-        let fits = self.place.put(self.code_at, self.code);
+    fn end_block(&mut self) {
+        self.put(self.code_at, self.code);
         self.code_at = self.at;
         self.at += 1;
         self.code = 1;
-        fits
-    }
-}
-
-impl<P: Place> Flavor for Encoder<P> {
-    type Output = usize;
-
-    #[inline(never)]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.crc.push(byte);
-        self.stuff(byte)
     }
 
-    #[inline(never)]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        for &byte in bytes {
-            self.try_push(byte)?;
-        }
-        Ok(())
+    fn put(&mut self, at: usize, byte: u8) {
+        self.full |= !self.place.put(at, byte);
     }
 
-    fn finalize(mut self) -> postcard::Result<usize> {
+    fn finish(mut self) -> Option<usize> {
         for byte in self.crc.finish().to_le_bytes() {
-            self.stuff(byte)?;
+            self.stuff(byte);
         }
-        // Ends the last block, and `code_at` is then the place after it.
-        if self.end_block() && self.place.put(self.code_at, 0) {
-            return Ok(self.at);
-        }
-        Err(postcard::Error::SerializeBufferFull)
+        self.end_block();
+        // The place of the next block's length, which does not come.
+        self.put(self.code_at, 0);
+        if self.full { None } else { Some(self.at) }
     }
 }

@@ -110,6 +110,7 @@ impl<const N: usize> Decoder<N> {
         self.zero = byte != u8::MAX;
     }
 
+    #[inline(never)]
     fn keep(&mut self, byte: u8) {
         match self.bytes.get_mut(self.len) {
             Some(place) => {
@@ -159,7 +160,7 @@ mod tests {
 
     fn encoded(text: &str) -> Vec<u8> {
         let mut line = [0; 600];
-        let len = cobs::encode(&text, &mut line[..]).unwrap();
+        let len = cobs::encode(&mut line[..], |out| out.bytes(text.as_bytes())).unwrap();
         line[..len].to_vec()
     }
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::cobs;
+use super::cobs::{self, Place};
 use super::record::Record;
 use crate::time::Instant;
 
@@ -69,7 +69,7 @@ impl Frame {
     /// # Errors
     /// [`EncodeError`] if `out` is too short; [`MAX_ENCODED`] bytes always suffice.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
-        cobs::encode(self, out).ok_or(EncodeError)
+        encode(self.seq, self.at, &self.record, out).ok_or(EncodeError)
     }
 
     /// Reads what [`Decoder::feed`](super::decoder::Decoder::feed) has given.
@@ -84,6 +84,15 @@ impl Frame {
             Err(_) => Err(DecodeError::UnknownRecord { seq, at }),
         }
     }
+}
+
+/// Encodes a frame whose record need not be copied.
+pub(super) fn encode<P: Place>(seq: u32, at: Instant, record: &Record, place: P) -> Option<usize> {
+    cobs::encode(place, |out| {
+        out.small(seq);
+        out.number(at.as_nanos());
+        record.write(out);
+    })
 }
 
 /// Carries what a host tells a device, in the same framing.
@@ -128,7 +137,18 @@ impl<'a> Downlink<'a> {
     /// # Errors
     /// [`EncodeError`] if `out` is too short.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
-        cobs::encode(self, out).ok_or(EncodeError)
+        cobs::encode(out, |out| match self {
+            Self::Ack { seq } => {
+                out.byte(0);
+                out.small(*seq);
+            }
+            Self::Command { token } => {
+                out.byte(1);
+                out.bytes(token.as_bytes());
+            }
+            Self::Identify => out.byte(2),
+        })
+        .ok_or(EncodeError)
     }
 
     /// Reads what [`Decoder::feed`](super::decoder::Decoder::feed) has given.
@@ -136,8 +156,39 @@ impl<'a> Downlink<'a> {
     /// # Errors
     /// [`DecodeError::Malformed`] if it is none, or one that this version does not know.
     pub fn decode(payload: &'a [u8]) -> Result<Self, DecodeError> {
-        postcard::take_from_bytes(payload).map(|(message, _later)| message).map_err(|_| DecodeError::Malformed)
+        // By hand, as it is written: a device reads nothing else.
+        let malformed = DecodeError::Malformed;
+        let (kind, rest) = payload.split_first().ok_or(malformed)?;
+        match kind {
+            0 => varint(rest).map(|(seq, _later)| Self::Ack { seq }),
+            1 => varint(rest)
+                .and_then(|(len, rest)| rest.get(..usize::try_from(len).ok()?))
+                .and_then(|token| core::str::from_utf8(token).ok())
+                .map(|token| Self::Command { token }),
+            2 => Some(Self::Identify),
+            _ => None,
+        }
+        .ok_or(malformed)
     }
+}
+
+/// A number from the front of `bytes`, seven bits a byte; what is above 32 bits is cut off.
+fn varint(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let mut number = 0;
+    let mut shift = 0;
+    let mut rest = bytes;
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        number |= u32::from(byte & 0x7F).wrapping_shl(shift);
+        if byte < 0x80 {
+            return Some((number, rest));
+        }
+        shift += 7;
+        if shift > 28 {
+            break;
+        }
+    }
+    None
 }
 
 /// Says that the place for an encoded message is too short.

@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-use super::cobs::{self, Place};
+use super::cobs::Place;
+use super::frame;
 use super::record::Record;
 use crate::time::{Duration, Instant};
 
@@ -227,14 +228,14 @@ impl<const BYTES: usize> Outbox<BYTES> {
             if self.read >= self.len {
                 break;
             }
-            *place = if self.cut { 0 } else { self.byte(self.read) };
             copied += 1;
-            if self.cut {
-                self.cut = false;
+            if core::mem::take(&mut self.cut) {
+                *place = 0;
                 continue;
             }
+            *place = self.byte(self.read);
             self.read += 1;
-            if self.resend_after.is_none() && *place == 0 {
+            if *place == 0 && self.resend_after.is_none() {
                 self.forget(self.read);
             }
         }
@@ -273,6 +274,7 @@ impl<const BYTES: usize> Outbox<BYTES> {
     }
 
     /// Begins again with the oldest frame, as when the line was cut and is back.
+    #[inline(never)]
     pub fn rewind(&mut self) {
         self.resend_at = None;
         if self.sent > 0 {
@@ -328,14 +330,10 @@ impl<const BYTES: usize> Outbox<BYTES> {
     }
 
     fn append(&mut self, record: &Record, now: Instant) -> Option<u32> {
-        /// A [`Frame`](super::frame::Frame), with a record that need not be copied.
-        #[derive(serde::Serialize)]
-        struct Borrowed<'a>(u32, Instant, &'a Record);
-
         let seq = self.next;
         let free = BYTES.saturating_sub(self.len);
         let tail = wrapped(self.head + self.len, BYTES);
-        let written = cobs::encode(&Borrowed(seq, now, record), Tail { ring: &mut self.ring, tail, free })?;
+        let written = frame::encode(seq, now, record, Tail { ring: &mut self.ring, tail, free })?;
         self.len += written;
         self.next = seq.wrapping_add(1);
         Some(seq)

@@ -1,5 +1,6 @@
 //! What a device tells its host.
 
+use super::cobs::{Encoder, Place};
 use crate::id::{BootId, DeviceId};
 use crate::text::Text;
 use crate::time::{Duration, Instant};
@@ -186,6 +187,96 @@ impl Record {
             Self::Reply { .. } => "reply",
             Self::Cache { .. } => "cache",
             Self::Health { .. } => "health",
+        }
+    }
+
+    /// Writes what postcard would write for the derived `Serialize`.
+    pub(super) fn write<P: Place>(&self, out: &mut Encoder<P>) {
+        match self {
+            Self::Hello { device, boot, nonce, schema, firmware, reset } => {
+                out.byte(0);
+                out.bytes(device.as_str().as_bytes());
+                out.small(boot.0);
+                out.number(*nonce);
+                out.small(u32::from(*schema));
+                out.text(firmware);
+                out.byte(*reset as u8);
+            }
+            Self::Lost { count, since } => {
+                out.byte(1);
+                out.small(*count);
+                out.number(since.as_nanos());
+            }
+            Self::Counter { name, total } => {
+                out.byte(2);
+                out.text(name);
+                out.number(*total);
+            }
+            Self::Gauge { name, value } => {
+                out.byte(3);
+                out.text(name);
+                // Zigzag: small numbers of either sign are short.
+                out.number(((value << 1) ^ (value >> 63)).cast_unsigned());
+            }
+            Self::Distribution { name, unit, count, sum, min, max, p50, p95, p99 } => {
+                out.byte(4);
+                out.text(name);
+                out.byte(*unit as u8);
+                for number in [count, sum, min, max, p50, p95, p99] {
+                    out.number(*number);
+                }
+            }
+            Self::Breaker { name, state, consecutive_failures, opened, refused, retry_at } => {
+                out.byte(5);
+                out.text(name);
+                out.byte(*state as u8);
+                out.small(*consecutive_failures);
+                out.number(*opened);
+                out.number(*refused);
+                out.byte(u8::from(retry_at.is_some()));
+                if let Some(at) = retry_at {
+                    out.number(at.as_nanos());
+                }
+            }
+            Self::Error { kind, total, message, at } => {
+                out.byte(6);
+                out.text(kind);
+                out.small(*total);
+                out.text(message);
+                out.number(at.as_nanos());
+            }
+            Self::System { uptime, stack_high_water, stack_size, idle_permille } => {
+                out.byte(7);
+                out.number(uptime.as_nanos());
+                out.small(*stack_high_water);
+                out.small(*stack_size);
+                out.small(u32::from(*idle_permille));
+            }
+            Self::Log { level, target, message } => {
+                out.byte(8);
+                out.byte(*level as u8);
+                out.text(target);
+                out.text(message);
+            }
+            Self::Reply { counter, verdict, message } => {
+                out.byte(9);
+                out.number(*counter);
+                out.byte(*verdict as u8);
+                out.text(message);
+            }
+            Self::Cache { name, hits, misses, len, capacity } => {
+                out.byte(10);
+                out.text(name);
+                out.number(*hits);
+                out.number(*misses);
+                out.small(*len);
+                out.small(*capacity);
+            }
+            Self::Health { live, ready } => {
+                out.byte(11);
+                out.byte(u8::from(*live));
+                out.byte(u8::from(*ready));
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! connects again by the core retry machine when the line breaks. [`Registry::snapshot`] tells how every device
 //! stands, and [`Registry::send_command`] asks one to do something.
 
+mod device;
 mod endpoint;
 mod registry;
 mod status;
@@ -12,3 +13,6 @@ mod task;
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use registry::{Config, Registry, Reply, SendError};
 pub use status::{BreakerStatus, CacheStatus, DeviceStatus, ErrorStatus, LogLine, Series, SeriesValue, SystemStatus};
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 mod decoder;
 mod flips;
+mod frames;
 mod golden;
 mod naive;
 mod sandwich;

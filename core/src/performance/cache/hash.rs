@@ -12,7 +12,7 @@ use core::hash::{BuildHasher, Hasher};
 /// The hash differs between 32-bit and 64-bit targets; nothing that a cache answers depends on it.
 ///
 /// # References
-/// The folded multiply is that of wyhash and foldhash; the 32-bit form that of `rustc-hash`.
+/// Knuth, "The Art of Computer Programming" 6.4, multiplicative hashing; `rustc-hash` for the turn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fast {
     seed: Word,
@@ -22,6 +22,12 @@ pub struct Fast {
 type Word = u64;
 #[cfg(not(target_pointer_width = "64"))]
 type Word = u32;
+
+/// The golden ratio's fraction: consecutive words land far from each other.
+#[cfg(target_pointer_width = "64")]
+const GOLDEN: Word = 0x9E37_79B9_7F4A_7C15;
+#[cfg(not(target_pointer_width = "64"))]
+const GOLDEN: Word = 0x9E37_79B9;
 
 impl Fast {
     /// The hasher with the seed zero, so that a cache that uses it is all zeros in a `static`.
@@ -56,19 +62,11 @@ pub struct FastHasher {
 }
 
 impl FastHasher {
-    #[cfg(target_pointer_width = "64")]
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the product's two halves")]
-    fn add(&mut self, word: Word) {
-        let product = u128::from(self.state.rotate_left(23) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.state = (product as u64) ^ ((product >> 64) as u64);
-    }
-
-    #[cfg(not(target_pointer_width = "64"))]
+    /// A product's upper bits know all of the word, its lower ones only the word's lower ones: turned
+    /// around, so that the next product spreads what is known best.
     #[inline]
     fn add(&mut self, word: Word) {
-        // A product's upper bits know all of the word, its lower ones only the word's lower ones.
-        self.state = (self.state.rotate_left(5) ^ word).wrapping_mul(0x9E37_79B9);
+        self.state = (self.state ^ word).wrapping_mul(GOLDEN).rotate_left(Word::BITS / 2);
     }
 }
 
@@ -126,7 +124,10 @@ impl Hasher for FastHasher {
     #[cfg(not(target_pointer_width = "64"))]
     #[inline]
     fn finish(&self) -> u64 {
-        u64::from(self.state ^ (self.state >> 15))
+        // The table takes the group from the upper bits and the tag from the lower ones: turned back, and
+        // the lower ones helped.
+        let product = self.state.rotate_left(Word::BITS / 2);
+        u64::from(product ^ (product >> 16))
     }
 }
 
