@@ -177,12 +177,7 @@ impl Run {
     }
 
     /// The run's end, with `result`.
-    pub fn finish<T, E>(
-        self,
-        result: Result<T, Failure<E>>,
-        cause: Option<Cause>,
-        now: Instant,
-    ) -> Execution<T, E> {
+    pub fn finish<T, E>(self, result: Result<T, Failure<E>>, cause: Option<Cause>, now: Instant) -> Execution<T, E> {
         Execution {
             result,
             attempts: self.attempts,
@@ -550,12 +545,7 @@ impl<M: Mode> Executor<M> {
     /// Copies out what is worth showing.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            runs: self.runs,
-            succeeded: self.succeeded,
-            retries: self.retries,
-            breaker: self.breaker.snapshot(),
-        }
+        Snapshot { runs: self.runs, succeeded: self.succeeded, retries: self.retries, breaker: self.breaker.snapshot() }
     }
 
     fn end_of(&self, run: &Run) -> Option<Instant> {

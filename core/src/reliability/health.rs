@@ -76,12 +76,8 @@ pub struct CheckConfig {
 
 impl CheckConfig {
     /// Healthy at the first success, unhealthy at the third failure, 1 s at most (Kubernetes' defaults).
-    pub const LIVENESS: Self = Self {
-        kind: Kind::Liveness,
-        success_threshold: 1,
-        failure_threshold: 3,
-        timeout: Duration::from_secs(1),
-    };
+    pub const LIVENESS: Self =
+        Self { kind: Kind::Liveness, success_threshold: 1, failure_threshold: 3, timeout: Duration::from_secs(1) };
     /// The same for readiness.
     pub const READINESS: Self = Self { kind: Kind::Readiness, ..Self::LIVENESS };
     /// The same for startup.
