@@ -2,6 +2,11 @@
 
 use core::fmt;
 
+mod mode;
+
+use mode::sealed::Verdict;
+pub use mode::{Consecutive, CountWindow, Mode, Window};
+
 use crate::time::{Duration, Instant};
 
 /// Says when a [`Breaker`] opens and how it comes back.
@@ -83,6 +88,12 @@ pub enum ConfigError {
     NoProbeLease,
     /// `recovery_timeout_max` is below `recovery_timeout`.
     RecoveryTimeoutMax,
+    /// A window's `calls` is 0 or more than it has bits for.
+    WindowCalls,
+    /// A window's `min_calls` is not in `1..=calls`.
+    WindowMinCalls,
+    /// A window's `failure_pct` is not in `1..=100`.
+    WindowFailurePct,
 }
 
 impl fmt::Display for ConfigError {
@@ -93,6 +104,9 @@ impl fmt::Display for ConfigError {
             Self::SuccessThreshold => "breaker: `success_threshold` must be from 1 to `probes`",
             Self::NoProbeLease => "breaker: `probe_lease` is 0; it must be longer than a probe takes",
             Self::RecoveryTimeoutMax => "breaker: `recovery_timeout_max` is shorter than `recovery_timeout`",
+            Self::WindowCalls => "breaker: the window's `calls` must be from 1 to 32 for each of its words",
+            Self::WindowMinCalls => "breaker: the window's `min_calls` must be from 1 to `calls`",
+            Self::WindowFailurePct => "breaker: the window's `failure_pct` must be from 1 to 100",
         })
     }
 }
@@ -153,12 +167,10 @@ pub enum Cause {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Event {
-    /// Calls are refused from now on.
+    /// Calls are refused from now on, until [`Breaker::poll_at`].
     Opened {
         /// Why.
         cause: Cause,
-        /// When the first probe is admitted.
-        retry_at: Instant,
     },
     /// Probes are admitted from now on.
     HalfOpened,
@@ -211,57 +223,6 @@ pub struct Fast {
     pub success_changes_nothing: bool,
 }
 
-/// Decides when a closed [`Breaker`] opens. Sealed: [`Consecutive`] is the one there is so far.
-pub trait Mode: sealed::Mode {}
-
-/// Opens on so many failures in a row; a success starts the count over.
-///
-/// The smallest mode, and the seed's. It keeps no total of successes: on a host, a success while
-/// nothing has failed must not have to write.
-#[derive(Clone, Debug)]
-pub struct Consecutive {
-    limit: u32,
-    count: u32,
-}
-
-impl Mode for Consecutive {}
-
-mod sealed {
-    /// What a breaker asks of its mode. `true` from a report says that the breaker must open.
-    pub trait Mode {
-        fn on_success(&mut self) -> bool;
-        fn on_failure(&mut self) -> bool;
-        fn clear(&mut self);
-        fn consecutive_failures(&self) -> u32;
-        /// Whether a success leaves it as it is.
-        fn ignores_success(&self) -> bool;
-    }
-
-    impl Mode for super::Consecutive {
-        fn on_success(&mut self) -> bool {
-            self.count = 0;
-            false
-        }
-
-        fn on_failure(&mut self) -> bool {
-            self.count = self.count.saturating_add(1);
-            self.count >= self.limit
-        }
-
-        fn clear(&mut self) {
-            self.count = 0;
-        }
-
-        fn consecutive_failures(&self) -> u32 {
-            self.count
-        }
-
-        fn ignores_success(&self) -> bool {
-            self.count == 0
-        }
-    }
-}
-
 /// Refuses calls to what keeps failing, and probes it until it works again (`CircuitBreaker`).
 ///
 /// Put it in front of a bus, a sensor, another service: where waiting for one more failure costs more
@@ -273,7 +234,7 @@ mod sealed {
 /// 2. Open, it refuses until exactly `recovery_timeout` has passed, and says until when.
 /// 3. Half-open, it admits `probes` calls, counted at admission, and refuses the rest.
 /// 4. `success_threshold` successful probes close it; the first failure that makes that impossible
-///    opens it again.
+///    opens it again. (A [`CountWindow`] judges their rate instead.)
 /// 5. A report from before the last change of state is counted as late and changes nothing.
 /// 6. A cancelled call gives its place back and records nothing.
 /// 7. Probes that do not report within `probe_lease` of the latest admission lose their place, and
@@ -363,14 +324,43 @@ impl Breaker {
     /// What [`Config::validate`] says.
     pub const fn try_new(config: Config) -> Result<Self, ConfigError> {
         match config.validate() {
-            Ok(()) => Ok(Self::with_mode(config, Consecutive { limit: config.failures, count: 0 })),
+            Ok(()) => Ok(Self::of_mode(config, Consecutive::new(config.failures))),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<const WORDS: usize> Breaker<CountWindow<WORDS>> {
+    /// A closed breaker that opens by a rate of failures; `config.failures` is left alone.
+    ///
+    /// # Panics
+    /// If a config is invalid: in a `static` or `const`, an error of the compiler. Configs that are
+    /// read at run time go to [`Breaker::try_windowed`].
+    #[must_use]
+    pub const fn windowed(config: Config, window: Window) -> Self {
+        match Self::try_windowed(config, window) {
+            Ok(breaker) => breaker,
+            Err(_) => panic!("invalid breaker::Config or breaker::Window: see their validate"),
+        }
+    }
+
+    /// A closed breaker that opens by a rate of failures, if both configs are valid.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] and [`Window::validate`] say.
+    pub const fn try_windowed(config: Config, window: Window) -> Result<Self, ConfigError> {
+        if let Err(error) = config.validate() {
+            return Err(error);
+        }
+        match window.validate(WORDS) {
+            Ok(()) => Ok(Self::of_mode(config, CountWindow::new(window))),
             Err(error) => Err(error),
         }
     }
 }
 
 impl<M: Mode> Breaker<M> {
-    const fn with_mode(config: Config, mode: M) -> Self {
+    const fn of_mode(config: Config, mode: M) -> Self {
         Self {
             mode,
             recovery_timeout: config.recovery_timeout,
@@ -434,11 +424,7 @@ impl<M: Mode> Breaker<M> {
         match self.state {
             State::HalfOpen => {
                 self.succeeded += 1;
-                self.out = self.out.saturating_sub(1);
-                if self.succeeded >= self.success_threshold {
-                    self.change(State::Closed);
-                    return Some(Event::Closed);
-                }
+                return self.judge(now);
             }
             State::Closed => {
                 self.streak = 0;
@@ -463,10 +449,7 @@ impl<M: Mode> Breaker<M> {
         match self.state {
             State::HalfOpen => {
                 self.failed += 1;
-                self.out = self.out.saturating_sub(1);
-                if self.failed > self.probes - self.success_threshold {
-                    return Some(self.open(Cause::ProbeFailed, now));
-                }
+                return self.judge(now);
             }
             State::Closed => {
                 if self.mode.on_failure() {
@@ -597,6 +580,19 @@ impl<M: Mode> Breaker<M> {
         late
     }
 
+    /// A probe has reported: what follows from all that have.
+    fn judge(&mut self, now: Instant) -> Option<Event> {
+        self.out = self.out.saturating_sub(1);
+        match self.mode.judge(self.succeeded, self.failed, self.probes, self.success_threshold) {
+            Verdict::Undecided => None,
+            Verdict::Works => {
+                self.change(State::Closed);
+                Some(Event::Closed)
+            }
+            Verdict::Fails => Some(self.open(Cause::ProbeFailed, now)),
+        }
+    }
+
     fn open(&mut self, cause: Cause, now: Instant) -> Event {
         let mut wait = self.recovery_timeout;
         let mut doublings = self.streak;
@@ -604,12 +600,11 @@ impl<M: Mode> Breaker<M> {
             wait = wait + wait;
             doublings -= 1;
         }
-        let retry_at = now.after(wait.min(self.recovery_timeout_max));
         self.streak = self.streak.saturating_add(1);
         self.opened = self.opened.saturating_add(1);
         self.change(State::Open);
-        self.until = retry_at;
-        Event::Opened { cause, retry_at }
+        self.until = now.after(wait.min(self.recovery_timeout_max));
+        Event::Opened { cause }
     }
 
     fn change(&mut self, to: State) {

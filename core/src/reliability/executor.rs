@@ -358,7 +358,7 @@ impl<T, E> Execution<T, E> {
 /// [`Failure`] in [`Execution::result`], with the [`Cause`] beside it.
 ///
 /// # Sharing
-/// Put it in a [`Shared`](crate::shared::Shared); each step is one `with`, the call is outside of it.
+/// Put it in a [`Shared`]; each step is one `with`, the call is outside of it.
 /// Whoever may be cancelled while a call runs must then hand the permit to [`Executor::cancel`]; the
 /// runners do it on drop.
 ///

@@ -6,7 +6,6 @@ use zeroize::Zeroize;
 
 use super::keys::{HmacKey, Mac, TAG_LEN, same};
 use crate::id::{BootId, DeviceId};
-use crate::text::Text;
 use crate::time::{Instant, UnixTime};
 
 mod event;
@@ -288,6 +287,7 @@ impl Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::Text;
     use std::vec::Vec;
 
     const KEY: [u8; 32] = [7; 32];

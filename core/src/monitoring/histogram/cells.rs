@@ -112,6 +112,7 @@ pub trait Cells: sealed::Sealed {
 ///
 /// 32 octaves of microseconds are 71 minutes; 42 of nanoseconds are 73.
 #[derive(Clone, Debug)]
+#[repr(C)] // What is near the start is near for the instructions too.
 pub struct Dense<C, const OCTAVES: usize> {
     zeros: C,
     /// The value 1, whose bucket has the index -1.
@@ -140,14 +141,12 @@ impl<C: Cell, const OCTAVES: usize> Cells for Dense<C, OCTAVES> {
     };
 
     #[inline]
-    #[expect(clippy::cast_sign_loss, reason = "-1 becomes a row that does not exist")]
+    #[expect(clippy::cast_sign_loss, reason = "-1 becomes a cell that does not exist")]
     fn add(&mut self, value: u64) -> bool {
-        if value == 0 {
-            return self.zeros.bump();
-        }
+        // The index of 0 has no cell in the rows, no more than that of 1.
         let index = grid::index(value) as u32;
-        match self.rows.get_mut((index / grid::PER_OCTAVE) as usize) {
-            Some(row) => row[(index % grid::PER_OCTAVE) as usize].bump(),
+        match self.rows.as_flattened_mut().get_mut(index as usize) {
+            Some(cell) => cell.bump(),
             None => self.outside(value),
         }
     }
