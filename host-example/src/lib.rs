@@ -1,1 +1,4 @@
 //! The host example as a library.
+pub mod body;
+pub mod problem;
+pub mod runner;
