@@ -163,7 +163,7 @@ class Chart {
 let session = null, source = null, staleTimer = null, lastUpdate = 0, history = [], status = null;
 const deviceHistory = new Map(); // "device/series" -> values
 const breakerHistory = new Map(); // name -> states
-let latencyChart = null, auditTimer = null, auditSeq = null;
+let latencyChart = null, auditTimer = [], auditSeq = null;
 
 async function api(method, path, body) {
   const response = await fetch(path, {
@@ -196,13 +196,13 @@ function open(who) {
     $("latency-legend").append(...series.map(({ name, cls }) => h("span", { class: cls }, `${name} `, h("b", { id: `legend-${name}` }, "–"))));
   }
   connect();
-  if (can("admin")) { audit(); auditTimer = setInterval(audit, 5000); }
+  if (can("admin")) { verifyChain(); auditTimer = [setInterval(audit, 5000), setInterval(verifyChain, 60000)]; }
 }
 
 function end() {
   session = null;
   source?.close(); source = null;
-  clearInterval(staleTimer); clearInterval(auditTimer);
+  clearInterval(staleTimer); for (const timer of auditTimer) clearInterval(timer);
   $("app").hidden = true; $("login").hidden = false;
   document.title = "Daur – log in";
   $("user").focus();
@@ -286,8 +286,8 @@ function latency(st) {
 }
 
 const STATES = { closed: ["green", "closed"], half_open: ["amber", "half"], open: ["red", "open"], forced_open: ["red", "open"], disabled: ["amber", "half"] };
-function breakers(st) {
-  const list = $("breakers");
+function breakers(full) {
+  const list = $("breakers"), st = { breakers: full.breakers.filter((b) => b.runs || b.state !== "closed") };
   const open = st.breakers.filter((b) => b.state !== "closed").length;
   text($("breakers-sub"), st.breakers.length ? (open ? `${open} not closed` : "all closed") : "");
   for (const b of st.breakers) { const seen = breakerHistory.get(b.name) || []; seen.push(b.state); breakerHistory.set(b.name, seen.slice(-KEEP)); }
@@ -311,7 +311,7 @@ function facts(dl, entries) {
 
 function cache(st) {
   const c = st.cache;
-  text($("cache-sub"), `${count(c.entries)} entries${c.bytes ? `, ${bytes(c.bytes)}` : ""}`);
+  text($("cache-sub"), `${count(c.rows)} entries${c.bytes ? `, ${bytes(c.bytes)}` : ""}`);
   const bar = $("cache-bar");
   if (!bar.firstChild) bar.append(h("i"));
   bar.firstChild.style.width = `${(c.hit_permille ?? 0) / 10}%`;
@@ -349,59 +349,103 @@ function errors(st) {
 function devices(st) {
   const box = $("devices");
   text($("devices-sub"), st.devices.length ? `${st.devices.filter((d) => d.connected).length} of ${st.devices.length} connected` : "");
-  if (!st.devices.length) { if (!box.querySelector(".hollow")) box.replaceChildren(h("div", { class: "card hollow" }, "No device is attached. Start with ", h("code", {}, "--device tcp:HOST:PORT"), " or a serial port's path.")); return; }
+  if (!st.devices.length) { if (!box.querySelector(".hollow")) box.replaceChildren(h("div", { class: "card hollow" }, "No device is attached. Start with ", h("code", {}, "--device tcp:HOST:PORT"), " or a serial port’s path.")); return; }
   box.querySelector(".hollow")?.remove();
-  keyed(box, st.devices, (d) => d.link, deviceCard, (card, d) => {
-    const [header, dl, ul] = card.children;
-    text(header.children[0], d.id || d.link);
-    text(header.children[1], d.connected ? "connected" : "not connected");
-    header.children[1].dataset.level = d.connected ? "green" : "red";
-    text(header.children[3], d.last_seen_ms == null ? "never seen" : `seen ${span(d.last_seen_ms)} ago`);
-    facts(dl, [["Link", d.link], ["Boot id", d.boot ?? "–"], ["Firmware", d.firmware ?? "–"], ["Reset by", d.reset ?? "–"], ["Frames", count(d.frames)], ["Lost", count(d.lost), d.lost ? "warn" : ""], ["CRC errors", count(d.crc_errors), d.crc_errors ? "warn" : ""]]);
-    keyed(ul, d.series, (x) => x.name, () => h("li", {}, h("span", { class: "name mono" }), s("svg", { "aria-hidden": "true" }), h("span", { class: "v" })), (li, x) => {
-      const key = `${d.link}/${x.name}`, seen = deviceHistory.get(key) || [];
-      const [plot, shown] = reading(x, seen);
-      seen.push({ raw: x.value, plot }); deviceHistory.set(key, seen.slice(-60));
-      text(li.children[0], x.name); text(li.children[2], shown); li.title = x.detail || "";
-      const values = seen.slice(-60).map((p) => p.plot), low = Math.min(...values.filter((v) => v != null));
-      sparkline(li.children[1], values.map((v) => (v == null || low >= 0 ? v : v - low)), 60, undefined, x.kind === "counter" ? "s1" : "s4");
-    });
-    card.querySelector("form").hidden = !(session?.permissions.includes("write") && d.id);
-  });
-}
-// A counter is drawn as what it grew by, everything else as it is.
-function reading(x, seen) {
-  const before = seen.length ? seen[seen.length - 1].raw : null;
-  if (x.kind === "counter") return [before == null || x.value < before ? 0 : x.value - before, count(x.value)];
-  return [x.value, `${typeof x.value === "number" && !Number.isInteger(x.value) ? trim(x.value) : count(x.value)}${x.unit ? ` ${x.unit}` : ""}`];
-}
-function deviceCard(d) {
-  const id = `send-${d.link.replace(/[^a-z0-9]/gi, "-")}`;
-  const input = h("input", { class: "mono", id, placeholder: "set-interval 500", autocomplete: "off", spellcheck: "false", required: "", maxlength: "64" });
-  const answer = h("div", { class: "answer", role: "status" });
-  const form = h("form", { class: "row" }, h("label", { class: "sr", for: id }, "Signed command to this device"), input, h("button", { type: "submit" }, "Send"));
-  form.addEventListener("submit", async (e) => {
-    e.preventDefault();
-    const device = status.devices.find((x) => x.link === d.link)?.id;
-    const r = await api("POST", `/api/devices/${encodeURIComponent(device)}/commands`, { command: input.value });
-    answer.className = `answer ${r.ok ? "good" : "bad"}`;
-    answer.textContent = r.ok ? (r.data.message || "Sent, signed; its answer will show in its series.") : r.data?.detail || "It could not be sent.";
-  });
-  return h("article", { class: "card device" }, h("header", {}, h("h3"), h("span", { class: "badge" }), h("span", { class: "grow" }), h("span", { class: "quiet" })), h("dl", { class: "facts" }), h("ul", { class: "list series" }), form, answer);
+  keyed(box, st.devices, (d) => d.endpoint, deviceCard, device);
 }
 
+function device(card, d) {
+  const part = (name) => card.querySelector(`[data-part=${name}]`);
+  text(part("name"), d.id || d.endpoint);
+  text(part("state"), d.connected ? "connected" : "not connected");
+  part("state").dataset.level = d.connected ? "green" : "red";
+  text(part("seen"), d.last_seen_ms == null ? d.link_error || "never seen" : `seen ${span(d.last_seen_ms)} ago`);
+  facts(part("facts"), [
+    ["Boot id", d.boot_id ?? "–"], ["Frames", count(d.frames)], ["Lost", count(d.lost), d.lost ? "warn" : ""], ["CRC errors", count(d.crc_errors), d.crc_errors ? "warn" : ""],
+    ["Firmware", d.firmware ?? "–"], ["Reset by", d.reset_cause ? d.reset_cause.replace("_", " ") : "–"], ["Up", d.boot_id ? span(d.device_uptime_ms) : "–"],
+    ...(d.system ? [["Stack", `${bytes(d.system.stack_high_water)} of ${bytes(d.system.stack_size)}`], ["Idle", percent(d.system.idle_permille)]] : []),
+  ]);
+  keyed(part("breakers"), Object.entries(d.breakers), ([name]) => name,
+    () => h("li", {}, h("span", { class: "name mono" }), h("span", { class: "badge" })),
+    (li, [name, b]) => { text(li.children[0], name); text(li.children[1], `breaker ${b.state.replace("_", " ")}${b.refused ? `, ${count(b.refused)} refused` : ""}`); li.children[1].dataset.level = (STATES[b.state] || ["amber"])[0]; });
+  keyed(part("series"), Object.entries(d.series), ([name]) => name,
+    () => h("li", {}, h("span", { class: "name mono" }), s("svg", { "aria-hidden": "true" }), h("span", { class: "v" })),
+    (li, [name, x]) => {
+      const key = `${d.endpoint}/${d.boot_id}/${name}`, seen = deviceHistory.get(key) || [];
+      const { plot, shown, more, cls } = reading(name, x, seen);
+      seen.push({ raw: x.total, plot });
+      deviceHistory.set(key, seen.slice(-60));
+      text(li.children[0], name); text(li.children[2], shown); li.title = more;
+      const values = seen.slice(-60).map((p) => p.plot), low = Math.min(...values.filter((v) => v != null)), high = Math.max(...values.filter((v) => v != null));
+      // A gauge is drawn between its own bounds: what matters is how it moves.
+      const from = x.kind === "gauge" ? low - (high - low || Math.abs(low) || 1) * 0.15 : 0;
+      sparkline(li.children[1], values.map((v) => (v == null ? v : v - from)), 60, undefined, cls);
+    });
+  keyed(part("errors"), Object.entries(d.errors), ([kind]) => kind,
+    () => h("li", {}, h("span", { class: "name" }), h("span"), h("span", { class: "sub" })),
+    (li, [kind, e]) => { text(li.children[0], e.message || kind); text(li.children[1], count(e.total)); text(li.children[2], `${kind}, the latest at ${span(e.device_at_ms)}`); });
+  card.querySelector("form").hidden = !(session?.permissions.includes("write") && d.id);
+}
+
+// The unit of a gauge is the last part of its name.
+const UNITS = { mc: [1000, "°C", 2], permille: [10, "%", 1], mv: [1000, "V", 2], ma: [1, "mA", 0], ms: [1, "ms", 0], us: [1, "µs", 0], hz: [1, "Hz", 0], percent: [1, "%", 0], pa: [1, "Pa", 0] };
+function reading(name, x, seen) {
+  if (x.kind === "counter") {
+    const before = seen.length ? seen[seen.length - 1].raw : null;
+    return { plot: before == null || x.total < before ? 0 : x.total - before, shown: count(x.total), more: "counter, drawn as what it grows by", cls: "s1" };
+  }
+  if (x.kind === "gauge") {
+    const tail = name.split("_").pop(), unit = UNITS[tail];
+    if (tail === "bytes") return { plot: x.value, shown: bytes(x.value), more: "gauge", cls: "s4" };
+    return { plot: x.value, shown: unit ? `${(x.value / unit[0]).toFixed(unit[2])} ${unit[1]}` : count(x.value), more: "gauge", cls: "s4" };
+  }
+  const as = { nanos: (v) => micros(v / 1000), bytes, cycles: (v) => `${count(v)} cycles` }[x.unit] || count;
+  return { plot: x.p95, shown: `p95 ${as(x.p95)}`, more: `${count(x.count)} values, p50 ${as(x.p50)}, p95 ${as(x.p95)}, p99 ${as(x.p99)}, max ${as(x.max)}`, cls: "s2" };
+}
+
+function deviceCard(d) {
+  const id = `send-${d.endpoint.replace(/[^a-z0-9]/gi, "-")}`;
+  const input = h("input", { class: "mono", id, placeholder: "set-interval 500", autocomplete: "off", spellcheck: "false", required: "", maxlength: "64" });
+  const answer = h("div", { class: "answer", role: "status" });
+  const button = h("button", { type: "submit" }, "Send");
+  const form = h("form", { class: "row", hidden: "" }, h("label", { class: "sr", for: id }, "Signed command to this device"), input, button);
+  form.addEventListener("submit", async (e) => {
+    e.preventDefault();
+    const device = status.devices.find((x) => x.endpoint === d.endpoint)?.id;
+    button.disabled = true; answer.className = "answer quiet"; answer.textContent = "Signed and sent, waiting for the answer…";
+    try {
+      const r = await api("POST", `/api/devices/${encodeURIComponent(device)}/commands`, { command: input.value });
+      const good = r.ok && r.data.verdict === "accepted";
+      answer.className = `answer ${good ? "good" : "bad"}`;
+      answer.textContent = r.ok ? `${r.data.verdict.replaceAll("_", " ")}${r.data.message ? `: ${r.data.message}` : ""}` : r.data?.detail || "It could not be sent.";
+    } catch { answer.className = "answer bad"; answer.textContent = "The server does not answer."; }
+    button.disabled = false;
+  });
+  return h("article", { class: "card device", "aria-label": `Device at ${d.endpoint}` },
+    h("header", {}, h("h3", { "data-part": "name" }), h("span", { class: "badge", "data-part": "state" }), h("span", { class: "grow" }), h("span", { class: "quiet", "data-part": "seen" })),
+    h("p", { class: "quiet link" }, d.endpoint),
+    h("dl", { class: "facts", "data-part": "facts" }), h("ul", { class: "list", "data-part": "breakers" }), h("ul", { class: "list series", "data-part": "series" }), h("ul", { class: "list log", "data-part": "errors" }), form, answer);
+}
+
+let verdictOfChain = "";
 async function audit() {
-  if (document.hidden) return;
+  if (document.hidden || !session) return;
   const r = await api("GET", "/api/audit?limit=50").catch(() => null);
   if (!r?.ok) return;
-  text($("audit-sub"), r.data.intact === false ? "the chain is broken" : r.data.intact ? `chain of ${count(r.data.total)} records, intact` : `${count(r.data.total)} records`);
-  $("audit-sub").className = r.data.intact === false ? "bad" : "quiet";
+  text($("audit-sub"), `${count(r.data.total)} records${verdictOfChain}`);
   const newest = r.data.events[0]?.seq;
   if (newest === auditSeq) return;
   auditSeq = newest;
   keyed($("audit").tBodies[0], r.data.events, (e) => e.seq,
-    (e) => h("tr", {}, h("th", { scope: "row" }, String(e.seq)), h("td", {}, e.at_ms ? clock(e.at_ms) : "–"), h("td", {}, e.kind.replaceAll("_", " ")), h("td", {}, e.actor || "–"), h("td", {}, e.detail || ""), h("td", { class: { ok: "good", success: "good" }[e.outcome] || "warn" }, e.outcome)),
+    (e) => h("tr", {}, h("th", { scope: "row" }, String(e.seq)), h("td", {}, e.at_ms ? clock(e.at_ms) : "–"), h("td", {}, e.kind.replaceAll("_", " ")), h("td", {}, e.actor || e.source || "–"), h("td", {}, e.detail || ""), h("td", { class: e.outcome === "success" ? "good" : "warn" }, e.outcome)),
     () => {});
+}
+// The whole chain is checked from its first key: now and then, not with every look.
+async function verifyChain() {
+  const r = await api("GET", "/api/audit/verify").catch(() => null);
+  verdictOfChain = !r?.ok ? "" : r.data.intact ? `, chain intact up to no ${count(r.data.records)}` : `, CHAIN BROKEN: ${r.data.error}`;
+  $("audit-sub").className = r?.ok && !r.data.intact ? "bad" : "quiet";
+  audit();
 }
 
 // ---- what the user does
@@ -429,7 +473,7 @@ $("command-form").addEventListener("submit", async (e) => {
     const r = await api("POST", "/api/command", { command: $("command").value });
     const d = r.data;
     if (r.ok) {
-      const parts = [h("span", { class: "badge", "data-level": d.success ? "green" : "amber" }, d.success ? "succeeded" : `exit code ${d.exit_code}`), `${trim(d.elapsed_ms)} ms`, `${d.attempts} attempt${d.attempts === 1 ? "" : "s"}`];
+      const parts = [h("span", { class: "badge", "data-level": d.success ? "green" : "amber" }, d.success ? "succeeded" : `exit code ${d.exit_code}`), micros(d.elapsed_ms * 1000), ...(d.cached ? [] : [`${d.attempts} attempt${d.attempts === 1 ? "" : "s"}`])];
       if (d.cached) parts.push("from the cache");
       if (d.truncated) parts.push("output cut");
       out.replaceChildren(h("p", { class: "meta" }, ...parts.map((p) => (typeof p === "string" ? h("span", {}, p) : p))), ...(d.stdout ? [h("pre", { tabindex: "0" }, d.stdout)] : []), ...(d.stderr ? [h("pre", { class: "err", tabindex: "0" }, d.stderr)] : []));

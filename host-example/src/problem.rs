@@ -106,6 +106,15 @@ impl Code {
     }
 }
 
+/// Tells whoever looks at the answer on its way out what the client was told.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The code.
+    pub code: Code,
+    /// The explanation.
+    pub detail: Cow<'static, str>,
+}
+
 /// Refuses a request.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -160,7 +169,7 @@ impl IntoResponse for Problem {
         });
         let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = status;
-        response.extensions_mut().insert(self.code);
+        response.extensions_mut().insert(Shown { code: self.code, detail: self.detail });
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(wait) = self.retry_after {
