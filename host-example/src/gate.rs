@@ -166,14 +166,18 @@ impl Gate {
             locked: false,
         };
         let user = lock(&self.users).find(name).map_err(|error| internal("a user cannot be looked up", &error))?;
-        // The attempt counts before it is looked at, so that parallel ones do not slip through together.
-        let locked = self.count_attempt(user.is_some(), name)?;
+        self.lockout(user.is_some(), name, Attempt::Begins)?;
         let known = user.clone();
         let iterations = self.policy.iterations;
         let checked = tokio::task::spawn_blocking(move || check(known.as_ref(), &password, iterations)).await;
+        // Attempts at the same time may have locked the name meanwhile: then this one says nothing, right or wrong.
         let fresh_hash = match checked {
-            Ok(Ok(Checked::Right(fresh_hash))) => fresh_hash,
+            Ok(Ok(Checked::Right(fresh_hash))) => {
+                self.lockout(user.is_some(), name, Attempt::Right)?;
+                fresh_hash
+            }
             Ok(Ok(Checked::Wrong)) => {
+                let locked = self.lockout(user.is_some(), name, Attempt::Wrong)?;
                 let problem = Problem::new(Code::Unauthenticated, "The name or the password is wrong.");
                 let reason = if user.is_some() { "wrong password" } else { "unknown user" };
                 return Err(Refused { problem, reason, locked });
@@ -184,7 +188,6 @@ impl Gate {
         let Some(user) = user else {
             return Err(internal("a login", &"without a user"));
         };
-        self.known.with(|lockout, now| lockout.on_success(&user.name, now));
         if let Some(phc) = fresh_hash
             && let Err(error) = lock(&self.users).set_phc(&user.name, &phc)
         {
@@ -193,18 +196,23 @@ impl Gate {
         self.issue(&user).map_err(|error| internal("a token could not be issued", &error))
     }
 
-    /// Refuses a locked name; counts the attempt as failed, until it is known to be right.
-    fn count_attempt(&self, known: bool, name: &str) -> Result<bool, Refused> {
-        let attempt = |now: Instant, checked: Result<(), lockout::Locked>, on_failure: &mut dyn FnMut() -> Option<lockout::Locked>| match checked {
-            Err(locked) => Err(locked.retry_at - now),
-            Ok(()) => Ok(on_failure().is_some()),
-        };
-        let counted = if known {
-            self.known.with(|table, now| attempt(now, table.check(name, now), &mut || table.on_failure(name, now)))
+    /// Refuses a locked name, else takes the attempt into account; says whether it locked the name.
+    fn lockout(&self, known: bool, name: &str, attempt: Attempt) -> Result<bool, Refused> {
+        fn step<const N: usize>(table: &mut Lockout<N>, name: &str, attempt: Attempt, now: Instant) -> Result<bool, Duration> {
+            table.check(name, now).map_err(|locked| locked.retry_at - now)?;
+            match attempt {
+                Attempt::Begins => {}
+                Attempt::Right => table.on_success(name, now),
+                Attempt::Wrong => return Ok(table.on_failure(name, now).is_some()),
+            }
+            Ok(false)
+        }
+        let taken = if known {
+            self.known.with(|table, now| step(table, name, attempt, now))
         } else {
-            self.unknown.with(|table, now| attempt(now, table.check(name, now), &mut || table.on_failure(name, now)))
+            self.unknown.with(|table, now| step(table, name, attempt, now))
         };
-        counted.map_err(|wait| Refused {
+        taken.map_err(|wait| Refused {
             problem: Problem::new(Code::LockedOut, "Too many wrong passwords for this name.").retry_after(wait),
             reason: "locked",
             locked: false,
@@ -265,6 +273,13 @@ impl Gate {
     pub fn lockouts(&self) -> (lockout::Snapshot, lockout::Snapshot) {
         (self.known.with(|table, now| table.snapshot(now)), self.unknown.with(|table, now| table.snapshot(now)))
     }
+}
+
+#[derive(Clone, Copy)]
+enum Attempt {
+    Begins,
+    Right,
+    Wrong,
 }
 
 enum Checked {
