@@ -14,13 +14,14 @@ use daur_std::clock::StdClock;
 use daur_std::link::{self, Registry};
 use daur_std::monitoring::system;
 use daur_std::rng::os_bytes;
+use daur_std::security::keys;
 use daur_std::security::users::Users;
 use daur_std::shared::StdShared;
 use tokio::sync::watch;
 
 use crate::audit::{self, Audit};
 use crate::command::Commands;
-use crate::config::{Config, DataDir, read_key, write_key};
+use crate::config::{Config, DataDir};
 use crate::gate::{Caller, Gate, check_origin};
 use crate::http::Peer;
 use crate::monitor::Monitor;
@@ -71,12 +72,12 @@ impl App {
         let dir = DataDir::open(&config.data_dir)
             .map_err(|error| format!("the data directory {} cannot be used: {error}", config.data_dir.display()))?;
         let users = Users::open(&dir.database()).map_err(|error| format!("the users cannot be opened: {error}"))?;
-        let token_key = key_file(&dir.path().join("token.key"))?;
-        let fleet_key = key_file(config.fleet_key_file.as_deref().unwrap_or(&dir.path().join("fleet.key")))?;
+        let token_key = keys::load_or_create(dir.path(), "token.key").map_err(|error| format!("the token key cannot be used: {error}"))?;
+        let fleet_key = fleet_key(&config, &dir)?;
         let gate = Arc::new(Gate::new(config.policy, users, &token_key)?);
         let audit_key = dir.audit_key();
         let boot = BootId(u32::from_le_bytes(os_bytes::<4>().map_err(|error| error.to_string())?));
-        let (audit, writer) = audit::open(&dir.database(), boot, |key| write_key(&audit_key, key))?;
+        let (audit, writer) = audit::open(&dir.database(), boot, |key| keys::store(&audit_key, key))?;
         let commands = Commands::new(
             config.command.clone(),
             config.policy.commands,
@@ -178,14 +179,13 @@ pub fn source(request: &Request<Body>) -> String {
     request.extensions().get::<Peer>().map_or_else(String::new, |peer| peer.0.ip().to_string())
 }
 
-/// The key in a file; a new one, if there is no such file.
-fn key_file(path: &std::path::Path) -> Result<[u8; 32], Error> {
-    let unusable = |error: std::io::Error| format!("the key {} cannot be used: {error}", path.display());
-    if !path.exists() {
-        let key = os_bytes::<32>().map_err(|error| error.to_string())?;
-        write_key(path, &key).map_err(unusable)?;
-    }
-    Ok(read_key(path).map_err(unusable)?)
+/// The fleet key: the file that was named, which must be there, or our own.
+fn fleet_key(config: &Config, dir: &DataDir) -> Result<[u8; 32], Error> {
+    let key = match &config.fleet_key_file {
+        Some(path) => keys::load(path),
+        None => keys::load_or_create(dir.path(), "fleet.key"),
+    };
+    Ok(key.map_err(|error| format!("the fleet key cannot be used: {error}"))?)
 }
 
 fn host_name() -> String {

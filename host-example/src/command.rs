@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration as StdDuration;
 
 use daur_core::reliability::breaker;
-use daur_core::reliability::executor::{self, Admit, Cause, Executor, Failure, Guard, Next};
+use daur_core::reliability::executor::{self, Admit, Executor, Failure, Guard, Next};
 use daur_core::reliability::retry::{self, Class};
 use daur_core::security::input::command::{AllowList, Refusal};
 use daur_core::shared::Shared;
@@ -272,7 +272,7 @@ impl Commands {
         command: &Admitted,
         attempts: &mut u32,
     ) -> Result<Output, Failure<runner::Error>> {
-        let mut run = executor.with(|executor, now| executor.start(now));
+        let mut run = executor.with(Executor::start);
         let mut last = None;
         loop {
             let permit = match executor.with(|executor, now| executor.admit(&mut run, now)) {
@@ -300,7 +300,7 @@ impl Commands {
             last = Some(Failure::Error(error));
             match guard.on_failure(&mut run, class).0 {
                 Next::Retry { at } => sleep_until(at).await,
-                Next::Stop(cause @ Cause::Open { .. }) | Next::Stop(cause) => return Err(Failure::of(last, cause)),
+                Next::Stop(cause) => return Err(Failure::of(last, cause)),
             }
         }
     }

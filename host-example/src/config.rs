@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use daur_core::security::policy::Policy;
@@ -98,40 +98,4 @@ impl DataDir {
     pub fn audit_key(&self) -> PathBuf {
         self.0.join("audit.key")
     }
-}
-
-/// Writes a key as hexadecimal digits to a new file that its owner alone may read.
-///
-/// # Errors
-/// The file system's, also if the file is there already.
-pub fn write_key(path: &Path, key: &[u8; 32]) -> io::Result<()> {
-    use std::io::Write;
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    let text: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    writeln!(file, "{text}")?;
-    file.sync_all()
-}
-
-/// Reads a key of 64 hexadecimal digits.
-///
-/// # Errors
-/// The file system's; `InvalidData` for what is not a key; `PermissionDenied` if others may read it.
-pub fn read_key(path: &Path) -> io::Result<[u8; 32]> {
-    let mode = fs::metadata(path)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        let what = format!("{} may be read by others: chmod 600 it", path.display());
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
-    }
-    let text = fs::read_to_string(path)?;
-    let invalid = || io::Error::new(io::ErrorKind::InvalidData, format!("{} is not a key of 64 hexadecimal digits", path.display()));
-    let digits = text.trim().as_bytes();
-    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return Err(invalid());
-    }
-    let mut key = [0; 32];
-    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
-        let pair = std::str::from_utf8(pair).map_err(|_| invalid())?;
-        *byte = u8::from_str_radix(pair, 16).map_err(|_| invalid())?;
-    }
-    Ok(key)
 }

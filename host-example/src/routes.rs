@@ -12,15 +12,16 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use daur_core::security::audit::{Event, Kind, Outcome};
 use daur_core::security::permission::Permissions;
+use daur_core::time::UnixTime;
 use daur_std::link::SendError;
 use daur_std::monitoring::prometheus::Format;
+use daur_std::security::keys;
 use http_body_util::channel::Channel;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time;
 
 use crate::app::{App, source};
-use crate::config::read_key;
 use crate::gate::{COOKIE, Caller, check_origin};
 use crate::http::{Peer, stopped};
 use crate::monitor::operation;
@@ -344,7 +345,7 @@ async fn audit(State(app): Shared, request: Request<Body>) -> Answer {
         .map(|entry| {
             json!({
                 "seq": entry.seq,
-                "at_ms": entry.unix.map(|unix| unix.as_millis()),
+                "at_ms": entry.unix.map(UnixTime::as_millis),
                 "boot": entry.boot.to_string(),
                 "kind": entry.event.kind.name(),
                 "outcome": entry.event.outcome,
@@ -359,7 +360,7 @@ async fn audit(State(app): Shared, request: Request<Body>) -> Answer {
 
 async fn audit_verify(State(app): Shared, request: Request<Body>) -> Answer {
     app.admit(&request, Permissions::ADMIN)?;
-    let key = read_key(&app.dir.audit_key())
+    let key = keys::load(&app.dir.audit_key())
         .map_err(|_| Problem::new(Code::NotConfigured, "The chain's first key is not in the data directory: verify where it is kept."))?;
     match app.audit.verify(key).await {
         Ok(head) => as_json(&json!({ "intact": true, "records": head.seq })),

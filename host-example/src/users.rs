@@ -9,11 +9,11 @@ use daur_core::security::permission::Permissions;
 use daur_core::security::policy::Policy;
 use daur_core::time::WallClock;
 use daur_std::clock::SystemWallClock;
-use daur_std::security::keys::random;
+use daur_std::security::keys::{self, random};
 use daur_std::security::users::{self, User, Users};
 
 use crate::audit;
-use crate::config::{DataDir, write_key};
+use crate::config::DataDir;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -32,7 +32,7 @@ pub async fn add(data_dir: &Path, name: &str, password: &str, permissions: Permi
         error => error.to_string(),
     })?;
     let audit_key = dir.audit_key();
-    let (audit, writer) = audit::open(&dir.database(), BootId(0), |key| write_key(&audit_key, key))?;
+    let (audit, writer) = audit::open(&dir.database(), BootId(0), |key| keys::store(&audit_key, key))?;
     let event = Event::new(Kind::UserChange, Outcome::Success, name, "command line", &format!("added with {permissions}"));
     let recorded = audit.record(event).await;
     drop(audit);
