@@ -6,13 +6,18 @@ use std::time::{Instant as StdInstant, SystemTime, UNIX_EPOCH};
 
 use daur_core::time::{Clock, Duration, Instant, UnixTime, WallClock};
 
-/// The moment that all monotonic clocks of this process count from.
+/// The moment that all monotonic clocks of this process count from: a minute before the first
+/// reading, since a clock of tokio's that was paused before it stands in the past.
 fn epoch() -> StdInstant {
     static EPOCH: OnceLock<StdInstant> = OnceLock::new();
-    *EPOCH.get_or_init(StdInstant::now)
+    *EPOCH.get_or_init(|| {
+        let now = StdInstant::now();
+        now.checked_sub(std::time::Duration::from_secs(60)).unwrap_or(now)
+    })
 }
 
-/// Reads the operating system's monotonic clock, counted from the first reading in this process.
+/// Reads the operating system's monotonic clock, counted from a minute before the first reading in
+/// this process.
 ///
 /// All of them agree, so that moments can pass between machines; [`TokioClock`] agrees too while
 /// tokio's time is not paused.
@@ -127,6 +132,13 @@ mod tests {
         assert_eq!(clock.now(), Instant::MAX);
         clock.set(Instant::ZERO);
         assert_eq!(clock.now(), Instant::ZERO);
+    }
+
+    #[test]
+    fn a_moment_before_the_first_reading_is_told_too() {
+        let early = StdInstant::now();
+        epoch();
+        assert!(moment(early) > Instant::from_secs(50));
     }
 
     #[cfg(feature = "tokio")]

@@ -12,6 +12,40 @@
 //! * [`services`]: the result cache in SQLite.
 //! * `link` (feature `tokio`): devices over TCP and serial lines.
 //!
+//! # On your functions
+//!
+//! The attributes `#[retry]`, `#[circuit_breaker]` and `#[measure_time]` wrap sync and async functions:
+//!
+//! ```
+//! use daur_std::core::reliability::breaker::Open;
+//!
+//! #[derive(Debug)]
+//! enum Error {
+//!     Down,
+//!     NotAsked,
+//! }
+//!
+//! impl From<Open> for Error {
+//!     fn from(_: Open) -> Self {
+//!         Self::NotAsked
+//!     }
+//! }
+//!
+//! // The first one is the nearest to the body: every attempt asks the breaker.
+//! #[daur_std::circuit_breaker(failure_threshold = 5, recovery_timeout = "60s")]
+//! #[daur_std::retry(max_attempts = 3, delay = "10ms", strategy = "exponential", jitter = "full", max_delay = "5s")]
+//! async fn quote(symbol: &str) -> Result<u32, Error> {
+//!     if symbol.is_empty() { Err(Error::Down) } else { Ok(42) }
+//! }
+//! # fn main() {
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+//! # runtime.block_on(async {
+//! assert_eq!(quote("X").await.unwrap(), 42);
+//! # assert!(matches!(quote("").await, Err(Error::Down | Error::NotAsked)));
+//! # });
+//! # }
+//! ```
+//!
 //! # A first machine
 //!
 //! ```
@@ -26,7 +60,9 @@
 #![forbid(unsafe_code)]
 
 pub use daur_core as core;
+pub use daur_macros::{circuit_breaker_std as circuit_breaker, measure_time_std as measure_time, retry_std as retry};
 
+pub mod attributes;
 pub mod clock;
 pub mod error;
 #[cfg(feature = "tokio")]
