@@ -467,21 +467,21 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher> Cache<K, V, N, 
             self.ring.touch(index);
             return self.replace(index, value, expiry, now);
         }
-        if self.len() < self.capacity() {
-            let index = self.ring.take_free();
-            self.put(hash, index, Entry { key, value, expiry });
-            return Inserted::Added;
-        }
-        let oldest = self.ring.oldest();
-        let Some(old) = self.entry(oldest).filter(|_| self.capacity() > 0) else {
-            self.counts.refused += 1;
-            return Inserted::Refused(key, value);
+        let index = if self.len() < self.capacity() {
+            self.ring.take_free()
+        } else {
+            let oldest = self.ring.oldest();
+            let Some(old) = self.entry(oldest).filter(|_| self.capacity() > 0) else {
+                self.counts.refused += 1;
+                return Inserted::Refused(key, value);
+            };
+            let old_hash = self.hash(&old.key);
+            self.table.take(old_hash, oldest);
+            self.ring.recycle_oldest();
+            self.counts.evicted += 1;
+            oldest
         };
-        let old_hash = self.hash(&old.key);
-        self.table.take(old_hash, oldest);
-        self.ring.recycle_oldest();
-        self.counts.evicted += 1;
-        self.put(hash, oldest, Entry { key, value, expiry })
+        self.put(hash, index, Entry { key, value, expiry })
             .map_or(Inserted::Added, |old| Inserted::Evicted(old.key, old.value))
     }
 
@@ -503,7 +503,7 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher> Cache<K, V, N, 
         Inserted::Replaced(old)
     }
 
-    /// Puts an entry to a place that no hash leads to, and returns what was there.
+    /// Puts an entry to a place that no hash leads to, and returns what was evicted from there.
     #[inline]
     fn put(&mut self, hash: u32, index: usize, entry: Entry<K, V>) -> Option<Entry<K, V>> {
         self.table.place(hash, index);
