@@ -115,7 +115,7 @@ pub enum Inserted<K, V> {
 ///
 /// RAM: 22 bytes an entry of `u32 -> u32` with `Lru<u8>` and 120 for the machine on a 32-bit target (1,528
 /// for `N` = 64); 34 an entry of `u64 -> u64` with `Lru<u16>`. Flash of the former with `get` and
-/// `insert_with_ttl`: 1.9 KiB on thumbv7em. A `static` with [`Config::DEFAULT`] lies in `.bss`; one with a
+/// `insert_with_ttl`: 1.8 KiB on thumbv7em. A `static` with [`Config::DEFAULT`] lies in `.bss`; one with a
 /// ttl lies in `.data`, and takes its size in flash too: there, rather insert with a ttl.
 ///
 /// # Errors
