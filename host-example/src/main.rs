@@ -1,1 +1,5 @@
-fn main() {}
+//! The host example as a program.
+
+fn main() -> std::process::ExitCode {
+    daur_host::main_entry()
+}

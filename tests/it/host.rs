@@ -1,1 +1,199 @@
-//! Tests of host.
+//! The server from outside: a real one, in this process or in its own, over real connections.
+
+mod commands;
+mod limits;
+mod logins;
+mod process;
+mod streams;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use daur_host::config::Config;
+use daur_host::server::Server;
+use daur_std::core::security::permission::Permissions;
+use daur_std::core::security::policy::Policy;
+use serde_json::{Value, json};
+
+/// A directory below `target` that goes when it is dropped.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("host-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&path).expect("a directory below target");
+        Self(path)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A server in this process, on a port of its own.
+struct Host {
+    runtime: tokio::runtime::Runtime,
+    server: Option<Server>,
+    address: SocketAddr,
+    dir: Dir,
+}
+
+const PASSWORD: &str = "correct horse battery";
+
+impl Host {
+    /// A server with the user `ada`, who may everything, and `bob`, who may read.
+    fn start() -> Self {
+        Self::start_with(|_| ())
+    }
+
+    fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let dir = Dir::new();
+        let mut config = Config::new(([127, 0, 0, 1], 0).into(), dir.0.join("data"));
+        // What is tested is not how long a hash takes.
+        config.policy = Policy { iterations: 1_000, login_rate: 1_000, api_rate: 1_000, api_burst: 1_000, ..config.policy };
+        change(&mut config);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (data, policy) = (config.data_dir.clone(), config.policy);
+        let server = runtime.block_on(async {
+            for (name, permissions) in [("ada", Permissions::ALL), ("bob", Permissions::READ)] {
+                daur_host::users::add(&data, name, PASSWORD, permissions, &policy).await.unwrap();
+            }
+            Server::start(config).await.unwrap()
+        });
+        Self { runtime, address: server.address, server: Some(server), dir }
+    }
+
+    fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Reply {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .timeout_global(Some(Duration::from_secs(30)))
+            .build()
+            .into();
+        let response = match body {
+            Some(body) => agent.run(request.header("Content-Type", "application/json").body(body).unwrap()),
+            None => agent.run(request.body(()).unwrap()),
+        };
+        let mut response = response.expect("an answer");
+        let text = response.body_mut().read_to_string().expect("text");
+        Reply { status: response.status().as_u16(), headers: response.headers().clone(), text }
+    }
+
+    fn login(&self, user: &str, password: &str) -> Reply {
+        let body = json!({ "user": user, "password": password }).to_string();
+        self.call("POST", "/api/login", &[], Some(&body))
+    }
+
+    fn token(&self, user: &str) -> String {
+        self.login(user, PASSWORD).json()["token"].as_str().expect("a token").to_owned()
+    }
+
+    fn get(&self, token: &str, path: &str) -> Reply {
+        self.call("GET", path, &[("Authorization", &format!("Bearer {token}"))], None)
+    }
+
+    fn command(&self, token: &str, command: &str) -> Reply {
+        let body = json!({ "command": command }).to_string();
+        self.call("POST", "/api/command", &[("Authorization", &format!("Bearer {token}"))], Some(&body))
+    }
+
+    /// Audit events of a kind, as `outcome: detail`, newest first.
+    fn audited(&self, token: &str, kind: &str) -> Vec<String> {
+        let reply = self.get(token, "/api/audit?limit=200").json();
+        let events = reply["events"].as_array().expect("events");
+        let of_kind = events.iter().filter(|event| event["kind"] == kind);
+        of_kind.map(|event| format!("{}: {}", event["outcome"].as_str().unwrap(), event["detail"].as_str().unwrap())).collect()
+    }
+
+    /// Sends `bytes` as they are and reads what comes until the server closes or falls silent.
+    fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        // The server may answer, and close, before it has read everything.
+        let _ = stream.write_all(bytes);
+        let mut answer = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(n @ 1..) = stream.read(&mut buffer) {
+            answer.extend_from_slice(&buffer[..n]);
+            if answer.ends_with(b"}") {
+                break;
+            }
+        }
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Ends the server; says how long that took.
+    fn stop(&mut self) -> Duration {
+        let began = Instant::now();
+        if let Some(server) = self.server.take() {
+            self.runtime.block_on(server.stop());
+        }
+        began.elapsed()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+struct Reply {
+    status: u16,
+    headers: ureq::http::HeaderMap,
+    text: String,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {}: {}", self.status, self.text))
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+
+    /// Checks that this is a problem document with this status and code; gives back its `Retry-After`.
+    #[track_caller]
+    fn is_problem(&self, status: u16, code: &str) -> Option<u64> {
+        assert_eq!((self.status, self.header("content-type")), (status, "application/problem+json"), "{}", self.text);
+        let problem = self.json();
+        assert_eq!((problem["code"].as_str(), problem["status"].as_u64()), (Some(code), Some(status.into())));
+        assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
+        self.headers.get("retry-after").map(|wait| wait.to_str().unwrap().parse().expect("whole seconds"))
+    }
+}
+
+/// Whether a process with `mark` among its arguments lives. One that was just killed is given a moment.
+fn lives(mark: &str) -> bool {
+    let alive = || {
+        std::fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).any(|argument| argument == mark.as_bytes())
+        })
+    };
+    !eventually(|| !alive())
+}
+
+/// Whether `condition` comes true within some seconds.
+fn eventually(condition: impl Fn() -> bool) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(5) {
+        if condition() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
+}

@@ -325,3 +325,79 @@ impl<const KINDS: usize, const LAST: usize> Default for Errors<KINDS, LAST> {
         Self::new(Config::DEFAULT)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    const fn at(secs: u64) -> Instant {
+        Instant::from_secs(secs)
+    }
+
+    #[test]
+    fn totals_are_exact_while_all_kinds_fit() {
+        let mut errors: Errors<3, 2> = Errors::default();
+        for kind in ["a", "b", "a", "c", "a", "b"] {
+            errors.record(kind, "", at(1));
+        }
+        let top: Vec<_> = errors.top().map(|kind| (kind.kind.as_str(), kind.count, kind.overestimate)).collect();
+        assert_eq!(top, [("a", 3, 0), ("b", 2, 0), ("c", 1, 0)]);
+        assert_eq!((errors.total(), errors.snapshot(at(1)).replaced), (6, 0));
+    }
+
+    #[test]
+    fn a_new_kind_takes_the_rarest_ones_place_and_its_count_as_error_bound() {
+        let mut errors: Errors<2, 2> = Errors::default();
+        for (n, kind) in ["a", "a", "a", "b", "b", "c"].into_iter().enumerate() {
+            errors.record(kind, "", at(n as u64));
+        }
+        assert!(errors.kind("b").is_none());
+        let c = errors.kind("c").unwrap();
+        assert_eq!((c.count, c.overestimate, c.first_at), (3, 2, at(5)));
+        assert_eq!(errors.snapshot(at(5)).replaced, 1);
+    }
+
+    #[test]
+    fn the_last_errors_come_newest_first() {
+        let mut errors: Errors<1, 3> = Errors::default();
+        let last = |errors: &Errors<1, 3>| errors.last().map(|error| error.at.as_millis() / 1000).collect::<Vec<_>>();
+        assert_eq!(last(&errors), [] as [u64; 0]);
+        for (n, expected) in [(1, &[1][..]), (2, &[2, 1]), (3, &[3, 2, 1]), (4, &[4, 3, 2]), (5, &[5, 4, 3])] {
+            errors.record("k", "m", at(n));
+            assert_eq!(last(&errors), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_message_is_cut_at_a_character() {
+        let mut errors: Errors<1, 1> = Errors::default();
+        errors.record("a kind that is far too long", &"ö".repeat(40), at(0));
+        let error = errors.last().next().unwrap();
+        assert_eq!((error.kind.as_str(), error.message.len()), ("a kind that is f", 48));
+        assert!(errors.kind("a kind that is far too long").is_some());
+    }
+
+    #[test]
+    fn recent_errors_fade_as_the_window_passes() {
+        let mut errors: Errors<1, 1> = Errors::default();
+        for second in 0..60 {
+            errors.record("k", "", at(second));
+        }
+        assert_eq!(errors.recent(at(59)), 60);
+        assert_eq!(errors.recent(at(90)), 30);
+        assert_eq!(errors.recent(at(120)), 0);
+        assert_eq!(errors.recent(Instant::MAX), 0);
+        assert_eq!(errors.recent(at(0)), 60, "a clock that steps back changes nothing");
+        errors.record("k", "", at(75));
+        assert_eq!(errors.recent(at(75)), 46);
+        errors.record("k", "", at(10_000));
+        assert_eq!(errors.recent(at(10_000)), 1);
+    }
+
+    #[test]
+    fn a_window_of_no_time_is_refused() {
+        let config = Config { window: Duration::ZERO };
+        assert_eq!(Errors::<1, 1>::try_new(config).unwrap_err(), ConfigError::NoWindow);
+    }
+}

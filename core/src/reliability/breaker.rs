@@ -2,102 +2,16 @@
 
 use core::fmt;
 
+mod config;
+mod mode;
+mod permit;
+
+pub use config::{Config, ConfigError};
+use mode::sealed::Verdict;
+pub use mode::{Consecutive, CountWindow, Mode, Window};
+pub use permit::{Fast, Permit};
+
 use crate::time::{Duration, Instant};
-
-/// Says when a [`Breaker`] opens and how it comes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Config {
-    /// Failures in a row that open a breaker of mode [`Consecutive`]; at least 1. Other modes bring
-    /// their own condition and leave this alone.
-    pub failures: u32,
-    /// How long an open breaker refuses before it admits a probe.
-    pub recovery_timeout: Duration,
-    /// Lets the wait double with each opening in a row up to this length, so that what stays broken
-    /// is probed less and less; `None` keeps it at `recovery_timeout`. A success after the breaker
-    /// has closed starts it over.
-    pub recovery_timeout_max: Option<Duration>,
-    /// Calls that a half-open breaker admits; at least 1.
-    pub probes: u32,
-    /// Successes among the probes that close it; from 1 to `probes`.
-    pub success_threshold: u32,
-    /// How long a probe may go without a report before its place is given away; more than 0.
-    pub probe_lease: Duration,
-}
-
-impl Config {
-    /// Opens on 5 failures in a row, probes with one call after 60 s.
-    pub const DEFAULT: Self = Self {
-        failures: 5,
-        recovery_timeout: Duration::from_secs(60),
-        recovery_timeout_max: None,
-        probes: 1,
-        success_threshold: 1,
-        probe_lease: Duration::from_secs(30),
-    };
-
-    /// Checks the fields against each other.
-    ///
-    /// # Errors
-    /// The first rule that is broken.
-    pub const fn validate(&self) -> Result<(), ConfigError> {
-        if self.failures == 0 {
-            return Err(ConfigError::NoFailures);
-        }
-        if self.probes == 0 {
-            return Err(ConfigError::NoProbes);
-        }
-        if self.success_threshold == 0 || self.success_threshold > self.probes {
-            return Err(ConfigError::SuccessThreshold);
-        }
-        if self.probe_lease.is_zero() {
-            return Err(ConfigError::NoProbeLease);
-        }
-        if let Some(max) = self.recovery_timeout_max
-            && max.as_nanos() < self.recovery_timeout.as_nanos()
-        {
-            return Err(ConfigError::RecoveryTimeoutMax);
-        }
-        Ok(())
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
-/// Says which rule a [`Config`] breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// `failures` is 0.
-    NoFailures,
-    /// `probes` is 0.
-    NoProbes,
-    /// `success_threshold` is not in `1..=probes`.
-    SuccessThreshold,
-    /// `probe_lease` is 0.
-    NoProbeLease,
-    /// `recovery_timeout_max` is below `recovery_timeout`.
-    RecoveryTimeoutMax,
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoFailures => "breaker: `failures` is 0; at least 1 is needed",
-            Self::NoProbes => "breaker: `probes` is 0; at least 1 is needed",
-            Self::SuccessThreshold => "breaker: `success_threshold` must be from 1 to `probes`",
-            Self::NoProbeLease => "breaker: `probe_lease` is 0; it must be longer than a probe takes",
-            Self::RecoveryTimeoutMax => "breaker: `recovery_timeout_max` is shorter than `recovery_timeout`",
-        })
-    }
-}
-
-impl core::error::Error for ConfigError {}
 
 /// Says that a call is refused, and when to come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,113 +67,15 @@ pub enum Cause {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Event {
-    /// Calls are refused from now on.
+    /// Calls are refused from now on, until [`Breaker::poll_at`].
     Opened {
         /// Why.
         cause: Cause,
-        /// When the first probe is admitted.
-        retry_at: Instant,
     },
     /// Probes are admitted from now on.
     HalfOpened,
     /// All calls are admitted from now on.
     Closed,
-}
-
-/// Allows one call, and is handed back with its outcome.
-///
-/// It belongs to the breaker's state at the time: reported after that state has changed, it is
-/// counted as late and changes nothing. It is not `Copy`, so that no call is reported twice; one that
-/// is dropped costs nothing in [`State::Closed`], and elsewhere its place for `probe_lease`.
-#[derive(Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[must_use = "report the call's outcome with it, or cancel it"]
-pub struct Permit {
-    generation: u32,
-    half_opened: bool,
-}
-
-impl Permit {
-    /// The permit that a breaker of this generation gives while [`Fast::admits`].
-    ///
-    /// For wrappers that answer the closed path from an atomic, in front of the breaker's lock.
-    pub const fn of_generation(generation: u32) -> Self {
-        Self { generation, half_opened: false }
-    }
-
-    /// The generation that this permit belongs to.
-    #[must_use]
-    pub const fn generation(&self) -> u32 {
-        self.generation
-    }
-
-    /// [`Event::HalfOpened`] if this admission was the one that turned the breaker half-open.
-    #[must_use]
-    pub const fn event(&self) -> Option<Event> {
-        if self.half_opened { Some(Event::HalfOpened) } else { None }
-    }
-}
-
-/// What a wrapper may keep in an atomic to answer the closed path without the breaker's lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fast {
-    /// The present generation.
-    pub generation: u32,
-    /// Every call is admitted, with [`Permit::of_generation`], and admission changes nothing.
-    pub admits: bool,
-    /// A success reported with a permit of this generation changes nothing.
-    pub success_changes_nothing: bool,
-}
-
-/// Decides when a closed [`Breaker`] opens. Sealed: [`Consecutive`] is the one there is so far.
-pub trait Mode: sealed::Mode {}
-
-/// Opens on so many failures in a row; a success starts the count over.
-///
-/// The smallest mode, and the seed's. It keeps no total of successes: on a host, a success while
-/// nothing has failed must not have to write.
-#[derive(Clone, Debug)]
-pub struct Consecutive {
-    limit: u32,
-    count: u32,
-}
-
-impl Mode for Consecutive {}
-
-mod sealed {
-    /// What a breaker asks of its mode. `true` from a report says that the breaker must open.
-    pub trait Mode {
-        fn on_success(&mut self) -> bool;
-        fn on_failure(&mut self) -> bool;
-        fn clear(&mut self);
-        fn consecutive_failures(&self) -> u32;
-        /// Whether a success leaves it as it is.
-        fn ignores_success(&self) -> bool;
-    }
-
-    impl Mode for super::Consecutive {
-        fn on_success(&mut self) -> bool {
-            self.count = 0;
-            false
-        }
-
-        fn on_failure(&mut self) -> bool {
-            self.count = self.count.saturating_add(1);
-            self.count >= self.limit
-        }
-
-        fn clear(&mut self) {
-            self.count = 0;
-        }
-
-        fn consecutive_failures(&self) -> u32 {
-            self.count
-        }
-
-        fn ignores_success(&self) -> bool {
-            self.count == 0
-        }
-    }
 }
 
 /// Refuses calls to what keeps failing, and probes it until it works again (`CircuitBreaker`).
@@ -273,7 +89,7 @@ mod sealed {
 /// 2. Open, it refuses until exactly `recovery_timeout` has passed, and says until when.
 /// 3. Half-open, it admits `probes` calls, counted at admission, and refuses the rest.
 /// 4. `success_threshold` successful probes close it; the first failure that makes that impossible
-///    opens it again.
+///    opens it again. (A [`CountWindow`] judges their rate instead.)
 /// 5. A report from before the last change of state is counted as late and changes nothing.
 /// 6. A cancelled call gives its place back and records nothing.
 /// 7. Probes that do not report within `probe_lease` of the latest admission lose their place, and
@@ -283,8 +99,8 @@ mod sealed {
 /// 10. By hand it can be forced open, disabled, or left to count only; `reset` ends that.
 ///
 /// # Cost
-/// 80 bytes of RAM. On thumbv6m `.ci/device sizes` measures the flash of one breaker linked alone; the
-/// budget is 700 bytes. Every call is O(1).
+/// 80 bytes of RAM and, with all that it calls, 642 bytes of flash on thumbv6m (`opt-level = "z"`; 968
+/// with a [`CountWindow`]). Every call is O(1); closed, admission is one comparison.
 ///
 /// # Errors
 /// [`Open`] where a call is refused, with the moment to come back at.
@@ -363,14 +179,43 @@ impl Breaker {
     /// What [`Config::validate`] says.
     pub const fn try_new(config: Config) -> Result<Self, ConfigError> {
         match config.validate() {
-            Ok(()) => Ok(Self::with_mode(config, Consecutive { limit: config.failures, count: 0 })),
+            Ok(()) => Ok(Self::of_mode(config, Consecutive::new(config.failures))),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<const WORDS: usize> Breaker<CountWindow<WORDS>> {
+    /// A closed breaker that opens by a rate of failures; `config.failures` is left alone.
+    ///
+    /// # Panics
+    /// If a config is invalid: in a `static` or `const`, an error of the compiler. Configs that are
+    /// read at run time go to [`Breaker::try_windowed`].
+    #[must_use]
+    pub const fn windowed(config: Config, window: Window) -> Self {
+        match Self::try_windowed(config, window) {
+            Ok(breaker) => breaker,
+            Err(_) => panic!("invalid breaker::Config or breaker::Window: see their validate"),
+        }
+    }
+
+    /// A closed breaker that opens by a rate of failures, if both configs are valid.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] and [`Window::validate`] say.
+    pub const fn try_windowed(config: Config, window: Window) -> Result<Self, ConfigError> {
+        if let Err(error) = config.validate() {
+            return Err(error);
+        }
+        match window.validate(WORDS) {
+            Ok(()) => Ok(Self::of_mode(config, CountWindow::new(window))),
             Err(error) => Err(error),
         }
     }
 }
 
 impl<M: Mode> Breaker<M> {
-    const fn with_mode(config: Config, mode: M) -> Self {
+    const fn of_mode(config: Config, mode: M) -> Self {
         Self {
             mode,
             recovery_timeout: config.recovery_timeout,
@@ -434,11 +279,7 @@ impl<M: Mode> Breaker<M> {
         match self.state {
             State::HalfOpen => {
                 self.succeeded += 1;
-                self.out = self.out.saturating_sub(1);
-                if self.succeeded >= self.success_threshold {
-                    self.change(State::Closed);
-                    return Some(Event::Closed);
-                }
+                return self.judge(now);
             }
             State::Closed => {
                 self.streak = 0;
@@ -463,10 +304,7 @@ impl<M: Mode> Breaker<M> {
         match self.state {
             State::HalfOpen => {
                 self.failed += 1;
-                self.out = self.out.saturating_sub(1);
-                if self.failed > self.probes - self.success_threshold {
-                    return Some(self.open(Cause::ProbeFailed, now));
-                }
+                return self.judge(now);
             }
             State::Closed => {
                 if self.mode.on_failure() {
@@ -597,6 +435,19 @@ impl<M: Mode> Breaker<M> {
         late
     }
 
+    /// A probe has reported: what follows from all that have.
+    fn judge(&mut self, now: Instant) -> Option<Event> {
+        self.out = self.out.saturating_sub(1);
+        match self.mode.judge(self.succeeded, self.failed, self.probes, self.success_threshold) {
+            Verdict::Undecided => None,
+            Verdict::Works => {
+                self.change(State::Closed);
+                Some(Event::Closed)
+            }
+            Verdict::Fails => Some(self.open(Cause::ProbeFailed, now)),
+        }
+    }
+
     fn open(&mut self, cause: Cause, now: Instant) -> Event {
         let mut wait = self.recovery_timeout;
         let mut doublings = self.streak;
@@ -604,12 +455,11 @@ impl<M: Mode> Breaker<M> {
             wait = wait + wait;
             doublings -= 1;
         }
-        let retry_at = now.after(wait.min(self.recovery_timeout_max));
         self.streak = self.streak.saturating_add(1);
         self.opened = self.opened.saturating_add(1);
         self.change(State::Open);
-        self.until = retry_at;
-        Event::Opened { cause, retry_at }
+        self.until = now.after(wait.min(self.recovery_timeout_max));
+        Event::Opened { cause }
     }
 
     fn change(&mut self, to: State) {

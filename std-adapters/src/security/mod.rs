@@ -1,1 +1,44 @@
-//! Who may do what, on a host.
+//! Keys, users and the audit chain on a host's disk.
+
+#[cfg(feature = "sqlite")]
+pub mod audit;
+pub mod keys;
+#[cfg(feature = "sqlite")]
+pub mod users;
+
+/// Opens a database that several connections share: WAL, and a wait where another writes.
+#[cfg(feature = "sqlite")]
+fn open(path: &std::path::Path) -> rusqlite::Result<rusqlite::Connection> {
+    let db = rusqlite::Connection::open(path)?;
+    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    // What is acknowledged here must be there after a power cut: users and audit, not a cache.
+    db.pragma_update(None, "synchronous", "FULL")?;
+    Ok(db)
+}
+
+/// A directory of one test, removed at its end.
+#[cfg(test)]
+struct TestDir(std::path::PathBuf);
+
+#[cfg(test)]
+fn test_dir(name: &str) -> TestDir {
+    let number = u64::from_ne_bytes(keys::random().expect("random bytes"));
+    let path = std::env::temp_dir().join(format!("daur-{name}-{number:016x}"));
+    std::fs::create_dir_all(&path).expect("a directory for the test");
+    TestDir(path)
+}
+
+#[cfg(test)]
+impl TestDir {
+    fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+impl Drop for TestDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

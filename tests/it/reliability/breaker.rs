@@ -1,7 +1,10 @@
 //! The breaker's rules by number, and bugs of other breakers that this one must not have.
 
-use daur_core::reliability::breaker::{Breaker, Cause, Config, ConfigError, Event, Open, Permit, State};
+use daur_core::reliability::breaker::{
+    Breaker, Cause, Config, ConfigError, CountWindow, Event, Open, Permit, State, Window,
+};
 use daur_core::time::{Duration, Instant};
+use proptest::prelude::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 const NANO: Duration = Duration::from_nanos(1);
@@ -20,15 +23,20 @@ fn succeed(breaker: &mut Breaker, now: Instant) -> Option<Event> {
     breaker.on_success(permit, now)
 }
 
+/// Lets one call fail, which must open the breaker, and says when it admits again.
+fn fail_and_open(breaker: &mut Breaker, now: Instant) -> Instant {
+    assert!(matches!(fail(breaker, now), Some(Event::Opened { .. })));
+    breaker.poll_at().expect("an end of the wait")
+}
+
 /// A breaker of this config that has just opened, and the moment of its first probe.
 fn opened(config: Config, now: Instant) -> (Breaker, Instant) {
     let mut breaker = Breaker::new(config);
     for _ in 1..config.failures {
         assert_eq!(fail(&mut breaker, now), None);
     }
-    let Some(Event::Opened { cause: Cause::Failures, retry_at }) = fail(&mut breaker, now) else {
-        panic!("not opened")
-    };
+    assert_eq!(fail(&mut breaker, now), Some(Event::Opened { cause: Cause::Failures }));
+    let retry_at = breaker.poll_at().expect("an end of the wait");
     (breaker, retry_at)
 }
 
@@ -97,8 +105,8 @@ fn rule_4_the_failure_that_makes_closing_impossible_opens_it_again() {
     assert_eq!(succeed(&mut breaker, now), None);
     assert_eq!(fail(&mut breaker, now), None);
     assert_eq!(fail(&mut breaker, now), None);
-    let retry_at = now + Duration::from_secs(10);
-    assert_eq!(fail(&mut breaker, now), Some(Event::Opened { cause: Cause::ProbeFailed, retry_at }));
+    assert_eq!(fail(&mut breaker, now), Some(Event::Opened { cause: Cause::ProbeFailed }));
+    assert_eq!(breaker.poll_at(), Some(now + Duration::from_secs(10)));
 }
 
 #[test]
@@ -185,7 +193,7 @@ fn rule_8_the_wait_doubles_with_each_opening_up_to_its_limit() {
     let config = Config { recovery_timeout_max: Some(Duration::from_secs(60)), ..CONFIG };
     let (mut breaker, mut now) = opened(config, START);
     for wait in [20, 40, 60, 60, 60] {
-        let Some(Event::Opened { retry_at, .. }) = fail(&mut breaker, now) else { panic!("not opened") };
+        let retry_at = fail_and_open(&mut breaker, now);
         assert_eq!(retry_at - now, Duration::from_secs(wait));
         now = retry_at;
     }
@@ -194,7 +202,7 @@ fn rule_8_the_wait_doubles_with_each_opening_up_to_its_limit() {
     succeed(&mut breaker, now);
     fail(&mut breaker, now);
     fail(&mut breaker, now);
-    let Some(Event::Opened { retry_at, .. }) = fail(&mut breaker, now) else { panic!("not opened") };
+    let retry_at = fail_and_open(&mut breaker, now);
     assert_eq!(retry_at - now, Duration::from_secs(10));
 }
 
@@ -204,12 +212,12 @@ fn rule_8_a_breaker_that_closes_and_fails_at_once_keeps_its_grown_wait() {
     let (mut breaker, mut now) = opened(config, START);
     for wait in [20, 40, 80] {
         assert_eq!(succeed(&mut breaker, now), Some(Event::Closed));
-        let Some(Event::Opened { retry_at, .. }) = fail(&mut breaker, now) else { panic!("not opened") };
+        let retry_at = fail_and_open(&mut breaker, now);
         assert_eq!(retry_at - now, Duration::from_secs(wait));
         now = retry_at;
     }
     for _ in 0..300 {
-        let Some(Event::Opened { retry_at, .. }) = fail(&mut breaker, now) else { panic!("not opened") };
+        let retry_at = fail_and_open(&mut breaker, now);
         assert!(retry_at >= now);
         now = retry_at;
     }
@@ -294,7 +302,7 @@ fn two_threads_at_the_half_open_door_admit_no_more_than_the_probes() {
         let (breaker, _) = opened(CONFIG, Instant::ZERO);
         let shared = CsShared::new(breaker, MOMENT);
         let admitted: usize = std::thread::scope(|scope| {
-            let ask = || usize::from(shared.with(|breaker, now| breaker.try_acquire(now)).is_ok());
+            let ask = || usize::from(shared.with(Breaker::try_acquire).is_ok());
             let threads = [scope.spawn(ask), scope.spawn(ask)];
             threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
         });
@@ -328,4 +336,102 @@ fn the_extreme_configs_are_survived() {
     assert_eq!(retry_at, Instant::MAX);
     let probe = breaker.try_acquire(Instant::MAX).expect("the end of time has come");
     assert!(breaker.on_failure(probe, Instant::MAX).is_some());
+}
+
+const WINDOW: Window = Window { calls: 100, failure_pct: 50, min_calls: 10 };
+type Windowed = Breaker<CountWindow<4>>;
+
+fn report(breaker: &mut Windowed, good: bool) -> Option<Event> {
+    let permit = breaker.try_acquire(START).expect("admitted");
+    if good { breaker.on_success(permit, START) } else { breaker.on_failure(permit, START) }
+}
+
+#[test]
+fn a_count_window_forgets_what_falls_out_of_it() {
+    let mut breaker = Windowed::windowed(CONFIG, WINDOW);
+    for _ in 0..10_000 {
+        assert_eq!(report(&mut breaker, true), None);
+    }
+    for _ in 0..49 {
+        assert_eq!(report(&mut breaker, false), None);
+    }
+    assert!(report(&mut breaker, false).is_some(), "the 50th failure");
+}
+
+#[test]
+fn a_rate_of_49_5_percent_is_not_50() {
+    let window = Window { calls: 200, min_calls: 200, ..WINDOW };
+    let mut breaker = Breaker::<CountWindow<7>>::windowed(CONFIG, window);
+    for n in 0..10_000 {
+        let permit = breaker.try_acquire(START).expect("closed");
+        let event = if n % 200 < 99 { breaker.on_failure(permit, START) } else { breaker.on_success(permit, START) };
+        assert_eq!(event, None, "after {n}");
+    }
+}
+
+#[test]
+fn a_success_can_open_a_count_window() {
+    let mut breaker = Windowed::windowed(CONFIG, WINDOW);
+    for _ in 0..9 {
+        assert_eq!(report(&mut breaker, false), None);
+    }
+    assert!(matches!(report(&mut breaker, true), Some(Event::Opened { cause: Cause::Failures, .. })));
+}
+
+#[test]
+fn a_half_open_window_with_fewer_probes_than_min_calls_is_not_wedged() {
+    for (outcomes, closes) in [([true, true, false], true), ([true, false, false], false)] {
+        let mut breaker = Windowed::windowed(Config { probes: 3, ..CONFIG }, WINDOW);
+        while report(&mut breaker, false).is_none() {}
+        let now = START + Duration::from_secs(10);
+        let mut event = None;
+        for good in outcomes {
+            assert_eq!(event, None);
+            let permit = breaker.try_acquire(now).expect("a probe");
+            event = if good { breaker.on_success(permit, now) } else { breaker.on_failure(permit, now) };
+        }
+        assert_eq!(event == Some(Event::Closed), closes);
+        assert_eq!(breaker.state() == State::Closed, closes);
+    }
+}
+
+#[test]
+fn a_window_that_means_nothing_is_refused() {
+    let refused = |window| Windowed::try_windowed(CONFIG, window).expect_err("invalid");
+    assert_eq!(refused(Window { calls: 0, ..WINDOW }), ConfigError::WindowCalls);
+    assert_eq!(refused(Window { calls: 129, ..WINDOW }), ConfigError::WindowCalls);
+    assert_eq!(refused(Window { min_calls: 101, ..WINDOW }), ConfigError::WindowMinCalls);
+    assert_eq!(refused(Window { min_calls: 0, ..WINDOW }), ConfigError::WindowMinCalls);
+    assert_eq!(refused(Window { failure_pct: 101, ..WINDOW }), ConfigError::WindowFailurePct);
+    assert_eq!(refused(Window { failure_pct: 0, ..WINDOW }), ConfigError::WindowFailurePct);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_count_window_opens_exactly_when_a_list_of_the_last_outcomes_says_so(
+        calls in 1_u32..70,
+        min_share in 1_u32..70,
+        failure_pct in 1_u8..=100,
+        outcomes in prop::collection::vec(any::<bool>(), 0..300),
+    ) {
+        let window = Window { calls, failure_pct, min_calls: min_share.min(calls) };
+        let mut breaker = Breaker::<CountWindow<3>>::windowed(CONFIG, window);
+        let mut past: Vec<bool> = Vec::new();
+        for good in outcomes {
+            let permit = breaker.try_acquire(START).expect("closed");
+            let event = if good { breaker.on_success(permit, START) } else { breaker.on_failure(permit, START) };
+            past.push(good);
+            let last = &past[past.len().saturating_sub(calls as usize)..];
+            let failed = last.iter().filter(|good| !**good).count();
+            let opens = last.len() >= window.min_calls as usize && failed * 100 >= usize::from(failure_pct) * last.len();
+            prop_assert_eq!(event.is_some(), opens);
+            if opens {
+                // Every change of state clears the window.
+                breaker.reset(START);
+                past.clear();
+            }
+        }
+    }
 }

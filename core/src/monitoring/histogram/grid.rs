@@ -41,13 +41,29 @@ static ERROR: [u32; 12] = [
     0x9999_999A, 0xE1E1_E1E2, 0xFE01_FE02, 0xFFFE_0002, 0xFFFF_FFFE, 0xFFFF_FFFF,
 ];
 
-/// The scale-5 index of `value`, which must not be 0: the `i` with 2^(i/32) < value <= 2^((i+1)/32).
+/// The scale-5 index of `value`: the `i` with 2^(i/32) < value <= 2^((i+1)/32). Of 0 it says something
+/// below -1 or, without an instruction that counts zeros, -1.
 #[inline]
 pub(super) fn index(value: u64) -> i32 {
     // A constant choice: a 32-bit core has no 64-bit shifts, and most values fit in 32 bits.
-    if usize::BITS < 64 && value >> 32 == 0 {
-        return index_of_word(value);
+    if usize::BITS >= 64 {
+        index_of_long(value)
+    } else if value >> 32 == 0 {
+        index_of_word(value)
+    } else {
+        index_of_rare(value)
     }
+}
+
+/// Kept apart, so that its registers are not the common path's.
+#[cold]
+#[inline(never)]
+fn index_of_rare(value: u64) -> i32 {
+    index_of_long(value)
+}
+
+#[inline]
+fn index_of_long(value: u64) -> i32 {
     let zeros = value.leading_zeros();
     let mantissa = value << (zeros & 63);
     let below = below(mantissa >> 57);
@@ -59,19 +75,35 @@ pub(super) fn index(value: u64) -> i32 {
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "the value fits; the upper half of a boundary does")]
 fn index_of_word(value: u64) -> i32 {
-    let word = value as u32;
-    let zeros = word.leading_zeros();
-    let mantissa = word << (zeros & 31);
+    let (mantissa, octave) = normalised(value as u32);
     let below = below(u64::from(mantissa >> 25));
     // The mantissa's lower half would be zero, which is not above any boundary's lower half.
     let above = BOUNDS.get(below).is_some_and(|bound| mantissa > (*bound >> 32) as u32);
-    place(31_u32.wrapping_sub(zeros), below, above)
+    place(octave, below, above)
+}
+
+/// `word` shifted until its top bit is 1, and how far that bit was from the lowest before.
+#[inline]
+fn normalised(word: u32) -> (u32, u32) {
+    // Cores without atomic instructions have none that counts zeros either, and these steps are
+    // shorter there than the library's function.
+    if cfg!(target_has_atomic = "32") {
+        let zeros = word.leading_zeros();
+        return (word << (zeros & 31), 31_u32.wrapping_sub(zeros));
+    }
+    let (mut word, mut octave) = (word, 31_u32);
+    for step in [16, 8, 4, 2, 1] {
+        if word >> (32 - step) == 0 {
+            word <<= step;
+            octave = octave.wrapping_sub(step);
+        }
+    }
+    (word, octave)
 }
 
 /// Boundaries of the octave certainly below a mantissa whose top seven bits (the first of them is 1)
 /// are `top`.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "six bits")]
 fn below(top: u64) -> usize {
     usize::from(FIRST[(top & 63) as usize])
 }
@@ -124,9 +156,91 @@ pub(super) fn middle(index: i32, shift: u32) -> u64 {
 
 /// How far [`middle`] is from the truth at scale `5 - shift`, at most, in parts per million, without
 /// the rounding to an integer.
-#[expect(clippy::cast_possible_truncation, reason = "at most a million")]
 pub(super) fn error_ppm(shift: u32) -> u32 {
     let error = ERROR.get(shift as usize).copied().unwrap_or(u32::MAX);
     // Rounded up: a bound.
     ((u64::from(error) * 1_000_000 + u64::from(u32::MAX)) >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether 2^(steps / 32) <= value: only every 32nd of those numbers is whole.
+    fn at_least(value: u64, steps: u32) -> bool {
+        floor(steps) < value || (steps.is_multiple_of(32) && floor(steps) == value)
+    }
+
+    #[test]
+    fn an_index_is_where_the_boundaries_say_at_every_boundary_and_its_neighbours() {
+        for steps in 0..2048_u32 {
+            let bound = floor(steps);
+            for value in [bound.saturating_sub(1), bound, bound.saturating_add(1)] {
+                let Some(value) = Some(value).filter(|value| *value > 0) else { continue };
+                // The naive way: how many boundaries lie strictly below.
+                let below = (0..2048).filter(|&steps| at_least(value, steps)).count();
+                let on_one = value.is_power_of_two();
+                let expected = i32::try_from(below).unwrap() - 1 - i32::from(on_one);
+                assert_eq!(index_of_long(value), expected, "{value}");
+                assert_eq!(index(value), expected, "{value}");
+                if value >> 32 == 0 {
+                    assert_eq!(index_of_word(value), expected, "{value}");
+                }
+            }
+        }
+        assert_eq!(index(u64::MAX), 2047);
+    }
+
+    #[test]
+    fn counting_zeros_in_steps_is_counting_zeros() {
+        for value in (0..32).flat_map(|bit| [1_u32 << bit, (1 << bit) | 1, u32::MAX >> bit]) {
+            let (mut word, mut octave) = (value, 31_u32);
+            for step in [16, 8, 4, 2, 1] {
+                if word >> (32 - step) == 0 {
+                    word <<= step;
+                    octave -= step;
+                }
+            }
+            assert_eq!((word, octave), normalised(value));
+        }
+    }
+
+    #[test]
+    fn the_boundaries_are_the_32nd_roots() {
+        for (c, bound) in BOUNDS.iter().enumerate() {
+            let exact = 2_f64.powf(63.0 + c as f64 / 32.0);
+            assert!((*bound as f64 / exact - 1.0).abs() < 1e-14, "{c}");
+        }
+        // Squaring the 16th boundary gives the 32nd: 2^63.5 squared is 2^127, rounded down on the way.
+        let root = u128::from(BOUNDS[16]);
+        assert!(root * root <= 1 << 127 && (root + 1) * (root + 1) > 1 << 127);
+    }
+
+    #[test]
+    fn a_bucket_begins_where_the_one_below_ends() {
+        for shift in 0..=MAX_SHIFT {
+            for index in -1..(2048_i32 >> shift) {
+                let (low, high, middle) = (lower(index, shift), upper(index, shift), middle(index, shift));
+                if low <= high {
+                    assert_eq!(super::index(low) >> shift, index, "{low}");
+                    assert_eq!(super::index(high) >> shift, index, "{high}");
+                    assert!((low..=high).contains(&middle));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_middle_is_as_far_from_either_end_as_stated() {
+        for shift in 0..=MAX_SHIFT {
+            let stated = f64::from(error_ppm(shift)) / 1e6;
+            for index in (0..(2048_i32 >> shift)).filter(|index| upper(*index, shift) > 1 << 40) {
+                let middle = middle(index, shift) as f64;
+                for end in [lower(index, shift), upper(index, shift)] {
+                    assert!((middle / end as f64 - 1.0).abs() <= stated + 1e-9, "{shift} {index}");
+                }
+            }
+        }
+        assert_eq!([0, 1, 2].map(error_ppm), [10_831, 21_658, 43_295]);
+    }
 }

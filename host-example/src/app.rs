@@ -1,0 +1,194 @@
+//! Everything that the routes share.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Body;
+use axum::http::Request;
+use daur_core::id::BootId;
+use daur_core::reliability::limiter::{self, Gcra, Quota};
+use daur_core::security::audit::{Event, Kind, Outcome};
+use daur_core::security::permission::Permissions;
+use daur_core::shared::Shared;
+use daur_core::time::{Clock, Duration, Instant};
+use daur_std::clock::StdClock;
+use daur_std::link::{self, Registry};
+use daur_std::monitoring::system;
+use daur_std::rng::os_bytes;
+use daur_std::security::keys;
+use daur_std::security::users::Users;
+use daur_std::shared::StdShared;
+use tokio::sync::watch;
+
+use crate::audit::{self, Audit};
+use crate::command::Commands;
+use crate::config::{Config, DataDir};
+use crate::gate::{Caller, Gate, check_origin};
+use crate::http::Peer;
+use crate::monitor::Monitor;
+use crate::problem::{Code, Problem};
+use crate::status::NetworkRates;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Refusals of strangers that are audited one by one; what is beyond is counted and told.
+const STRANGERS: Quota = Quota::new(limiter::Config { rate: 20, period: Duration::from_secs(1), burst: 200 });
+
+/// The server's parts.
+pub struct App {
+    /// What it was told at its start.
+    pub config: Config,
+    /// Its files.
+    pub dir: DataDir,
+    /// Who may pass.
+    pub gate: Arc<Gate>,
+    /// What is done and refused.
+    pub audit: Audit,
+    /// What runs programs.
+    pub commands: Commands,
+    /// The devices.
+    pub registry: Registry,
+    /// What is counted.
+    pub monitor: Arc<Monitor>,
+    /// The machine.
+    pub system: system::Monitor,
+    /// The latest status as JSON, for all streams.
+    pub latest: watch::Sender<Arc<str>>,
+    /// Says `true` once the server shall end.
+    pub stop: watch::Receiver<bool>,
+    /// When it started.
+    pub started: Instant,
+    /// The machine's name.
+    pub host: String,
+    strangers: StdShared<(Gcra, u64)>,
+    rates: Mutex<NetworkRates>,
+}
+
+impl App {
+    /// Opens everything in the data directory. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// What cannot be opened, and why.
+    pub fn open(config: Config, stop: watch::Receiver<bool>) -> Result<(Arc<Self>, audit::Writer), Error> {
+        let dir = DataDir::open(&config.data_dir)
+            .map_err(|error| format!("the data directory {} cannot be used: {error}", config.data_dir.display()))?;
+        let users = Users::open(&dir.database()).map_err(|error| format!("the users cannot be opened: {error}"))?;
+        let token_key = keys::load_or_create(dir.path(), "token.key").map_err(|error| format!("the token key cannot be used: {error}"))?;
+        let fleet_key = fleet_key(&config, &dir)?;
+        let gate = Arc::new(Gate::new(config.policy, users, &token_key)?);
+        let audit_key = dir.audit_key();
+        let boot = BootId(u32::from_le_bytes(os_bytes::<4>().map_err(|error| error.to_string())?));
+        let (audit, writer) = audit::open(&dir.database(), boot, |key| keys::store(&audit_key, key))?;
+        let commands = Commands::new(
+            config.command.clone(),
+            config.policy.commands,
+            config.policy.max_command_len,
+            dir.work(),
+            dir.cache(),
+            stop.clone(),
+        )?;
+        let registry = Registry::new(link::Config::DEFAULT, Some(&fleet_key));
+        for endpoint in &config.devices {
+            registry.attach(endpoint);
+        }
+        let system = system::Monitor::of_host(system::Config { interval: config.system_every })?;
+        system.start();
+        let app = Arc::new(Self {
+            gate,
+            audit,
+            commands,
+            registry,
+            monitor: Arc::new(Monitor::new()),
+            system,
+            latest: watch::Sender::new(Arc::from("")),
+            stop,
+            started: StdClock.now(),
+            host: host_name(),
+            strangers: StdShared::new((Gcra::NEW, 0)),
+            rates: Mutex::default(),
+            config,
+            dir,
+        });
+        app.audit.note(Event::new(Kind::Start, Outcome::Success, "", "", concat!("daur-host ", env!("CARGO_PKG_VERSION"))));
+        Ok((app, writer))
+    }
+
+    /// Lets a request pass whose sender is known, permitted `needed`, and not too fast.
+    ///
+    /// # Errors
+    /// `unauthenticated`, `forbidden`, `rate_limited`; all are audited.
+    pub fn admit(&self, request: &Request<Body>, needed: Permissions) -> Result<Caller, Problem> {
+        let what = format!("{} {}", request.method(), request.uri().path());
+        let source = source(request);
+        let caller = self.gate.identify(request.headers()).map_err(|error| {
+            let reason = error.map_or("no token".to_owned(), |error| error.to_string());
+            self.note_stranger(&source, &format!("{what}: {reason}"));
+            Problem::new(Code::Unauthenticated, "A valid token is needed: log in with POST /api/login.")
+        })?;
+        let refused = |problem: Problem, why: &str| {
+            let detail = format!("{what}: {why}");
+            self.audit.note(Event::new(Kind::AccessDenied, Outcome::Denied, caller.name(), &source, &detail));
+            problem
+        };
+        check_origin(request.method(), request.headers(), caller.by_cookie).map_err(|problem| refused(problem, "foreign origin"))?;
+        self.gate.admit_user(caller.name()).map_err(|problem| refused(problem, "rate limit"))?;
+        if !caller.permissions().contains(needed) {
+            let detail = format!("This needs the permission `{needed}`, which this user does not have.");
+            return Err(refused(Problem::new(Code::Forbidden, detail), "permission"));
+        }
+        Ok(caller)
+    }
+
+    /// The rates of the network, as last measured.
+    #[must_use]
+    pub fn rates(&self) -> NetworkRates {
+        *self.rates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Measures the rates of the network anew.
+    pub fn update_rates(&self) -> NetworkRates {
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sample) = self.system.current() {
+            rates.update(&sample);
+        }
+        *rates
+    }
+
+    /// Audits the refusal of somebody unknown, so that a flood of them fills neither disk nor queue.
+    pub fn note_stranger(&self, source: &str, detail: &str) {
+        let (due, untold) = self.strangers.with(|(allowance, untold), now| {
+            if allowance.check(&STRANGERS, now).is_ok() {
+                (true, std::mem::take(untold))
+            } else {
+                *untold += 1;
+                (false, 0)
+            }
+        });
+        if untold > 0 {
+            let lost = format!("{untold} refusals of strangers were counted, not written");
+            self.audit.note(Event::new(Kind::Lost, Outcome::Denied, "", "", &lost));
+        }
+        if due {
+            self.audit.note(Event::new(Kind::AccessDenied, Outcome::Denied, "", source, detail));
+        }
+    }
+}
+
+/// Where a request comes from, for the audit.
+#[must_use]
+pub fn source(request: &Request<Body>) -> String {
+    request.extensions().get::<Peer>().map_or_else(String::new, |peer| peer.0.ip().to_string())
+}
+
+/// The fleet key: the file that was named, which must be there, or our own.
+fn fleet_key(config: &Config, dir: &DataDir) -> Result<[u8; 32], Error> {
+    let key = match &config.fleet_key_file {
+        Some(path) => keys::load(path),
+        None => keys::load_or_create(dir.path(), "fleet.key"),
+    };
+    Ok(key.map_err(|error| format!("the fleet key cannot be used: {error}"))?)
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "this host".to_owned() } else { name.trim().to_owned() }
+}

@@ -1,0 +1,212 @@
+//! The audit chain behind a thread of its own: many requests, one transaction.
+//!
+//! # Rules
+//! 1. [`Audit::record`] returns when its event is on disk. Events that wait at the same time share one
+//!    transaction.
+//! 2. An event that cannot wait ([`Audit::note`]) is written soon; one that finds no room is counted,
+//!    and the count becomes a record of the chain.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use daur_core::id::{BootId, DeviceId};
+use daur_core::security::audit::{Entry, Event, Head, Kind, Outcome};
+use daur_core::time::{Clock, Instant, UnixTime, WallClock};
+use daur_std::clock::{StdClock, SystemWallClock};
+use daur_std::security::audit::{AuditLog, Error};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::problem::{Code, Problem};
+
+/// Events that may wait for the thread.
+const WAITING: usize = 1024;
+/// Events in one transaction.
+const GROUP: usize = 256;
+
+type Stamped = (Event, Instant, Option<UnixTime>);
+
+enum Work {
+    Append(Box<Stamped>, Option<oneshot::Sender<bool>>),
+    Recent(u32, oneshot::Sender<Result<Vec<Entry>, Error>>),
+    Verify([u8; 32], oneshot::Sender<Result<Head, Error>>),
+}
+
+/// Records who did what; clones write to the same chain.
+#[derive(Clone)]
+pub struct Audit {
+    work: mpsc::Sender<Work>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    written: AtomicU64,
+    lost: AtomicU64,
+    failed: AtomicU64,
+    broken: AtomicBool,
+    seq: AtomicU64,
+}
+
+/// Shows what the chain holds and what it lost.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct Snapshot {
+    /// Records of the chain.
+    pub records: u64,
+    /// Records written since the start.
+    pub written: u64,
+    /// Events that found no room.
+    pub lost: u64,
+    /// Events that the disk refused.
+    pub failed: u64,
+    /// Whether the last attempt to write failed.
+    pub broken: bool,
+}
+
+/// Ends the thread, once all that was sent is on disk.
+pub struct Writer(Option<JoinHandle<()>>);
+
+impl Writer {
+    /// Waits until everything is written. Every [`Audit`] must be gone, or this waits for it.
+    pub fn join(mut self) {
+        if let Some(thread) = self.0.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Opens the chain of the database at `path` and starts its thread.
+///
+/// A new chain's first key is handed to `keep_key`: it is stored nowhere else.
+///
+/// # Errors
+/// The store's, and those of `keep_key`.
+pub fn open(
+    path: &Path,
+    boot: BootId,
+    keep_key: impl FnOnce(&[u8; 32]) -> std::io::Result<()>,
+) -> Result<(Audit, Writer), Box<dyn std::error::Error + Send + Sync>> {
+    let device = DeviceId::new("host")?;
+    let (log, first_key) = AuditLog::open(path, device, boot).map_err(|error| format!("the audit chain: {error}"))?;
+    if let Some(key) = first_key {
+        keep_key(&key)?;
+    }
+    let (work, waiting) = mpsc::channel(WAITING);
+    let counts = Arc::new(Counts::default());
+    counts.seq.store(log.head().seq, Ordering::Relaxed);
+    let of_thread = Arc::clone(&counts);
+    let thread = std::thread::Builder::new().name("audit".into()).spawn(move || write(log, waiting, &of_thread))?;
+    Ok((Audit { work, counts }, Writer(Some(thread))))
+}
+
+/// An event with the moment it happened at.
+fn stamp(event: Event) -> Stamped {
+    (event, StdClock.now(), SystemWallClock.unix_now())
+}
+
+impl Audit {
+    /// Records an event and waits until it is on disk.
+    ///
+    /// # Errors
+    /// `internal` if it cannot be: what is not audited is not done.
+    pub async fn record(&self, event: Event) -> Result<(), Problem> {
+        let (done, written) = oneshot::channel();
+        let sent = self.work.send(Work::Append(Box::new(stamp(event)), Some(done))).await;
+        if sent.is_ok() && written.await.unwrap_or(false) {
+            return Ok(());
+        }
+        Err(Problem::new(Code::Internal, "The audit log cannot be written, so nothing else is done either."))
+    }
+
+    /// Records an event without waiting for the disk.
+    pub fn note(&self, event: Event) {
+        if self.work.try_send(Work::Append(Box::new(stamp(event)), None)).is_err() {
+            self.counts.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The last `limit` records, newest first.
+    ///
+    /// # Errors
+    /// `internal` if the chain cannot be read.
+    pub async fn recent(&self, limit: u32) -> Result<Vec<Entry>, Problem> {
+        let (done, answer) = oneshot::channel();
+        let unreadable = |error: &dyn std::fmt::Display| Problem::internal("the audit chain cannot be read", error);
+        self.work.send(Work::Recent(limit, done)).await.map_err(|error| unreadable(&error))?;
+        answer.await.map_err(|error| unreadable(&error))?.map_err(|error| unreadable(&error))
+    }
+
+    /// Checks the whole chain from its first key.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where first.
+    pub async fn verify(&self, key: [u8; 32]) -> Result<Head, String> {
+        let (done, answer) = oneshot::channel();
+        self.work.send(Work::Verify(key, done)).await.map_err(|error| error.to_string())?;
+        answer.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    }
+
+    /// What the chain holds and what it lost.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Snapshot {
+            records: load(&self.counts.seq),
+            written: load(&self.counts.written),
+            lost: load(&self.counts.lost),
+            failed: load(&self.counts.failed),
+            broken: self.counts.broken.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn write(mut log: AuditLog, mut waiting: mpsc::Receiver<Work>, counts: &Counts) {
+    let mut told_lost = 0;
+    let mut group = Vec::new();
+    while waiting.blocking_recv_many(&mut group, GROUP) > 0 {
+        let mut events = Vec::with_capacity(group.len());
+        let mut waiters = Vec::new();
+        let mut questions = Vec::new();
+        let lost = counts.lost.load(Ordering::Relaxed);
+        if lost > told_lost {
+            let detail = format!("{} events found no room", lost - told_lost);
+            events.push(stamp(Event::new(Kind::Lost, Outcome::Failure, "", "", &detail)));
+        }
+        for work in group.drain(..) {
+            match work {
+                Work::Append(event, done) => {
+                    events.push(*event);
+                    waiters.extend(done);
+                }
+                question => questions.push(question),
+            }
+        }
+        if !events.is_empty() {
+            let written = match log.append(&events) {
+                Ok(head) => {
+                    counts.seq.store(head.seq, Ordering::Relaxed);
+                    counts.written.fetch_add(events.len() as u64, Ordering::Relaxed);
+                    told_lost = lost;
+                    true
+                }
+                Err(error) => {
+                    tracing::error!(%error, "{} audit events could not be written", events.len());
+                    counts.failed.fetch_add(events.len() as u64, Ordering::Relaxed);
+                    false
+                }
+            };
+            counts.broken.store(!written, Ordering::Relaxed);
+            for waiter in waiters {
+                let _ = waiter.send(written);
+            }
+        }
+        for question in questions {
+            match question {
+                Work::Recent(limit, answer) => drop(answer.send(log.recent(limit))),
+                Work::Verify(key, answer) => drop(answer.send(log.verify(key, None))),
+                Work::Append(..) => {}
+            }
+        }
+    }
+}

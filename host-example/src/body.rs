@@ -1,0 +1,96 @@
+//! Reads a request's body up to a limit.
+//!
+//! A client that is refused while it still sends would see its connection break before it reads the
+//! answer. So what it still sends is read and thrown away, up to a bound, before it gets the 413.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, header};
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+use tokio::time;
+
+use crate::problem::{Code, Problem};
+
+/// How much of a body that is too long is read, and for how long, so that its sender sees the answer.
+const DRAIN_BYTES: usize = 8 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// How long a body may take to arrive.
+const ARRIVAL: Duration = Duration::from_secs(10);
+
+/// Reads the body as JSON.
+///
+/// # Errors
+/// `bad_request` if it is not what `T` needs, `payload_too_large`, `timeout` if it does not arrive.
+pub async fn json<T: DeserializeOwned>(request: Request<Body>, limit: usize) -> Result<T, Problem> {
+    let is_json = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")));
+    let bytes = read(request, limit).await?;
+    // A form of another site can send text, never this type.
+    if !is_json {
+        return Err(Problem::new(Code::BadRequest, "The body must be JSON, with `Content-Type: application/json`."));
+    }
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::new(Code::BadRequest, format!("The body is not what is expected here: {error}.")))
+}
+
+/// Reads the body, at most `limit` bytes whatever its declared length is.
+async fn read(request: Request<Body>, limit: usize) -> Result<Vec<u8>, Problem> {
+    let expects = request.headers().contains_key(header::EXPECT);
+    let declared = declared_length(request.headers());
+    let mut body = request.into_body();
+    let too_large =
+        || Problem::new(Code::PayloadTooLarge, format!("The body may have {limit} bytes at most.")).closing();
+    if declared.is_some_and(|length| length > limit as u64) {
+        // A client that waits for `100 Continue` has not begun to send, and now will not.
+        if !expects {
+            drain(&mut body).await;
+        }
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    let arrival = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame
+                .map_err(|_| Problem::new(Code::BadRequest, "The body ended before its declared length.").closing())?;
+            if let Ok(data) = frame.into_data() {
+                if bytes.len() + data.len() > limit {
+                    return Ok(false);
+                }
+                bytes.extend_from_slice(&data);
+            }
+        }
+        Ok(true)
+    };
+    match time::timeout(ARRIVAL, arrival).await {
+        Ok(Ok(true)) => Ok(bytes),
+        Ok(Ok(false)) => {
+            drain(&mut body).await;
+            Err(too_large())
+        }
+        Ok(Err(problem)) => Err(problem),
+        Err(_) => Err(Problem::new(Code::Timeout, "The body did not arrive in time.").closing()),
+    }
+}
+
+async fn drain(body: &mut Body) {
+    let all = async {
+        let mut seen = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            seen += frame.data_ref().map_or(0, axum::body::Bytes::len);
+            if seen > DRAIN_BYTES {
+                break;
+            }
+        }
+    };
+    let _ = time::timeout(DRAIN_TIME, all).await;
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

@@ -1,0 +1,374 @@
+//! Commands: from a line of text to a program's output, by way of policy, cache and executor.
+//!
+//! # Rules
+//! 1. A line that is not plain words is `invalid_command`, one that the policy refuses is
+//!    `forbidden_command`; nothing is started for either.
+//! 2. A success is kept: the same words inside the TTL start no process. Callers who ask for the same
+//!    at the same time share one process.
+//! 3. A program that ends with another exit code than 0 has done its work: it is no failure of the
+//!    server's, is not tried again, not kept and not counted by the breaker.
+//! 4. A program that cannot be started is tried again. One that runs out of time is not: it may have
+//!    had its effect. Both count for the breaker of that program, which then refuses it for a while.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+use std::time::Duration as StdDuration;
+
+use daur_core::reliability::breaker;
+use daur_core::reliability::executor::{self, Admit, Executor, Failure, Guard, Next};
+use daur_core::reliability::retry::{self, Class};
+use daur_core::security::input::command::{AllowList, Refusal};
+use daur_core::shared::Shared;
+use daur_core::time::{Clock, Duration, Instant};
+use daur_std::clock::{StdClock, SystemWallClock};
+use daur_std::rng::os_seed;
+use daur_std::services::result_cache::{self, Computed, ResultCache, Source};
+use daur_std::shared::StdShared;
+use serde::Serialize;
+use tokio::sync::{Semaphore, watch};
+use tokio::time;
+
+use crate::http::stopped;
+use crate::problem::{Code, Problem};
+use crate::runner::{self, Job, Output};
+
+/// Says how commands run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// When a program is ended. Default 10 s.
+    pub timeout: Duration,
+    /// Bytes kept of each output. Default 1 MiB.
+    pub output_limit: usize,
+    /// How long a success is kept. Default 30 s.
+    pub ttl: Duration,
+    /// Programs that run at a time. Default 8.
+    pub at_once: usize,
+    /// How long a command waits for its turn. Default 2 s.
+    pub queue_wait: Duration,
+    /// How a program that cannot be started is tried again. Default 3 attempts, from 50 ms.
+    pub retry: retry::Config,
+    /// When a program is not started any more. Default 5 failures in a row, for 30 s.
+    pub breaker: breaker::Config,
+    /// Where programs are looked for.
+    pub program_dirs: Vec<PathBuf>,
+    /// Limits of the cache's file.
+    pub cache: result_cache::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            output_limit: 1 << 20,
+            ttl: Duration::from_secs(30),
+            at_once: 8,
+            queue_wait: Duration::from_secs(2),
+            retry: retry::Config { initial_delay: Duration::from_millis(50), ..retry::Config::DEFAULT },
+            breaker: breaker::Config { recovery_timeout: Duration::from_secs(30), ..breaker::Config::DEFAULT },
+            program_dirs: runner::program_dirs(),
+            // Two outputs at their limit, as JSON, are more than the cache's own default value size.
+            cache: result_cache::Config::DEFAULT,
+        }
+    }
+}
+
+/// What a client gets for a command.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answer {
+    /// Whether the exit code is 0.
+    pub success: bool,
+    /// The program's output.
+    pub stdout: String,
+    /// Its messages.
+    pub stderr: String,
+    /// Its exit code; 128 + the signal's number if a signal ended it.
+    pub exit_code: i32,
+    /// How often it was started; 0 if the answer comes from the cache.
+    pub attempts: u32,
+    /// Whether the answer comes from the cache, or from a process that another caller started.
+    pub cached: bool,
+    /// How long the client waited for it.
+    pub elapsed_ms: u64,
+    /// Whether a fallback gave it: never, while no fallback is set up.
+    pub fallback_used: bool,
+    /// Whether an output was longer than is kept.
+    pub truncated: bool,
+    /// Whether bytes that are not UTF-8 were replaced.
+    pub replaced: bool,
+}
+
+/// Shows one program's breaker and runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProgramStatus {
+    /// The program.
+    pub name: String,
+    /// What its breaker does with calls.
+    pub state: &'static str,
+    /// Failures since the last success or change of state.
+    pub consecutive_failures: u32,
+    /// Times the breaker has opened.
+    pub opened: u32,
+    /// Calls it refused.
+    pub refused: u32,
+    /// Reports that came after the state had changed.
+    pub late: u32,
+    /// While calls are refused: until when.
+    pub retry_in_ms: Option<u64>,
+    /// Runs begun.
+    pub runs: u32,
+    /// Runs that gave an output.
+    pub succeeded: u32,
+    /// Calls made again.
+    pub retries: u32,
+}
+
+struct Program {
+    name: &'static str,
+    executor: StdShared<Executor>,
+}
+
+/// Runs commands.
+pub struct Commands {
+    config: Config,
+    allowed: AllowList<'static>,
+    max_len: usize,
+    dir: PathBuf,
+    policy_mark: [u8; 8],
+    cache: ResultCache,
+    programs: Vec<Program>,
+    places: Semaphore,
+    stop: watch::Receiver<bool>,
+}
+
+/// A command that the policy admits.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    program: usize,
+    words: Vec<String>,
+}
+
+impl Commands {
+    /// Commands that `allowed` admits, run in `dir`, their results kept in the file `cache`.
+    ///
+    /// # Errors
+    /// An invalid config; a cache file that cannot be opened.
+    pub fn new(
+        config: Config,
+        allowed: AllowList<'static>,
+        max_len: usize,
+        dir: PathBuf,
+        cache: PathBuf,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let executor = executor::Config { retry: config.retry, breaker: config.breaker, ..executor::Config::DEFAULT };
+        let programs = allowed
+            .programs
+            .iter()
+            .map(|program| Ok(Program { name: program.name, executor: StdShared::new(Executor::try_new(executor, os_seed())?) }))
+            .collect::<Result<_, executor::ConfigError>>()?;
+        let mut hasher = DefaultHasher::new();
+        format!("{allowed:?} {} {:?}", config.output_limit, config.program_dirs).hash(&mut hasher);
+        Ok(Self {
+            cache: ResultCache::open(cache, config.cache)?,
+            places: Semaphore::new(config.at_once),
+            policy_mark: hasher.finish().to_le_bytes(),
+            config,
+            allowed,
+            max_len,
+            dir,
+            programs,
+            stop,
+        })
+    }
+
+    /// Splits a line into words and asks the policy.
+    ///
+    /// # Errors
+    /// `invalid_command`, `forbidden_command`.
+    pub fn admit(&self, line: &str) -> Result<Admitted, Problem> {
+        if line.len() > self.max_len {
+            return Err(Problem::new(Code::InvalidCommand, format!("A command has {} bytes at most.", self.max_len)));
+        }
+        let mut buffer = vec![0; line.len() + 1];
+        let argv = self.allowed.admit(line, &mut buffer).map_err(|refusal| {
+            let code = match refusal {
+                Refusal::Invalid(_) => Code::InvalidCommand,
+                Refusal::Forbidden(_) => Code::ForbiddenCommand,
+            };
+            let mut detail = refusal.to_string();
+            if let Some(first) = detail.get_mut(..1) {
+                first.make_ascii_uppercase();
+            }
+            Problem::new(code, detail + ".")
+        })?;
+        let words: Vec<String> = argv.words().map(str::to_owned).collect();
+        let program = words.first().and_then(|name| self.programs.iter().position(|program| program.name == name));
+        // The list has admitted it, so it is in the list.
+        let program = program.ok_or_else(|| Problem::new(Code::ForbiddenCommand, "The program is not on the list."))?;
+        Ok(Admitted { program, words })
+    }
+
+    /// The output of an admitted command: kept, or fresh.
+    ///
+    /// # Errors
+    /// `timeout`, `circuit_open`, `overloaded`, `internal`.
+    pub async fn run(&self, command: &Admitted) -> Result<Answer, Problem> {
+        let began = StdClock.now();
+        let dir = self.dir.as_os_str().as_encoded_bytes();
+        let parts = [&self.policy_mark[..], dir].into_iter().chain(command.words.iter().map(String::as_bytes));
+        let key = result_cache::key(parts);
+        let mut attempts = 0;
+        let compute = async || {
+            let output = self.execute(command, &mut attempts).await?;
+            let bytes = serde_json::to_vec(&output).map_err(|error| Problem::internal("an output cannot be kept", &error))?;
+            Ok(if output.exit_code == 0 { Computed::Keep(bytes) } else { Computed::Pass(bytes) })
+        };
+        let answer = self.cache.get_or_compute_async(&key, self.config.ttl, &SystemWallClock, compute).await?;
+        let cached = answer.source != Source::Computed;
+        let output: Output =
+            serde_json::from_slice(&answer.value).map_err(|error| Problem::internal("a kept output cannot be read", &error))?;
+        Ok(Answer {
+            success: output.exit_code == 0,
+            stdout: output.stdout,
+            stderr: output.stderr,
+            exit_code: output.exit_code,
+            attempts,
+            cached,
+            elapsed_ms: StdClock.now().since(began).as_millis(),
+            fallback_used: false,
+            truncated: output.truncated,
+            replaced: output.replaced,
+        })
+    }
+
+    /// Starts the program, through its executor.
+    async fn execute(&self, command: &Admitted, attempts: &mut u32) -> Result<Output, Problem> {
+        let busy = || Problem::new(Code::Overloaded, "Too many commands run at the moment.").retry_after(Duration::from_secs(1));
+        let place = time::timeout(self.config.queue_wait.into(), self.places.acquire()).await;
+        let Ok(Ok(_place)) = place else { return Err(busy()) };
+        let program = &self.programs[command.program];
+        let mut stop = self.stop.clone();
+        let ended = tokio::select! {
+            ended = self.attempts(&program.executor, command, attempts) => ended,
+            () = stopped(&mut stop) => return Err(Problem::new(Code::Overloaded, "The server is stopping.").closing()),
+        };
+        ended.map_err(|failure| match failure {
+            Failure::Error(runner::Error::Timeout) | Failure::TimedOut => {
+                Problem::new(Code::Timeout, format!("The command took longer than {} and was ended.", self.config.timeout))
+            }
+            Failure::Open { retry_at } => {
+                let wait = retry_at.since(StdClock.now());
+                let detail = format!("`{}` has failed too often of late and is not started for a while.", program.name);
+                Problem::new(Code::CircuitOpen, detail).retry_after(wait)
+            }
+            failure => Problem::internal("a program could not be run", &failure),
+        })
+    }
+
+    /// Drives the executor: every attempt asks the breaker, every failure asks the retry rules.
+    async fn attempts(
+        &self,
+        executor: &StdShared<Executor>,
+        command: &Admitted,
+        attempts: &mut u32,
+    ) -> Result<Output, Failure<runner::Error>> {
+        let mut run = executor.with(Executor::start);
+        let mut last = None;
+        loop {
+            let permit = match executor.with(|executor, now| executor.admit(&mut run, now)) {
+                Admit::Go { permit, .. } => permit,
+                Admit::Wait { until } => {
+                    sleep_until(until).await;
+                    continue;
+                }
+                Admit::Stop(cause) => return Err(Failure::of(last, cause)),
+            };
+            let guard = Guard::new(executor, permit);
+            *attempts = run.attempts();
+            let error = match self.start(command).await {
+                Ok(output) => {
+                    guard.on_success(&mut run);
+                    return Ok(output);
+                }
+                Err(error) => error,
+            };
+            let class = match error {
+                runner::Error::Spawn(_) => Class::Transient,
+                runner::Error::Timeout => Class::Permanent,
+            };
+            tracing::warn!(program = command.words.first(), %error, "a command failed");
+            last = Some(Failure::Error(error));
+            match guard.on_failure(&mut run, class).0 {
+                Next::Retry { at } => sleep_until(at).await,
+                Next::Stop(cause) => return Err(Failure::of(last, cause)),
+            }
+        }
+    }
+
+    async fn start(&self, command: &Admitted) -> Result<Output, runner::Error> {
+        let name = self.programs[command.program].name;
+        let program = runner::find(name, &self.config.program_dirs)
+            .ok_or_else(|| runner::Error::Spawn(std::io::Error::new(std::io::ErrorKind::NotFound, format!("no program `{name}`"))))?;
+        let job = Job {
+            program,
+            args: command.words.iter().skip(1).cloned().collect(),
+            dir: self.dir.clone(),
+            timeout: self.config.timeout.into(),
+            output_limit: self.config.output_limit,
+        };
+        runner::run(&job).await
+    }
+
+    /// The cache's counters.
+    #[must_use]
+    pub fn cache(&self) -> result_cache::Snapshot {
+        self.cache.snapshot()
+    }
+
+    /// Programs that run now.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.config.at_once - self.places.available_permits()
+    }
+
+    /// Every program of the allow list with its breaker.
+    #[must_use]
+    pub fn programs(&self) -> Vec<ProgramStatus> {
+        let show = |program: &Program| {
+            program.executor.with(|executor, now| {
+                executor.poll(now);
+                let shown = executor.snapshot();
+                ProgramStatus {
+                    name: program.name.to_owned(),
+                    state: state_name(shown.breaker.state),
+                    consecutive_failures: shown.breaker.consecutive_failures,
+                    opened: shown.breaker.opened,
+                    refused: shown.breaker.refused,
+                    late: shown.breaker.late,
+                    retry_in_ms: shown.breaker.retry_at.map(|at| at.since(now).as_millis()),
+                    runs: shown.runs,
+                    succeeded: shown.succeeded,
+                    retries: shown.retries,
+                }
+            })
+        };
+        self.programs.iter().map(show).collect()
+    }
+}
+
+/// The name of a breaker's state, as on the wire.
+#[must_use]
+pub const fn state_name(state: breaker::State) -> &'static str {
+    match state {
+        breaker::State::Closed => "closed",
+        breaker::State::Open => "open",
+        breaker::State::HalfOpen => "half_open",
+        breaker::State::ForcedOpen => "forced_open",
+        breaker::State::Disabled => "disabled",
+        breaker::State::MetricsOnly => "metrics_only",
+    }
+}
+
+async fn sleep_until(at: Instant) {
+    time::sleep(StdDuration::from(at.since(StdClock.now()))).await;
+}

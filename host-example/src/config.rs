@@ -1,0 +1,101 @@
+//! What the server is told at its start: flags, and the files of its data directory.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use daur_core::security::policy::Policy;
+use daur_core::time::Duration;
+use daur_std::link::Endpoint;
+
+use crate::{command, http};
+
+/// Says how one server runs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where everything it keeps lies; nothing is written elsewhere.
+    pub data_dir: PathBuf,
+    /// The devices it reads.
+    pub devices: Vec<Endpoint>,
+    /// The fleet key's file, if not `fleet.key` in the data directory.
+    pub fleet_key_file: Option<PathBuf>,
+    /// Who may do what, and how often.
+    pub policy: Policy<'static>,
+    /// How commands run.
+    pub command: command::Config,
+    /// Limits of the connections.
+    pub http: http::Config,
+    /// How often the numbers are read for the dashboard.
+    pub sample_every: Duration,
+    /// How often the system is read.
+    pub system_every: Duration,
+}
+
+impl Config {
+    /// The defaults on `listen`, with everything kept in `data_dir`.
+    #[must_use]
+    pub fn new(listen: SocketAddr, data_dir: PathBuf) -> Self {
+        Self {
+            listen,
+            data_dir,
+            devices: Vec::new(),
+            fleet_key_file: None,
+            policy: Policy::DEFAULT,
+            command: command::Config::default(),
+            http: http::Config::DEFAULT,
+            sample_every: Duration::from_secs(1),
+            system_every: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Names the files of a data directory.
+#[derive(Clone, Debug)]
+pub struct DataDir(PathBuf);
+
+impl DataDir {
+    /// Opens the directory, made if need be, for its owner alone.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let dir = Self(path.canonicalize()?);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.work())?;
+        Ok(dir)
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Users and the audit chain.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.0.join("daur.db")
+    }
+
+    /// Results of commands.
+    #[must_use]
+    pub fn cache(&self) -> PathBuf {
+        self.0.join("cache.db")
+    }
+
+    /// Where commands run.
+    #[must_use]
+    pub fn work(&self) -> PathBuf {
+        self.0.join("work")
+    }
+
+    /// The audit chain's first key: whoever has it can verify the chain, and should keep it elsewhere.
+    #[must_use]
+    pub fn audit_key(&self) -> PathBuf {
+        self.0.join("audit.key")
+    }
+}

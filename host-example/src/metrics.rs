@@ -1,0 +1,178 @@
+//! Everything as Prometheus scrapes it.
+
+use daur_core::time::{Clock, Duration};
+use daur_std::clock::StdClock;
+use daur_std::link::{DeviceStatus, SeriesValue};
+use daur_std::monitoring::prometheus::{Format, Page, Unit};
+
+use crate::app::App;
+
+/// The page of all figures.
+#[must_use]
+pub fn text(app: &App, format: Format) -> String {
+    let mut page = Page::new(format);
+    page.gauge("daur_build_info", "The version, as a label.").sample(&[("version", env!("CARGO_PKG_VERSION"))], 1_u64);
+    page.gauge("daur_uptime_seconds", "Time since the server's start.")
+        .sample(&[], seconds(StdClock.now().since(app.started)));
+    requests(app, &mut page);
+    commands(app, &mut page);
+    security(app, &mut page);
+    machine(app, &mut page);
+    for device in app.registry.snapshot() {
+        of_device(&device, &mut page);
+    }
+    page.finish()
+}
+
+fn seconds(length: Duration) -> f64 {
+    length.as_nanos() as f64 / 1e9
+}
+
+fn requests(app: &App, page: &mut Page) {
+    let mut answers = page.counter("daur_http_requests", "Requests answered, by operation and status.");
+    for ((operation, status), count) in app.monitor.answers() {
+        answers.sample(&[("operation", operation), ("status", &status.to_string())], count);
+    }
+    let operations = app.monitor.operations();
+    let mut durations = page.summary("daur_http_request_duration_seconds", "How long requests took, since the start.");
+    for operation in operations.iter().filter(|operation| operation.time.count > 0) {
+        durations.snapshot(&[("operation", operation.op)], &operation.time, Unit::Nanos);
+    }
+    let in_flight: u32 = operations.iter().map(|operation| operation.in_flight).sum();
+    page.gauge("daur_http_requests_in_flight", "Requests under way.").sample(&[], in_flight);
+    page.gauge("daur_event_streams", "Event streams open.").sample(&[], app.monitor.streams());
+    let mut errors = page.counter("daur_errors", "Errors of the server, by kind; the rarest share their place.");
+    app.monitor.errors(|kinds, _| {
+        for kind in kinds.top() {
+            errors.sample(&[("kind", kind.kind.as_str())], kind.count);
+        }
+    });
+}
+
+fn commands(app: &App, page: &mut Page) {
+    let programs = app.commands.programs();
+    let used = || programs.iter().filter(|program| program.runs > 0);
+    let mut runs = page.counter("daur_command_runs", "Commands that were not answered from the cache.");
+    for program in used() {
+        runs.sample(&[("program", &program.name)], program.runs);
+    }
+    let mut retries = page.counter("daur_command_retries", "Programs started again after a failure.");
+    for program in used() {
+        retries.sample(&[("program", &program.name)], program.retries);
+    }
+    let mut open = page.gauge("daur_breaker_state", "1 for the state that the breaker is in.");
+    for program in used() {
+        for state in ["closed", "open", "half_open"] {
+            open.sample(&[("breaker", &program.name), ("state", state)], program.state == state);
+        }
+    }
+    let mut opened = page.counter("daur_breaker_opened", "Times that the breaker has opened.");
+    for program in used() {
+        opened.sample(&[("breaker", &program.name)], program.opened);
+    }
+    let mut refused = page.counter("daur_breaker_refused", "Calls that the breaker has refused.");
+    for program in used() {
+        refused.sample(&[("breaker", &program.name)], program.refused);
+    }
+    page.gauge("daur_commands_running", "Commands that run now.").sample(&[], app.commands.running());
+
+    let cache = app.commands.cache();
+    for (name, help, value) in [
+        ("daur_cache_hits", "Look-ups of the result cache that were answered.", cache.hits),
+        ("daur_cache_misses", "Look-ups that were not.", cache.misses),
+        ("daur_cache_expired", "Misses whose entry was too old.", cache.expired),
+        ("daur_cache_shared", "Answers shared by a caller who was computing the same.", cache.shared),
+        ("daur_cache_evicted", "Entries deleted to make room.", cache.evicted),
+        ("daur_cache_corrupt", "Entries whose checksum was wrong.", cache.corrupt),
+        ("daur_cache_skipped", "Entries not written.", cache.skipped),
+    ] {
+        page.counter(name, help).sample(&[], value);
+    }
+    page.gauge("daur_cache_entries", "Entries in the result cache.").sample(&[], cache.rows);
+    page.gauge("daur_cache_bytes", "Bytes in use in its file.").sample(&[], cache.bytes);
+}
+
+fn security(app: &App, page: &mut Page) {
+    let (known, unknown) = app.gate.lockouts();
+    page.gauge("daur_locked_users", "Users locked after wrong passwords.").sample(&[], known.locked);
+    page.counter("daur_logins_refused", "Logins refused because the name was locked.")
+        .sample(&[], known.refused + unknown.refused);
+    let audit = app.audit.snapshot();
+    page.counter("daur_audit_records", "Records of the audit chain.").sample(&[], audit.records);
+    page.counter("daur_audit_lost", "Audit events that could not be kept.").sample(&[], audit.lost + audit.failed);
+}
+
+fn machine(app: &App, page: &mut Page) {
+    let Some(sample) = app.system.current() else { return };
+    if let Some(cpu) = sample.cpu_permille {
+        page.gauge("daur_system_cpu_ratio", "How busy all CPUs are, from 0 to 1.").sample(&[], f64::from(cpu) / 1e3);
+    }
+    if let Some(memory) = sample.memory {
+        page.gauge("daur_system_memory_used_bytes", "Memory in use.").sample(&[], memory.used);
+        page.gauge("daur_system_memory_total_bytes", "Memory there is.").sample(&[], memory.total);
+    }
+    if let Some([one, ..]) = sample.load_permille {
+        page.gauge("daur_system_load1", "The load average over a minute.").sample(&[], f64::from(one) / 1e3);
+    }
+    for disk in &sample.disks {
+        let labels = [("mount", disk.mount.as_str())];
+        page.gauge("daur_disk_total_bytes", "The disk's size.").sample(&labels, disk.total);
+        page.gauge("daur_disk_available_bytes", "What is free for this process.").sample(&labels, disk.available);
+    }
+    if let Some(process) = sample.process {
+        page.gauge("process_resident_memory_bytes", "Resident memory of the server.").sample(&[], process.memory);
+    }
+}
+
+fn of_device(device: &DeviceStatus, page: &mut Page) {
+    let name = device.id.as_deref().unwrap_or(&device.endpoint);
+    let own = [("device", name)];
+    page.gauge("daur_device_up", "Whether the device's line is up.").sample(&own, device.connected);
+    if let Some(seen) = device.last_seen_ms {
+        page.gauge("daur_device_last_seen_seconds", "Time since its last valid frame.").sample(&own, seen as f64 / 1e3);
+    }
+    let boot = device.boot_id.as_deref().unwrap_or("");
+    let firmware = device.firmware.as_deref().unwrap_or("");
+    page.gauge("daur_device_info", "Its life and its firmware, as labels.")
+        .sample(&[("device", name), ("boot_id", boot), ("firmware", firmware)], 1_u64);
+    page.gauge("daur_device_uptime_seconds", "Time since its reset.").sample(&own, device.device_uptime_ms as f64 / 1e3);
+    for (family, help, value) in [
+        ("daur_device_frames", "Frames taken.", device.frames),
+        ("daur_device_crc_errors", "Stretches of bytes with a wrong check sum.", device.crc_errors),
+        ("daur_device_duplicates", "Frames that had come before.", device.duplicates),
+        ("daur_device_unknown", "Frames with a record that this host does not know.", device.unknown),
+        ("daur_device_connections", "Times that the line came up.", device.connections),
+        ("daur_device_boots", "Different lives seen.", device.boots),
+        ("daur_device_lost", "Records that are gone, on the device or on the line.", device.lost),
+    ] {
+        page.counter(family, help).sample(&own, value);
+    }
+    for (series, told) in &device.series {
+        let labels = [("device", name), ("series", series.as_str())];
+        match told.value {
+            SeriesValue::Counter { total } => {
+                page.counter("daur_device_counter", "A counter of the device since its reset.").sample(&labels, total);
+            }
+            SeriesValue::Gauge { value } => {
+                page.gauge("daur_device_gauge", "A gauge of the device.").sample(&labels, value);
+            }
+            SeriesValue::Distribution { count, sum, p50, p95, p99, unit, .. } => {
+                let labels = [("device", name), ("series", series.as_str()), ("unit", unit.as_str())];
+                page.counter("daur_device_distribution_count", "Values of a distribution.").sample(&labels, count);
+                page.counter("daur_device_distribution_sum", "Their sum, in the unit of the label.").sample(&labels, sum);
+                let mut quantiles = page.gauge("daur_device_distribution_quantile", "Its quantiles.");
+                for (quantile, value) in [("0.5", p50), ("0.95", p95), ("0.99", p99)] {
+                    let labels = [labels[0], labels[1], labels[2], ("quantile", quantile)];
+                    quantiles.sample(&labels, value);
+                }
+            }
+            _ => {}
+        }
+    }
+    for (breaker, told) in &device.breakers {
+        for state in ["closed", "open", "half_open"] {
+            page.gauge("daur_device_breaker_state", "1 for the state that the device's breaker is in.")
+                .sample(&[("device", name), ("breaker", breaker), ("state", state)], told.state.as_str() == state);
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! The routes: what can be asked, by whom, and what comes back.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{MatchedPath, Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use daur_core::security::audit::{Event, Kind, Outcome};
+use daur_core::security::permission::Permissions;
+use daur_core::time::UnixTime;
+use daur_std::link::SendError;
+use daur_std::monitoring::prometheus::Format;
+use daur_std::security::keys;
+use http_body_util::channel::Channel;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::time;
+
+use crate::app::{App, source};
+use crate::gate::{COOKIE, Caller, check_origin};
+use crate::http::{Peer, stopped};
+use crate::monitor::operation;
+use crate::problem::{Code, Problem, Shown};
+use crate::{body, metrics, page, status};
+
+type Answer = Result<Response<Body>, Problem>;
+type Shared = State<Arc<App>>;
+
+/// All routes of `app`.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/", get(async || page::index()))
+        .route("/assets/app.css", get(async || page::style()))
+        .route("/assets/app.js", get(async || page::script()))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics_text))
+        .route("/api/login", post(login))
+        .route("/api/logout", post(logout))
+        .route("/api/session", get(session))
+        .route("/api/command", post(command))
+        .route("/api/status", get(status_json))
+        .route("/api/events", get(events))
+        .route("/api/devices", get(devices))
+        .route("/api/devices/{id}", get(device))
+        .route("/api/devices/{id}/commands", post(device_command))
+        .route("/api/audit", get(audit))
+        .route("/api/audit/verify", get(audit_verify))
+        .fallback(async || Problem::new(Code::NotFound, "There is nothing at this path."))
+        .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed, "The path exists, but not with this method; `Allow` says with which."))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), track))
+        .with_state(app)
+}
+
+/// Measures every request, keeps its error, and adds the headers that every answer has.
+async fn track(State(app): Shared, request: Request<Body>, next: Next) -> Response<Body> {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let name = operation(request.method(), route);
+    let is_api = request.uri().path().starts_with("/api/");
+    let measured = app.monitor.measure(name);
+    let mut response = next.run(request).await;
+    if let Some(shown) = response.extensions().get::<Shown>()
+        && shown.code.status().is_server_error()
+    {
+        app.monitor.error(shown.code.as_str(), &shown.detail);
+    }
+    measured.answered(response.status());
+    let headers = response.headers_mut();
+    let mut add = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
+    add(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    add(header::REFERRER_POLICY, "no-referrer");
+    add(header::CONTENT_SECURITY_POLICY, page::POLICY);
+    add(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    add(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    if is_api {
+        add(header::CACHE_CONTROL, "no-store");
+    }
+    response
+}
+
+fn as_json(value: &impl Serialize) -> Answer {
+    let text = serde_json::to_string(value).map_err(|error| Problem::internal("an answer is not JSON", &error))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+// ---- logins
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Login {
+    user: String,
+    password: String,
+}
+
+async fn login(State(app): Shared, request: Request<Body>) -> Answer {
+    let from = source(&request);
+    check_origin(request.method(), request.headers(), false)?;
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
+    if let Some(address) = peer
+        && let Err(problem) = app.gate.admit_address(address)
+    {
+        app.note_stranger(&from, "POST /api/login: rate limit");
+        return Err(problem);
+    }
+    let Login { user, password } = body::json(request, app.config.policy.max_body).await?;
+    let issued = match app.gate.login(&user, password).await {
+        Ok(issued) => issued,
+        Err(refused) => {
+            let outcome = if refused.problem.code() == Code::LockedOut { Outcome::Denied } else { Outcome::Failure };
+            app.audit.record(Event::new(Kind::Login, outcome, &user, &from, refused.reason)).await?;
+            if refused.locked {
+                app.audit.record(Event::new(Kind::Lockout, Outcome::Denied, &user, &from, "too many wrong passwords")).await?;
+            }
+            return Err(refused.problem);
+        }
+    };
+    app.audit.record(Event::new(Kind::Login, Outcome::Success, &user, &from, &format!("permissions {}", issued.permissions))).await?;
+    let lifetime = app.config.policy.token_lifetime.as_secs();
+    let cookie = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={lifetime}", issued.token);
+    let mut response = as_json(&json!({
+        "token": issued.token,
+        "expires_at": issued.expires_at,
+        "permissions": issued.permissions,
+    }))?;
+    set_cookie(&mut response, &cookie)?;
+    Ok(response)
+}
+
+async fn logout(State(app): Shared, request: Request<Body>) -> Answer {
+    let caller = app.admit(&request, Permissions::NONE)?;
+    app.gate.revoke(&caller)?;
+    app.audit.record(Event::new(Kind::Logout, Outcome::Success, caller.name(), &source(&request), "")).await?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    set_cookie(&mut response, &format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"))?;
+    Ok(response)
+}
+
+fn set_cookie(response: &mut Response<Body>, cookie: &str) -> Result<(), Problem> {
+    let value = HeaderValue::from_str(cookie).map_err(|error| Problem::internal("a cookie cannot be set", &error))?;
+    response.headers_mut().insert(header::SET_COOKIE, value);
+    Ok(())
+}
+
+/// Who the page's user is. Anybody may ask, so that a page can tell that nobody is logged in without
+/// causing an error.
+async fn session(State(app): Shared, headers: HeaderMap) -> Answer {
+    match app.gate.identify(&headers) {
+        Ok(caller) => as_json(&json!({
+            "user": caller.name(),
+            "permissions": caller.permissions(),
+            "expires_at": caller.expires_at(),
+        })),
+        Err(_) => as_json(&json!({ "user": null, "setup_needed": app.gate.users()? == 0 })),
+    }
+}
+
+// ---- commands
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Command {
+    command: String,
+}
+
+/// Writes an event in which nobody is left to wait for, when the client has gone.
+struct Abandoned<'a> {
+    app: &'a App,
+    event: Option<Event>,
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        if let Some(event) = self.event.take() {
+            self.app.audit.note(event);
+        }
+    }
+}
+
+async fn command(State(app): Shared, request: Request<Body>) -> Answer {
+    let caller = app.admit(&request, Permissions::WRITE)?;
+    let from = source(&request);
+    let Command { command } = body::json(request, app.config.policy.max_body).await?;
+    let event = |outcome, what: &str| Event::new(Kind::Command, outcome, caller.name(), &from, &format!("{what}: {command}"));
+    let admitted = match app.commands.admit(&command) {
+        Ok(admitted) => admitted,
+        Err(problem) => {
+            app.audit.record(event(Outcome::Denied, problem.code().as_str())).await?;
+            return Err(problem);
+        }
+    };
+    let mut abandoned = Abandoned { app: &app, event: Some(event(Outcome::Failure, "abandoned")) };
+    let result = app.commands.run(&admitted).await;
+    abandoned.event = None;
+    match result {
+        Ok(answer) => {
+            let outcome = if answer.success { Outcome::Success } else { Outcome::Failure };
+            let what = if answer.cached { "cached".to_owned() } else { format!("exit {}", answer.exit_code) };
+            app.audit.record(event(outcome, &what)).await?;
+            as_json(&answer)
+        }
+        Err(problem) => {
+            app.audit.record(event(Outcome::Failure, problem.code().as_str())).await?;
+            Err(problem)
+        }
+    }
+}
+
+// ---- what is to be seen
+
+async fn livez() -> &'static str {
+    "ok\n"
+}
+
+async fn readyz(State(app): Shared) -> Answer {
+    let failing = status::failing(&app);
+    if failing.is_empty() {
+        return Ok("ok\n".into_response());
+    }
+    Err(Problem::new(Code::Overloaded, format!("Not ready: {}.", failing.join(", "))))
+}
+
+async fn status_json(State(app): Shared, request: Request<Body>) -> Answer {
+    app.admit(&request, Permissions::READ)?;
+    as_json(&status::full(&app))
+}
+
+/// On loopback anybody on this machine may scrape. A proxy, or a page under another name for this
+/// address, is somebody else.
+async fn metrics_text(State(app): Shared, request: Request<Body>) -> Answer {
+    let headers = request.headers();
+    let direct = !headers.contains_key(header::FORWARDED) && !headers.contains_key("x-forwarded-for");
+    let local = app.config.listen.ip().is_loopback()
+        && request.extensions().get::<Peer>().is_some_and(|peer| peer.0.ip().is_loopback())
+        && headers.get(header::HOST).and_then(|host| host.to_str().ok()).is_none_or(is_local_name);
+    if !(direct && local) {
+        app.admit(&request, Permissions::READ)?;
+    }
+    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Format::accepted(accept.unwrap_or(""));
+    Ok(([(header::CONTENT_TYPE, format.content_type())], metrics::text(&app, format)).into_response())
+}
+
+fn is_local_name(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
+    name == "localhost" || name == "[::1]" || name.parse::<std::net::Ipv4Addr>().is_ok_and(|v4| v4.is_loopback())
+}
+
+/// Streams open at a time; each costs a connection.
+const STREAMS: u64 = 64;
+
+async fn events(State(app): Shared, request: Request<Body>) -> Answer {
+    let caller = app.admit(&request, Permissions::READ)?;
+    if app.monitor.streams() >= STREAMS {
+        return Err(Problem::new(Code::Overloaded, "Too many streams are open.").retry_after(app.config.sample_every));
+    }
+    let (sender, stream) = Channel::<Bytes, Infallible>::new(4);
+    tokio::spawn(feed(app, caller, sender));
+    Ok(([(header::CONTENT_TYPE, "text/event-stream")], Body::new(stream)).into_response())
+}
+
+/// Sends the history, then every status; ends with the client, the token or the server.
+async fn feed(app: Arc<App>, caller: Caller, mut sender: http_body_util::channel::Sender<Bytes, Infallible>) {
+    let _open = app.monitor.stream();
+    let mut latest = app.latest.subscribe();
+    let mut stop = app.stop.clone();
+    let history = serde_json::to_string(&app.monitor.history()).unwrap_or_else(|_| "[]".to_owned());
+    let mut next = format!("retry: 2000\nevent: history\ndata: {history}\n\n");
+    loop {
+        // A client that does not read is left after a while; what it missed it does not need.
+        match time::timeout(time::Duration::from_secs(10), sender.send_data(next.into())).await {
+            Ok(Ok(())) => {}
+            _ => return,
+        }
+        tokio::select! {
+            changed = latest.changed() => if changed.is_err() { return },
+            () = stopped(&mut stop) => return,
+        }
+        if !app.gate.still_valid(&caller) {
+            let _ = sender.send_data("event: end\ndata: {}\n\n".into()).await;
+            return;
+        }
+        next = format!("event: status\ndata: {}\n\n", &**latest.borrow_and_update());
+    }
+}
+
+// ---- devices
+
+async fn devices(State(app): Shared, request: Request<Body>) -> Answer {
+    app.admit(&request, Permissions::READ)?;
+    as_json(&app.registry.snapshot())
+}
+
+async fn device(State(app): Shared, Path(id): Path<String>, request: Request<Body>) -> Answer {
+    app.admit(&request, Permissions::READ)?;
+    as_json(&app.registry.device(&id).ok_or_else(unknown_device)?)
+}
+
+fn unknown_device() -> Problem {
+    Problem::new(Code::NotFound, "No attached device has said this id.")
+}
+
+async fn device_command(State(app): Shared, Path(id): Path<String>, request: Request<Body>) -> Answer {
+    let caller = app.admit(&request, Permissions::WRITE)?;
+    let from = source(&request);
+    let Command { command } = body::json(request, app.config.policy.max_body).await?;
+    let event = |outcome, what: &str| Event::new(Kind::Command, outcome, caller.name(), &from, &format!("device {id}: {what}: {command}"));
+    let mut abandoned = Abandoned { app: &app, event: Some(event(Outcome::Failure, "abandoned")) };
+    let sent = app.registry.send_command(&id, &command, caller.name(), caller.permissions()).await;
+    abandoned.event = None;
+    match sent {
+        Ok(reply) => {
+            app.audit.record(event(Outcome::Success, reply.verdict.as_str())).await?;
+            as_json(&reply)
+        }
+        Err(error) => {
+            app.audit.record(event(Outcome::Failure, &error.to_string())).await?;
+            let detail = error.to_string();
+            Err(match error {
+                SendError::UnknownDevice => unknown_device(),
+                SendError::NoKey => Problem::new(Code::NotConfigured, detail),
+                SendError::TooLong => Problem::new(Code::BadRequest, detail),
+                SendError::Timeout => Problem::new(Code::Timeout, detail),
+                _ => Problem::new(Code::Overloaded, detail),
+            })
+        }
+    }
+}
+
+// ---- the audit
+
+async fn audit(State(app): Shared, request: Request<Body>) -> Answer {
+    app.admit(&request, Permissions::ADMIN)?;
+    let limit = request.uri().query().and_then(|query| query.strip_prefix("limit=")).map_or(Ok(100), str::parse::<u32>);
+    let limit = limit.map_err(|_| Problem::new(Code::BadRequest, "`limit` must be a whole number."))?.min(1_000);
+    let events: Vec<_> = app
+        .audit
+        .recent(limit)
+        .await?
+        .iter()
+        .map(|entry| {
+            json!({
+                "seq": entry.seq,
+                "at_ms": entry.unix.map(UnixTime::as_millis),
+                "boot": entry.boot.to_string(),
+                "kind": entry.event.kind.name(),
+                "outcome": entry.event.outcome,
+                "actor": entry.event.actor.as_str(),
+                "source": entry.event.source.as_str(),
+                "detail": entry.event.detail.as_str(),
+            })
+        })
+        .collect();
+    as_json(&json!({ "total": app.audit.snapshot().records, "events": events }))
+}
+
+async fn audit_verify(State(app): Shared, request: Request<Body>) -> Answer {
+    app.admit(&request, Permissions::ADMIN)?;
+    let key = keys::load(&app.dir.audit_key())
+        .map_err(|_| Problem::new(Code::NotConfigured, "The chain's first key is not in the data directory: verify where it is kept."))?;
+    match app.audit.verify(key).await {
+        Ok(head) => as_json(&json!({ "intact": true, "records": head.seq })),
+        Err(error) => as_json(&json!({ "intact": false, "error": error })),
+    }
+}

@@ -1,0 +1,112 @@
+//! One server from its start to its end.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::{audit, http, routes, status};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// A server that runs.
+pub struct Server {
+    /// Where it listens: the port that the system chose, if none was named.
+    pub address: SocketAddr,
+    app: Arc<App>,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<usize>,
+    sampling: JoinHandle<()>,
+    writer: audit::Writer,
+}
+
+impl Server {
+    /// Opens the data directory and begins to serve. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// What cannot be opened or bound; an address other than loopback while no user exists.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        let (stop, stopped) = watch::channel(false);
+        let (listen, limits) = (config.listen, config.http);
+        let (app, writer) = App::open(config, stopped.clone())?;
+        let users = app.gate.users().map_err(|_| "the users cannot be counted")?;
+        if users == 0 && !listen.ip().is_loopback() {
+            return Err(format!("{listen} can be reached from outside, and no user exists yet; {}", how_to_add(&app)).into());
+        }
+        let listener = TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+        let address = listener.local_addr()?;
+        let sampling = tokio::spawn(status::sampler(Arc::clone(&app)));
+        let serving = tokio::spawn(http::serve(listener, routes::router(Arc::clone(&app)), limits, stopped));
+        Ok(Self { address, app, stop, serving, sampling, writer })
+    }
+
+    /// The server's parts.
+    #[must_use]
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Ends it: no new requests, streams and commands end, what is under way is answered.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        self.app.registry.shutdown();
+        self.app.system.stop().await;
+        let cut = self.serving.await.unwrap_or(0);
+        if cut > 0 {
+            tracing::warn!(cut, "connections were cut");
+        }
+        let _ = self.sampling.await;
+        drop(self.app);
+        // What still holds the app, holds the audit open: give it a moment, no more.
+        let writer = self.writer;
+        let written = tokio::task::spawn_blocking(move || writer.join());
+        if tokio::time::timeout(StdDuration::from_millis(500), written).await.is_err() {
+            tracing::warn!("the audit was still in use");
+        }
+    }
+}
+
+/// One line that says how to add a user.
+#[must_use]
+pub fn how_to_add(app: &App) -> String {
+    format!(
+        "add one: daur-host user add NAME --permissions read,write,admin --password-stdin --data-dir {}",
+        app.dir.path().display()
+    )
+}
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// As [`Server::start`].
+pub async fn run(config: Config) -> Result<(), Error> {
+    let server = Server::start(config).await?;
+    // Tests and scripts read the port from here.
+    let mut stdout = std::io::stdout();
+    let _ = writeln!(stdout, "daur-host listens on http://{}/", server.address);
+    let _ = stdout.flush();
+    if server.app().gate.users().is_ok_and(|users| users == 0) {
+        eprintln!("No user exists yet; {}", how_to_add(server.app()));
+    } else {
+        eprintln!("Log in on that page, or get a token: POST /api/login {{\"user\":\"..\",\"password\":\"..\"}}");
+    }
+    let signal = ended().await?;
+    tracing::info!(signal, "stopping");
+    server.stop().await;
+    Ok(())
+}
+
+async fn ended() -> std::io::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(tokio::select! {
+        _ = term.recv() => "SIGTERM",
+        _ = int.recv() => "SIGINT",
+    })
+}

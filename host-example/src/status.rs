@@ -1,0 +1,402 @@
+//! Everything at one moment: what `/api/status` answers and the dashboard shows.
+
+use std::sync::Arc;
+
+use daur_core::time::{Clock, UnixTime, WallClock};
+use daur_std::clock::{StdClock, SystemWallClock};
+use daur_std::link::DeviceStatus;
+use daur_std::monitoring::system;
+use daur_std::services::result_cache;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::app::App;
+use crate::audit;
+use crate::command::ProgramStatus;
+use crate::monitor::{self, Latency, Point, Requests, micros};
+
+/// Holds the state of every machine of the server.
+#[derive(Debug, Serialize)]
+pub struct FullStatus {
+    /// Our version.
+    pub version: &'static str,
+    /// The machine's name.
+    pub host: String,
+    /// When, in milliseconds since 1970.
+    pub now_ms: u64,
+    /// Since the server's start.
+    pub uptime_ms: u64,
+    /// Whether it lives and is ready.
+    pub health: Health,
+    /// What is wrong, the worst first.
+    pub attention: Vec<Attention>,
+    /// The machine.
+    pub system: Option<System>,
+    /// Requests in numbers.
+    pub requests: Requests,
+    /// Latencies of the last minute.
+    pub latency: Latency,
+    /// Latencies of every operation since the start.
+    pub operations: Vec<Operation>,
+    /// The result cache.
+    pub cache: Cache,
+    /// The programs' breakers.
+    pub breakers: Vec<ProgramStatus>,
+    /// Commands that run now.
+    pub running: usize,
+    /// What failed.
+    pub errors: Errors,
+    /// Logins and the audit.
+    pub security: Security,
+    /// The devices.
+    pub devices: Vec<DeviceStatus>,
+    /// The latest point of history.
+    pub point: Point,
+}
+
+/// Whether the server lives and is ready.
+#[derive(Debug, Serialize)]
+pub struct Health {
+    /// It answers.
+    pub live: bool,
+    /// It can do its work.
+    pub ready: bool,
+    /// Why not.
+    pub failing: Vec<&'static str>,
+}
+
+/// Something that a person should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attention {
+    /// `red` for what does not work, `amber` for what may soon not.
+    pub level: &'static str,
+    /// What.
+    pub text: String,
+}
+
+/// The machine and this process.
+#[derive(Debug, Serialize)]
+pub struct System {
+    cpu_permille: Option<u32>,
+    cpus: Option<u32>,
+    memory_used: Option<u64>,
+    memory_total: Option<u64>,
+    memory_limited: Option<bool>,
+    load1: Option<f64>,
+    uptime_s: Option<u64>,
+    disks: Vec<Disk>,
+    received_per_second: Option<u64>,
+    sent_per_second: Option<u64>,
+    process_memory: Option<u64>,
+    process_cpu_permille: Option<u32>,
+}
+
+/// One disk.
+#[derive(Debug, Serialize)]
+pub struct Disk {
+    name: String,
+    used: u64,
+    total: u64,
+}
+
+/// One operation since the start.
+#[derive(Debug, Serialize)]
+pub struct Operation {
+    name: &'static str,
+    count: u64,
+    in_flight: u32,
+    errors: u64,
+    abandoned: u64,
+    mean_us: Option<u64>,
+    p50_us: Option<u64>,
+    p95_us: Option<u64>,
+    p99_us: Option<u64>,
+    max_us: Option<u64>,
+}
+
+/// The result cache.
+#[derive(Debug, Serialize)]
+pub struct Cache {
+    /// Look-ups that hit, in thousandths; `None` before the first.
+    pub hit_permille: Option<u64>,
+    /// Its counters.
+    #[serde(flatten)]
+    pub counters: result_cache::Snapshot,
+}
+
+/// What failed.
+#[derive(Debug, Serialize)]
+pub struct Errors {
+    total: u64,
+    last_minute: u64,
+    top: Vec<serde_json::Value>,
+    recent: Vec<serde_json::Value>,
+}
+
+/// Logins and the audit.
+#[derive(Debug, Serialize)]
+pub struct Security {
+    locked_users: u32,
+    locked_names: u32,
+    locks: u64,
+    refused_logins: u64,
+    audit: audit::Snapshot,
+}
+
+/// Rates of the network, from two samples.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NetworkRates {
+    last: Option<(UnixTime, u64, u64)>,
+    rates: Option<(u64, u64)>,
+}
+
+impl NetworkRates {
+    /// Takes a new sample into account.
+    pub fn update(&mut self, sample: &system::Sample) {
+        let Some(at) = sample.taken_at else { return };
+        // Loopback is talk with oneself.
+        let outside = || sample.networks.iter().filter(|network| network.name != "lo");
+        let (received, sent) = (outside().map(|n| n.received).sum(), outside().map(|n| n.transmitted).sum());
+        if let Some((then, before_received, before_sent)) = self.last {
+            let millis = at.as_millis().saturating_sub(then.as_millis());
+            if millis == 0 {
+                return;
+            }
+            let rate = |now: u64, before: u64| now.saturating_sub(before).saturating_mul(1_000) / millis;
+            self.rates = Some((rate(received, before_received), rate(sent, before_sent)));
+        }
+        self.last = Some((at, received, sent));
+    }
+}
+
+/// What keeps the server from its work; nothing, if it is ready.
+#[must_use]
+pub fn failing(app: &App) -> Vec<&'static str> {
+    let mut failing = Vec::new();
+    if *app.stop.borrow() {
+        failing.push("it is stopping");
+    }
+    if app.gate.users().is_err() {
+        failing.push("the user database cannot be read");
+    }
+    if app.audit.snapshot().broken {
+        failing.push("the audit log cannot be written");
+    }
+    failing
+}
+
+/// Everything at this moment.
+#[must_use]
+pub fn full(app: &App) -> FullStatus {
+    full_with(app, app.monitor.history().last().copied().unwrap_or_default(), &app.rates())
+}
+
+/// As [`full`], with what the sampler knows.
+#[must_use]
+pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
+    let failing = failing(app);
+    let (known, unknown) = app.gate.lockouts();
+    let mut status = FullStatus {
+        version: env!("CARGO_PKG_VERSION"),
+        host: app.host.clone(),
+        now_ms: SystemWallClock.unix_now().map_or(0, UnixTime::as_millis),
+        uptime_ms: StdClock.now().since(app.started).as_millis(),
+        health: Health { live: true, ready: failing.is_empty(), failing },
+        attention: Vec::new(),
+        system: app.system.current().map(|sample| machine(&sample, rates)),
+        requests: app.monitor.requests(),
+        latency: app.monitor.latency(),
+        operations: operations(app),
+        cache: cache(app),
+        breakers: app.commands.programs(),
+        running: app.commands.running(),
+        errors: errors(app),
+        security: Security {
+            locked_users: known.locked,
+            locked_names: unknown.locked,
+            locks: known.locks + unknown.locks,
+            refused_logins: known.refused + unknown.refused,
+            audit: app.audit.snapshot(),
+        },
+        devices: app.registry.snapshot(),
+        point,
+    };
+    status.attention = attention(&status);
+    status
+}
+
+/// The present point, without what the monitor adds.
+#[must_use]
+pub fn point(app: &App) -> Point {
+    let sample = app.system.current();
+    Point {
+        t: SystemWallClock.unix_now().map_or(0, UnixTime::as_millis),
+        cpu: sample.as_ref().and_then(|sample| sample.cpu_permille),
+        memory: sample.as_ref().and_then(|sample| sample.memory).map(|memory| memory.used),
+        hit: cache(app).hit_permille,
+        ..Point::default()
+    }
+}
+
+fn cache(app: &App) -> Cache {
+    let counters = app.commands.cache();
+    let hits = counters.hits + counters.shared;
+    let asked = counters.hits + counters.misses;
+    Cache { hit_permille: (hits * 1_000).checked_div(asked).map(|permille| permille.min(1_000)), counters }
+}
+
+fn machine(sample: &system::Sample, rates: &NetworkRates) -> System {
+    let mut disks: Vec<Disk> = Vec::new();
+    for disk in &sample.disks {
+        // A bind mount shows the same disk again under another name.
+        let used = disk.total.saturating_sub(disk.available);
+        let again = disks.iter().any(|seen| seen.total == disk.total && seen.used == used);
+        if disk.total > 0 && !again {
+            disks.push(Disk { name: disk.mount.clone(), used, total: disk.total });
+        }
+    }
+    System {
+        cpu_permille: sample.cpu_permille,
+        cpus: sample.cpus,
+        memory_used: sample.memory.map(|memory| memory.used),
+        memory_total: sample.memory.map(|memory| memory.total),
+        memory_limited: sample.memory.map(|memory| memory.limited),
+        load1: sample.load_permille.map(|[one, ..]| f64::from(one) / 1e3),
+        uptime_s: sample.uptime_seconds,
+        disks,
+        received_per_second: rates.rates.map(|(received, _)| received),
+        sent_per_second: rates.rates.map(|(_, sent)| sent),
+        process_memory: sample.process.map(|process| process.memory),
+        process_cpu_permille: sample.process.and_then(|process| process.cpu_permille),
+    }
+}
+
+fn operations(app: &App) -> Vec<Operation> {
+    let mut all: Vec<Operation> = app
+        .monitor
+        .operations()
+        .into_iter()
+        .filter(|op| op.time.count + op.abandoned + u64::from(op.in_flight) > 0)
+        .map(|op| Operation {
+            name: op.op,
+            count: op.time.count,
+            in_flight: op.in_flight,
+            errors: op.errors,
+            abandoned: op.abandoned,
+            mean_us: op.time.mean().map(micros),
+            p50_us: op.time.p50.map(micros),
+            p95_us: op.time.p95.map(micros),
+            p99_us: op.time.p99.map(micros),
+            max_us: op.time.max.map(micros),
+        })
+        .collect();
+    all.sort_by(|a, b| b.count.cmp(&a.count).then(a.name.cmp(b.name)));
+    all
+}
+
+fn errors(app: &App) -> Errors {
+    let wall = SystemWallClock.unix_now().map_or(0, UnixTime::as_millis);
+    app.monitor.errors(|errors, now| Errors {
+        total: errors.total(),
+        last_minute: errors.recent(now),
+        top: errors
+            .top()
+            .take(8)
+            .map(|kind| json!({ "kind": kind.kind.as_str(), "count": kind.count, "bound": kind.overestimate }))
+            .collect(),
+        recent: errors
+            .last()
+            .take(8)
+            .map(|error| {
+                let at_ms = wall.saturating_sub(now.since(error.at).as_millis());
+                json!({ "kind": error.kind.as_str(), "message": error.message.as_str(), "at_ms": at_ms })
+            })
+            .collect(),
+    })
+}
+
+/// What a person should look at, the worst first.
+fn attention(status: &FullStatus) -> Vec<Attention> {
+    let mut all = Vec::new();
+    let mut add = |level, text: String| all.push(Attention { level, text });
+    for failing in &status.health.failing {
+        add("red", format!("Not ready: {failing}"));
+    }
+    for breaker in &status.breakers {
+        match breaker.state {
+            "open" | "forced_open" => add("red", format!("Breaker of {} is open", breaker.name)),
+            "half_open" => add("amber", format!("Breaker of {} is probing", breaker.name)),
+            _ => {}
+        }
+    }
+    for device in &status.devices {
+        let name = device.id.as_deref().unwrap_or(&device.endpoint);
+        if !device.connected {
+            add("red", format!("Device {name} is not connected"));
+        } else if device.last_seen_ms.is_some_and(|seen| seen > 10_000) {
+            add("amber", format!("Device {name} is silent"));
+        }
+        for (breaker, told) in &device.breakers {
+            let state = told.state.as_str();
+            if state != "closed" {
+                add("amber", format!("{name}: breaker of {breaker} is {}", state.replace('_', " ")));
+            }
+        }
+        if device.ready == Some(false) {
+            add("amber", format!("Device {name} says it is not ready"));
+        }
+    }
+    if let Some(system) = &status.system {
+        for disk in &system.disks {
+            let permille = disk.used.saturating_mul(1_000) / disk.total.max(1);
+            if permille >= 950 {
+                add("red", format!("Disk {} is {} % full", disk.name, permille / 10));
+            }
+        }
+        if let (Some(used), Some(total @ 1..)) = (system.memory_used, system.memory_total)
+            && used.saturating_mul(1_000) / total >= 950
+        {
+            add("amber", "Memory is nearly used up".to_owned());
+        }
+    }
+    if !status.cache.counters.up {
+        add("amber", "The result cache is down".to_owned());
+    }
+    if status.security.locked_users > 0 {
+        add("amber", format!("{} locked after wrong passwords", users(status.security.locked_users)));
+    }
+    if status.security.audit.lost + status.security.audit.failed > 0 {
+        add("red", "Audit events were lost".to_owned());
+    }
+    all.sort_by_key(|attention: &Attention| attention.level != "red");
+    all
+}
+
+fn users(n: u32) -> String {
+    if n == 1 { "One user is".to_owned() } else { format!("{n} users are") }
+}
+
+/// Takes a sample every so often and shows it to all streams, until the server stops.
+pub async fn sampler(app: Arc<App>) {
+    let mut stop = app.stop.clone();
+    let mut ticks = tokio::time::interval(app.config.sample_every.into());
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = crate::http::stopped(&mut stop) => return,
+        }
+        let rates = app.update_rates();
+        let point = app.monitor.sample(point(&app));
+        match serde_json::to_string(&full_with(&app, point, &rates)) {
+            Ok(text) => drop(app.latest.send_replace(text.into())),
+            Err(error) => tracing::error!(%error, "the status is not JSON"),
+        }
+    }
+}
+
+/// The history as it is sent to a new stream.
+#[must_use]
+pub fn history(app: &App) -> Vec<monitor::Point> {
+    app.monitor.history()
+}

@@ -1,0 +1,148 @@
+use super::*;
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Output, Stdio};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_daur-host-under-test");
+
+fn add_user(dir: &Dir, name: &str, password: &str) -> Output {
+    let mut child = Command::new(PROGRAM)
+        .args(["user", "add", name, "--permissions", "read,write", "--password-stdin", "--data-dir"])
+        .arg(&dir.0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// The program itself, ended when the test is.
+struct Program {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Program {
+    fn serve(dir: &Dir, more: &[&str]) -> Self {
+        let mut child = Command::new(PROGRAM)
+            .args(["--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(&dir.0)
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("daur-host listens on http://").and_then(|rest| rest.strip_suffix('/'));
+        let address = address.unwrap_or_else(|| panic!("an address, not {line:?}")).parse().unwrap();
+        Self { child, address }
+    }
+
+    fn post(&self, path: &str, token: &str, body: &Value) -> Value {
+        let request = ureq::post(format!("http://{}{path}", self.address)).header("Authorization", format!("Bearer {token}"));
+        request.send_json(body).unwrap().body_mut().read_json().unwrap()
+    }
+
+    /// Sends SIGTERM; gives the exit code, the messages and how long it took.
+    fn terminate(mut self) -> (Option<i32>, String, Duration) {
+        let began = Instant::now();
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let mut messages = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut messages).unwrap();
+        let code = self.child.wait().unwrap().code();
+        (code, messages, began.elapsed())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_first_start_says_how_to_add_a_user_and_one_added_meanwhile_can_log_in() {
+    let dir = Dir::new();
+    let program = Program::serve(&dir, &[]);
+    let added = add_user(&dir, "ada", PASSWORD);
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    let token = program.post("/api/login", "", &json!({ "user": "ada", "password": PASSWORD }));
+    let answer = program.post("/api/command", token["token"].as_str().unwrap(), &json!({ "command": "uname" }));
+    assert_eq!(answer["stdout"], "Linux\n");
+    let (code, messages, _) = program.terminate();
+    assert_eq!(code, Some(0), "{messages}");
+    let how = messages.lines().find(|line| line.starts_with("No user exists yet; add one: daur-host user add NAME")).unwrap();
+    assert!(how.ends_with(&format!("--data-dir {}", dir.0.display())), "{how}");
+}
+
+#[test]
+fn a_user_is_not_added_twice_nor_with_a_bad_password() {
+    let dir = Dir::new();
+    assert!(add_user(&dir, "ada", PASSWORD).status.success());
+    let again = add_user(&dir, "ada", PASSWORD);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("exists"));
+    assert_eq!(add_user(&dir, "bob", "short").status.code(), Some(1));
+}
+
+#[test]
+fn sigterm_ends_streams_and_commands_and_the_program_with_0() {
+    let dir = Dir::new();
+    assert!(add_user(&dir, "ada", PASSWORD).status.success());
+    let program = Program::serve(&dir, &["--command-timeout", "60s"]);
+    let token = program.post("/api/login", "", &json!({ "user": "ada", "password": PASSWORD }));
+    let token = token["token"].as_str().unwrap();
+    let mut stream = TcpStream::connect(program.address).unwrap();
+    write!(stream, "GET /api/events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\r\n").unwrap();
+    let body = json!({ "command": "sleep 4006" }).to_string();
+    let mut command = TcpStream::connect(program.address).unwrap();
+    write!(command, "POST /api/command HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    assert!(eventually(|| {
+        let metrics = ureq::get(format!("http://{}/metrics", program.address)).call().unwrap().body_mut().read_to_string().unwrap();
+        metrics.contains("daur_commands_running 1\n") && metrics.contains("daur_event_streams 1\n")
+    }));
+    let (code, messages, took) = program.terminate();
+    assert_eq!(code, Some(0), "{messages}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(!lives("4006"));
+}
+
+#[test]
+fn an_address_that_others_can_reach_is_refused_while_no_user_exists() {
+    let dir = Dir::new();
+    let output = Command::new(PROGRAM).args(["--listen", "0.0.0.0:0", "--data-dir"]).arg(&dir.0).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no user exists"));
+}
+
+#[test]
+fn what_is_written_lies_in_the_data_directory_and_is_for_its_owner_alone() {
+    let dir = Dir::new();
+    let home = Dir::new();
+    let data = dir.0.join("data");
+    let mut child = Command::new(PROGRAM)
+        .args(["--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(&data)
+        .env("HOME", &home.0)
+        .env("TMPDIR", &home.0)
+        .current_dir(&home.0)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&data), 0o700);
+    for key in ["token.key", "fleet.key", "audit.key"] {
+        assert_eq!(mode(&data.join(key)), 0o600, "{key}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(std::fs::read_dir(&home.0).unwrap().count(), 0);
+}
