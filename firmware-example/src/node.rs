@@ -158,13 +158,18 @@ impl<I2C: I2c> Node<I2C> {
         let before = SENSOR.with(|executor, _| executor.breaker().state());
         let span = self.profiler.start("sensor_read", Timer.now());
         let sensor = &mut self.sensor;
-        let execution = blocking::execute(&SENSOR, &mut Delay, |_| Class::Transient, || {
-            let measured = sensor.measure(PowerMode::NormalMode, &mut Delay)?;
-            Ok(Reading {
-                millidegrees: measured.temperature.as_millidegrees_celsius(),
-                millipercent: measured.humidity.as_millipercent(),
-            })
-        });
+        let execution = blocking::execute(
+            &SENSOR,
+            &mut Delay,
+            |_| Class::Transient,
+            || {
+                let measured = sensor.measure(PowerMode::NormalMode, &mut Delay)?;
+                Ok(Reading {
+                    millidegrees: measured.temperature.as_millidegrees_celsius(),
+                    millipercent: measured.humidity.as_millipercent(),
+                })
+            },
+        );
         let now = Timer.now();
         self.profiler.finish(span, Outcome::from(&execution.result), now);
         self.count("reads");
@@ -233,7 +238,12 @@ impl<I2C: I2c> Node<I2C> {
             let _ = self.outbox.push(&record, now);
         }
         self.report_machines(now);
-        defmt::info!("reported: stack {} of {} bytes, {} permille asleep", stack::high_water(), stack::size(), idle_permille);
+        defmt::info!(
+            "reported: stack {} of {} bytes, {} permille asleep",
+            stack::high_water(),
+            stack::size(),
+            idle_permille
+        );
     }
 
     fn report_machines(&mut self, now: Instant) {

@@ -109,7 +109,8 @@ mod tests {
     fn commands_are_read_strictly() {
         assert_eq!(Command::parse("report"), Ok(Command::Report));
         assert_eq!(Command::parse("set-interval 250"), Ok(Command::SetInterval(Duration::from_millis(250))));
-        for text in ["set-interval", "set-interval x", "set-interval 99", "set-interval 60001", "report now", "restart 1"]
+        for text in
+            ["set-interval", "set-interval x", "set-interval 99", "set-interval 60001", "report now", "restart 1"]
         {
             assert_eq!(Command::parse(text), Err(Verdict::Invalid), "{text}");
         }

@@ -74,10 +74,15 @@ mod tests {
     fn executor_retries_on_the_real_clock_then_leaves_the_broken_alone() {
         static SENSOR: CsShared<Executor, Timer> = CsShared::new(Executor::new(config::SENSOR, 7), Timer);
         let mut calls = 0;
-        let execution = blocking::execute(&SENSOR, &mut Delay, |()| Class::Transient, || {
-            calls += 1;
-            if calls < 3 { Err(()) } else { Ok(calls) }
-        });
+        let execution = blocking::execute(
+            &SENSOR,
+            &mut Delay,
+            |()| Class::Transient,
+            || {
+                calls += 1;
+                if calls < 3 { Err(()) } else { Ok(calls) }
+            },
+        );
         assert_eq!((execution.result, execution.attempts), (Ok(3), 3));
 
         let fail = || blocking::execute(&SENSOR, &mut Delay, |()| Class::Transient, || Err::<(), ()>(()));

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn shown_once_per_half_period_it_misses_no_wrap() {
+    fn rule_1_shown_once_per_half_period_it_misses_no_wrap() {
         let mut ticks = TickExtender::new();
         let half = 1_u64 << 31;
         for n in 1..1_000 {
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn left_alone_for_25_days_a_millisecond_tick_loses_nothing() {
+    fn rule_1_left_alone_for_25_days_a_millisecond_tick_loses_nothing() {
         let mut ticks = TickExtender::new();
         for days in (0..=200).step_by(25) {
             let (counter, total) = counter_after(days);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn left_alone_for_50_days_it_falls_behind_but_never_goes_back() {
+    fn rule_2_left_alone_for_50_days_it_falls_behind_but_never_goes_back() {
         let mut ticks = TickExtender::new();
         let mut last = 0;
         for days in (0..=200).step_by(50) {

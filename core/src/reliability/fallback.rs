@@ -30,7 +30,7 @@ pub enum Source<T, E> {
 /// 5. Each use is counted, and each time there was nothing to give.
 ///
 /// # Cost
-/// The value twice, and about 40 bytes. O(1).
+/// The value twice, and about 32 bytes. O(1).
 ///
 /// # Sharing
 /// Put it beside the executor, in a [`Shared`](crate::shared::Shared); a function source runs inside

@@ -161,7 +161,7 @@ struct Check {
 /// 7. A name exists once.
 ///
 /// # Cost
-/// About 100 bytes a check. Reporting is O(1), a status O(N).
+/// 80 bytes a check. Reporting is O(1), a status O(N).
 ///
 /// # Example
 /// ```

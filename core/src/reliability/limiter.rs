@@ -253,7 +253,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_burst_passes_at_once_then_one_per_interval() {
+    fn rule_1_a_burst_passes_at_once_then_one_per_interval() {
         let mut limiter = Limiter::new(Config { rate: 4, period: SECOND, burst: 3 });
         let now = Instant::from_secs(5);
         let passed = (0..10).filter(|_| limiter.check(now).is_ok()).count();
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_just_before_and_accepted_exactly_at_retry_at() {
+    fn rule_2_refused_just_before_and_accepted_exactly_at_retry_at() {
         let mut limiter = Limiter::new(Config { rate: 3, period: SECOND, burst: 2 });
         let mut now = Instant::ZERO;
         for _ in 0..100 {
@@ -278,7 +278,17 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_steps_back_lets_nothing_more_through() {
+    fn rule_3_a_refusal_uses_nothing_up() {
+        let mut limiter = Limiter::new(Config { rate: 1, period: SECOND, burst: 1 });
+        assert!(limiter.check(Instant::from_secs(1)).is_ok());
+        for _ in 0..1_000 {
+            assert_eq!(limiter.check(Instant::from_secs(1)), Err(Limited { retry_at: Instant::from_secs(2) }));
+        }
+        assert!(limiter.check(Instant::from_secs(2)).is_ok());
+    }
+
+    #[test]
+    fn rule_4_a_clock_that_steps_back_lets_nothing_more_through() {
         let mut limiter = Limiter::new(Config { rate: 1, period: SECOND, burst: 1 });
         assert!(limiter.check(Instant::from_secs(100)).is_ok());
         assert!(limiter.check(Instant::from_secs(50)).is_err());

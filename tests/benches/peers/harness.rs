@@ -28,6 +28,11 @@ impl Options {
         }
         options
     }
+
+    /// Whether the comparison of this title is asked for; to be asked before a costly one is set up.
+    pub(crate) fn wants(&self, title: &str) -> bool {
+        self.filter.as_ref().is_none_or(|filter| title.contains(filter))
+    }
 }
 
 /// One subject of a comparison: a closure that does one repeat and returns its time per operation.
@@ -64,13 +69,14 @@ impl Subject {
     }
 }
 
-/// A subject whose repeats each time every single operation of the same sequence.
+/// A subject whose repeats each time every single operation of the same sequence; one of `rarer` turns is its.
 ///
 /// Each operation counts with the fastest of its repeats, and the slowest operation is the result: a
 /// pause that some operation always has stays, one that the machine had does not. The cost of reading
 /// the clock is in it.
 pub(crate) fn worst_of(
     name: &'static str,
+    rarer: u32,
     mut repeat: impl FnMut(&mut dyn FnMut(&mut dyn FnMut())) + 'static,
 ) -> Subject {
     let mut fastest: Vec<Duration> = Vec::new();
@@ -88,12 +94,12 @@ pub(crate) fn worst_of(
         });
         fastest.iter().max().copied().unwrap_or_default()
     };
-    Subject { name, target: None, repeat: Box::new(repeat), operations: 1, best: None, rarer: 6 }
+    Subject { name, target: None, repeat: Box::new(repeat), operations: 1, best: None, rarer }
 }
 
 /// Runs the subjects in turns and prints their rows; the first is ours, the others are its peers.
 pub(crate) fn compare(options: &Options, title: &str, mut subjects: Vec<Subject>) {
-    if options.filter.as_ref().is_some_and(|filter| !title.contains(filter)) {
+    if !options.wants(title) {
         return;
     }
     for subject in &mut subjects {

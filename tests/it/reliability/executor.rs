@@ -1,6 +1,6 @@
 //! The executor's rules by number, step by step without any runner.
 
-use daur_core::reliability::breaker::{self, Event, Permit, State};
+use daur_core::reliability::breaker::{self, CountWindow, Event, Permit, State, Window};
 use daur_core::reliability::executor::{Admit, Cause, Config, Executor, Failure, Guard, Next, Run};
 use daur_core::reliability::retry::{self, Attempts, Class, Jitter, Reason};
 use daur_core::shared::{CsShared, Shared};
@@ -223,4 +223,24 @@ fn an_invalid_part_is_named() {
     let config = Config { breaker: breaker::Config { failures: 0, ..CONFIG.breaker }, ..CONFIG };
     let error = Executor::try_new(config, 1).expect_err("invalid");
     assert_eq!(error.to_string(), "breaker: `failures` is 0; at least 1 is needed");
+}
+
+#[test]
+fn an_executor_can_judge_by_a_rate_too() {
+    const WINDOW: Window = Window { calls: 20, failure_pct: 50, min_calls: 20 };
+    static SHARED: CsShared<Executor<CountWindow<1>>, Instant> =
+        CsShared::new(Executor::windowed(CONFIG, WINDOW, 1), START);
+    for n in 0..20 {
+        assert_eq!(SHARED.with(|executor, _| executor.breaker().state()), State::Closed, "after {n}");
+        SHARED.with(|executor, now| {
+            let mut run = executor.start(now);
+            let Admit::Go { permit, .. } = executor.admit(&mut run, now) else { panic!("not admitted") };
+            if n % 2 == 0 {
+                let _ = executor.on_failure(&mut run, permit, Class::Permanent, now);
+            } else {
+                executor.on_success(&mut run, permit, now);
+            }
+        });
+    }
+    assert_eq!(SHARED.with(|executor, _| executor.breaker().state()), State::Open);
 }

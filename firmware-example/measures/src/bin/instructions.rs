@@ -136,8 +136,7 @@ fn monitoring() {
 fn security() {
     let Ok(device) = DeviceId::new("node-1") else { return };
     let Ok(keys) = Keys::<1>::new(token::Config::command(&device), None, &[7; 32]) else { return };
-    let claims =
-        Claims::command(&device, 9, 1, Text::cut("alice"), Permissions::WRITE, Text::cut("set-interval 500"));
+    let claims = Claims::command(&device, 9, 1, Text::cut("alice"), Permissions::WRITE, Text::cut("set-interval 500"));
     let mut buffer = [0; 384];
     measure("token_sign", || {
         black_box(keys.sign(black_box(&claims), &mut buffer).is_ok());
