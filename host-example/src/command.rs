@@ -258,7 +258,7 @@ impl Commands {
             }
             Failure::Open { retry_at } => {
                 let wait = retry_at.since(StdClock.now());
-                let detail = format!("`{}` has failed too often of late and is not started for a while.", program.name);
+                let detail = format!("`{}` failed too often; it is left alone for now.", program.name);
                 Problem::new(Code::CircuitOpen, detail).retry_after(wait)
             }
             failure => Problem::internal("a program could not be run", &failure),
