@@ -12,6 +12,7 @@
 //! * [`performance`]: doing less work: the cache.
 //! * [`security`]: who may do what: tokens, passwords, commands, lockout, audit.
 //! * `wire` (feature `serde`): records between a device and its host.
+//! * `attributes` (feature `macros`): `#[retry]`, `#[circuit_breaker]`, `#[measure_time]` on your functions.
 //! * [`hal`]: the seam to hardware: clocks made of tick counters, runners over delays.
 //! * [`shared`]: one machine used from several tasks; [`time`], [`rng`], [`text`], [`id`]: the
 //!   small types all of them speak.
@@ -42,6 +43,8 @@ extern crate std;
 #[macro_use]
 mod fmt;
 
+#[cfg(feature = "macros")]
+pub mod attributes;
 pub mod hal;
 pub mod id;
 pub mod monitoring;
@@ -56,4 +59,4 @@ pub mod time;
 pub mod wire;
 
 #[cfg(feature = "macros")]
-pub use daur_macros as _;
+pub use daur_macros::{circuit_breaker, measure_time, retry};

@@ -1,4 +1,76 @@
-//! The machines of `daur-core`, wired to a host.
+//! The machines of `daur-core`, wired to a host: locks, clocks, tasks, files and sockets.
+//!
+//! Policy lives in [`core`] alone. What stands here locks, waits and moves bytes: for the machine
+//! `core::reliability::breaker` the host half is [`reliability::breaker`], and so for the others.
+//!
+//! # The tour
+//!
+//! * [`clock`] and [`shared`]: the present moment, and one machine used by many tasks.
+//! * [`monitoring`]: the system monitor, Prometheus text.
+//! * [`reliability`]: runners for retry, breaker and executor, blocking and on tokio.
+//! * [`performance`], [`security`]: the host halves of caches and of secrets.
+//! * [`services`]: the result cache in SQLite.
+//! * `link` (feature `tokio`): devices over TCP and serial lines.
+//!
+//! # On your functions
+//!
+//! The attributes `#[retry]`, `#[circuit_breaker]` and `#[measure_time]` wrap sync and async functions:
+//!
+//! ```
+//! use daur_std::core::reliability::breaker::Open;
+//!
+//! #[derive(Debug)]
+//! enum Error {
+//!     Down,
+//!     NotAsked,
+//! }
+//!
+//! impl From<Open> for Error {
+//!     fn from(_: Open) -> Self {
+//!         Self::NotAsked
+//!     }
+//! }
+//!
+//! // The first one is the nearest to the body: every attempt asks the breaker.
+//! #[daur_std::circuit_breaker(failure_threshold = 5, recovery_timeout = "60s")]
+//! #[daur_std::retry(max_attempts = 3, delay = "10ms", strategy = "exponential", jitter = "full", max_delay = "5s")]
+//! async fn quote(symbol: &str) -> Result<u32, Error> {
+//!     if symbol.is_empty() { Err(Error::Down) } else { Ok(42) }
+//! }
+//! # fn main() {
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+//! # runtime.block_on(async {
+//! assert_eq!(quote("X").await.unwrap(), 42);
+//! # assert!(matches!(quote("").await, Err(Error::Down | Error::NotAsked)));
+//! # });
+//! # }
+//! ```
+//!
+//! # A first machine
+//!
+//! ```
+//! use daur_std::core::reliability::breaker::{self, Breaker};
+//! use daur_std::core::shared::Shared;
+//! use daur_std::shared::StdShared;
+//!
+//! static UPSTREAM: StdShared<Breaker> = StdShared::new(Breaker::new(breaker::Config::DEFAULT));
+//! assert!(UPSTREAM.with(|breaker, now| breaker.try_acquire(now)).is_ok());
+//! ```
 #![deny(missing_docs)]
+#![forbid(unsafe_code)]
 
 pub use daur_core as core;
+pub use daur_macros::{circuit_breaker_std as circuit_breaker, measure_time_std as measure_time, retry_std as retry};
+
+pub mod attributes;
+pub mod clock;
+pub mod error;
+#[cfg(feature = "tokio")]
+pub mod link;
+pub mod monitoring;
+pub mod performance;
+pub mod reliability;
+pub mod rng;
+pub mod security;
+pub mod services;
+pub mod shared;

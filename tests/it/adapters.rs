@@ -1,1 +1,5 @@
 //! Tests of adapters.
+
+mod attributes;
+mod reliability;
+mod result_cache;

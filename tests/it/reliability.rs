@@ -1,1 +1,9 @@
-//! Tests of reliability.
+//! Retry, breaker, executor, limiter, fallback, health, and the runners that drive them.
+
+mod breaker;
+mod breaker_model;
+mod executor;
+mod fallback;
+mod health;
+mod limiter;
+mod retry;

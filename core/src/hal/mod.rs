@@ -1,3 +1,8 @@
-//! The seam to hardware.
+//! The seam to hardware: clocks made of tick counters, runners over the delays of `embedded-hal`.
 
 pub mod clock;
+
+#[cfg(feature = "embedded-hal-async")]
+pub mod asynch;
+#[cfg(feature = "embedded-hal")]
+pub mod blocking;

@@ -1,1 +1,513 @@
-//! (to be written)
+//! Stops calling what keeps failing, and probes it now and then.
+
+use core::fmt;
+
+mod config;
+mod mode;
+mod permit;
+
+pub use config::{Config, ConfigError};
+use mode::sealed::Verdict;
+pub use mode::{Consecutive, CountWindow, Mode, Window};
+pub use permit::{Fast, Permit};
+
+use crate::time::{Duration, Instant};
+
+/// Says that a call is refused, and when to come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Open {
+    /// The first moment at which a call is admitted if nobody else asks before. A half-open breaker
+    /// whose probes are all out may admit earlier, as soon as they report.
+    /// [`Instant::MAX`]: not before somebody lifts [`State::ForcedOpen`].
+    pub retry_at: Instant,
+}
+
+impl fmt::Display for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the circuit breaker is open: the call was not made")
+    }
+}
+
+impl core::error::Error for Open {}
+
+/// Names what a breaker does with calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)]
+pub enum State {
+    /// Admits every call and counts failures.
+    Closed,
+    /// Refuses every call until its wait is over.
+    Open,
+    /// Admits a few probes and judges by them.
+    HalfOpen,
+    /// Refuses every call until told otherwise.
+    ForcedOpen,
+    /// Admits every call, counts nothing.
+    Disabled,
+    /// Admits every call, counts failures, never opens: what the breaker would see, without its effect.
+    MetricsOnly,
+}
+
+/// Says why a breaker opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Cause {
+    /// The mode's condition: so many failures in a row, such a rate.
+    Failures,
+    /// Too many probes failed.
+    ProbeFailed,
+}
+
+/// Tells a change of state, from the very call that made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Event {
+    /// Calls are refused from now on, until [`Breaker::poll_at`].
+    Opened {
+        /// Why.
+        cause: Cause,
+    },
+    /// Probes are admitted from now on.
+    HalfOpened,
+    /// All calls are admitted from now on.
+    Closed,
+}
+
+/// Refuses calls to what keeps failing, and probes it until it works again (`CircuitBreaker`).
+///
+/// Put it in front of a bus, a sensor, another service: where waiting for one more failure costs more
+/// than being told at once. To try again after a failure use [`retry`](super::retry); for both
+/// together [`executor`](super::executor).
+///
+/// # Rules
+/// 1. Closed, it admits every call. `failures` failures in a row open it.
+/// 2. Open, it refuses until exactly `recovery_timeout` has passed, and says until when.
+/// 3. Half-open, it admits `probes` calls, counted at admission, and refuses the rest.
+/// 4. `success_threshold` successful probes close it; the first failure that makes that impossible
+///    opens it again. (A [`CountWindow`] judges their rate instead.)
+/// 5. A report from before the last change of state is counted as late and changes nothing.
+/// 6. A cancelled call gives its place back and records nothing.
+/// 7. Probes that do not report within `probe_lease` of the latest admission lose their place, and
+///    what they report afterwards is late.
+/// 8. The wait grows, if it may, with each opening in a row; a success after closing starts it over.
+/// 9. A clock that steps backwards unlocks nothing.
+/// 10. By hand it can be forced open, disabled, or left to count only; `reset` ends that.
+///
+/// # Cost
+/// 80 bytes of RAM and, with all that it calls, 642 bytes of flash on thumbv6m (`opt-level = "z"`; 968
+/// with a [`CountWindow`]). Every call is O(1); closed, admission is one comparison.
+///
+/// # Errors
+/// [`Open`] where a call is refused, with the moment to come back at.
+///
+/// # Sharing
+/// Put it in a [`Shared`](crate::shared::Shared), and keep the call itself outside of `with`. A call
+/// that may be cancelled between admission and report must hand its permit to [`Breaker::cancel`]
+/// when it is; the runners do it on drop.
+///
+/// # Example
+/// ```
+/// use daur_core::reliability::breaker::{Breaker, Config, Event, State};
+/// use daur_core::time::{Duration, Instant};
+///
+/// const BUS: Config = Config { failures: 2, recovery_timeout: Duration::from_secs(5), ..Config::DEFAULT };
+/// let mut breaker = Breaker::new(BUS);
+///
+/// let now = Instant::from_secs(100);
+/// for _ in 0..2 {
+///     let permit = breaker.try_acquire(now)?;
+///     breaker.on_failure(permit, now); // the call failed
+/// }
+/// assert_eq!(breaker.state(), State::Open);
+///
+/// let refused = breaker.try_acquire(now).unwrap_err();
+/// assert_eq!(refused.retry_at, Instant::from_secs(105));
+///
+/// let probe = breaker.try_acquire(refused.retry_at)?;
+/// assert_eq!(breaker.on_success(probe, refused.retry_at), Some(Event::Closed));
+/// # Ok::<(), daur_core::reliability::breaker::Open>(())
+/// ```
+///
+/// # References
+/// M. Nygard, *Release It!*; Resilience4j's `CircuitBreaker` for the manual states and the wording.
+#[doc(alias = "CircuitBreaker")]
+#[derive(Clone, Debug)]
+pub struct Breaker<M: Mode = Consecutive> {
+    mode: M,
+    recovery_timeout: Duration,
+    recovery_timeout_max: Duration,
+    probe_lease: Duration,
+    /// Open: when probes are admitted. Half-open: when the probes that are out lose their place.
+    until: Instant,
+    generation: u32,
+    probes: u32,
+    success_threshold: u32,
+    /// Probes admitted and not reported.
+    out: u32,
+    succeeded: u32,
+    failed: u32,
+    opened: u32,
+    refused: u32,
+    late: u32,
+    state: State,
+    /// Openings since the last success in `Closed`.
+    streak: u8,
+}
+
+impl Breaker {
+    /// A closed breaker.
+    ///
+    /// # Panics
+    /// If `config` is invalid: in a `static` or `const`, an error of the compiler. A config that is
+    /// read at run time goes to [`Breaker::try_new`].
+    #[must_use]
+    pub const fn new(config: Config) -> Self {
+        match Self::try_new(config) {
+            Ok(breaker) => breaker,
+            Err(_) => panic!("invalid breaker::Config: see Config::validate"),
+        }
+    }
+
+    /// A closed breaker, if `config` is valid.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] says.
+    pub const fn try_new(config: Config) -> Result<Self, ConfigError> {
+        match config.validate() {
+            Ok(()) => Ok(Self::of_mode(config, Consecutive::new(config.failures))),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<const WORDS: usize> Breaker<CountWindow<WORDS>> {
+    /// A closed breaker that opens by a rate of failures; `config.failures` is left alone.
+    ///
+    /// # Panics
+    /// If a config is invalid: in a `static` or `const`, an error of the compiler. Configs that are
+    /// read at run time go to [`Breaker::try_windowed`].
+    #[must_use]
+    pub const fn windowed(config: Config, window: Window) -> Self {
+        match Self::try_windowed(config, window) {
+            Ok(breaker) => breaker,
+            Err(_) => panic!("invalid breaker::Config or breaker::Window: see their validate"),
+        }
+    }
+
+    /// A closed breaker that opens by a rate of failures, if both configs are valid.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] and [`Window::validate`] say.
+    pub const fn try_windowed(config: Config, window: Window) -> Result<Self, ConfigError> {
+        if let Err(error) = config.validate() {
+            return Err(error);
+        }
+        match window.validate(WORDS) {
+            Ok(()) => Ok(Self::of_mode(config, CountWindow::new(window))),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<M: Mode> Breaker<M> {
+    const fn of_mode(config: Config, mode: M) -> Self {
+        Self {
+            mode,
+            recovery_timeout: config.recovery_timeout,
+            recovery_timeout_max: match config.recovery_timeout_max {
+                Some(max) => max,
+                None => config.recovery_timeout,
+            },
+            probe_lease: config.probe_lease,
+            until: Instant::ZERO,
+            generation: 0,
+            probes: config.probes,
+            success_threshold: config.success_threshold,
+            out: 0,
+            succeeded: 0,
+            failed: 0,
+            opened: 0,
+            refused: 0,
+            late: 0,
+            state: State::Closed,
+            streak: 0,
+        }
+    }
+
+    /// Asks to make one call.
+    ///
+    /// # Errors
+    /// [`Open`] if it must not be made.
+    #[doc(alias = "can_execute")]
+    #[inline]
+    pub fn try_acquire(&mut self, now: Instant) -> Result<Permit, Open> {
+        if self.state == State::Closed {
+            return Ok(Permit::of_generation(self.generation));
+        }
+        self.try_acquire_slow(now)
+    }
+
+    fn try_acquire_slow(&mut self, now: Instant) -> Result<Permit, Open> {
+        let half_opened = self.poll(now).is_some();
+        let retry_at = match self.state {
+            State::Closed | State::Disabled | State::MetricsOnly => return Ok(Permit::of_generation(self.generation)),
+            State::HalfOpen if self.has_room() => {
+                self.out += 1;
+                // Not earlier than it was: a clock that stepped back must not take a running probe's place.
+                self.until = self.until.max(now.after(self.probe_lease));
+                self.invariants();
+                return Ok(Permit { generation: self.generation, half_opened });
+            }
+            State::HalfOpen | State::Open => self.until,
+            State::ForcedOpen => Instant::MAX,
+        };
+        self.refused = self.refused.saturating_add(1);
+        Err(Open { retry_at })
+    }
+
+    /// Reports that the call succeeded; tells the change of state that this made.
+    #[doc(alias = "record_success")]
+    pub fn on_success(&mut self, permit: Permit, now: Instant) -> Option<Event> {
+        if self.is_late(permit) {
+            return None;
+        }
+        match self.state {
+            State::HalfOpen => {
+                self.succeeded += 1;
+                return self.judge(now);
+            }
+            State::Closed => {
+                self.streak = 0;
+                if self.mode.on_success() {
+                    return Some(self.open(Cause::Failures, now));
+                }
+            }
+            State::MetricsOnly => {
+                self.mode.on_success();
+            }
+            State::Open | State::ForcedOpen | State::Disabled => {}
+        }
+        None
+    }
+
+    /// Reports that the call failed; tells the change of state that this made.
+    #[doc(alias = "record_failure")]
+    pub fn on_failure(&mut self, permit: Permit, now: Instant) -> Option<Event> {
+        if self.is_late(permit) {
+            return None;
+        }
+        match self.state {
+            State::HalfOpen => {
+                self.failed += 1;
+                return self.judge(now);
+            }
+            State::Closed => {
+                if self.mode.on_failure() {
+                    return Some(self.open(Cause::Failures, now));
+                }
+            }
+            State::MetricsOnly => {
+                self.mode.on_failure();
+            }
+            State::Open | State::ForcedOpen | State::Disabled => {}
+        }
+        None
+    }
+
+    /// Gives a permit back whose call was not made, was cancelled, or says nothing about the callee.
+    ///
+    /// `now` is here because every report has it; nothing depends on it yet.
+    #[expect(clippy::needless_pass_by_value, reason = "it uses the permit up")]
+    pub fn cancel(&mut self, permit: Permit, _now: Instant) {
+        if permit.generation == self.generation {
+            self.out = self.out.saturating_sub(1);
+        }
+    }
+
+    /// Does what time alone does: turns an open breaker half-open, takes back what overdue probes hold.
+    ///
+    /// [`Breaker::try_acquire`] does it too; call it where the change should be seen without a call.
+    pub fn poll(&mut self, now: Instant) -> Option<Event> {
+        let event = match self.poll_at() {
+            Some(at) if now >= at => {
+                if self.state == State::Open {
+                    self.change(State::HalfOpen);
+                    Some(Event::HalfOpened)
+                } else {
+                    self.out = 0;
+                    self.generation = self.generation.wrapping_add(1);
+                    None
+                }
+            }
+            _ => None,
+        };
+        self.invariants();
+        event
+    }
+
+    /// The moment at which [`Breaker::poll`] has something to do.
+    #[must_use]
+    pub const fn poll_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Open => Some(self.until),
+            State::HalfOpen if self.out > 0 => Some(self.until),
+            _ => None,
+        }
+    }
+
+    /// What the breaker does with calls, as of the last call or `poll`.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Closes the breaker and forgets failures, manual states and the grown wait; statistics stay.
+    pub fn reset(&mut self, _now: Instant) {
+        self.streak = 0;
+        self.change(State::Closed);
+    }
+
+    /// Refuses every call until [`Breaker::reset`] or another manual state.
+    pub fn force_open(&mut self, _now: Instant) {
+        self.change(State::ForcedOpen);
+    }
+
+    /// Admits every call and counts nothing ([`State::Disabled`]) until [`Breaker::reset`] or another
+    /// manual state.
+    #[doc(alias = "disable")]
+    pub fn force_closed(&mut self, _now: Instant) {
+        self.change(State::Disabled);
+    }
+
+    /// Admits every call and counts failures without opening, until [`Breaker::reset`] or another
+    /// manual state.
+    pub fn metrics_only(&mut self, _now: Instant) {
+        self.change(State::MetricsOnly);
+    }
+
+    /// What a wrapper may keep in an atomic; true until the next `&mut` call.
+    #[must_use]
+    pub fn fast(&self) -> Fast {
+        let (admits, success_changes_nothing) = match self.state {
+            State::Closed => (true, self.streak == 0 && self.mode.ignores_success()),
+            State::MetricsOnly => (true, self.mode.ignores_success()),
+            State::Disabled => (true, true),
+            State::Open | State::HalfOpen | State::ForcedOpen => (false, false),
+        };
+        Fast { generation: self.generation, admits, success_changes_nothing }
+    }
+
+    /// Copies out what is worth showing.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            state: self.state,
+            consecutive_failures: self.mode.consecutive_failures(),
+            opened: self.opened,
+            refused: self.refused,
+            late: self.late,
+            retry_at: match self.state {
+                State::Open => Some(self.until),
+                State::HalfOpen if !self.has_room() => Some(self.until),
+                State::ForcedOpen => Some(Instant::MAX),
+                _ => None,
+            },
+        }
+    }
+
+    /// Whether a half-open breaker admits one more. Each of the three was counted against `probes` at
+    /// admission, so that their sum cannot exceed it.
+    const fn has_room(&self) -> bool {
+        self.out + self.succeeded + self.failed < self.probes
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "a report uses its permit up")]
+    fn is_late(&mut self, permit: Permit) -> bool {
+        let late = permit.generation != self.generation;
+        if late {
+            self.late = self.late.saturating_add(1);
+        }
+        late
+    }
+
+    /// A probe has reported: what follows from all that have.
+    fn judge(&mut self, now: Instant) -> Option<Event> {
+        self.out = self.out.saturating_sub(1);
+        match self.mode.judge(self.succeeded, self.failed, self.probes, self.success_threshold) {
+            Verdict::Undecided => None,
+            Verdict::Works => {
+                self.change(State::Closed);
+                Some(Event::Closed)
+            }
+            Verdict::Fails => Some(self.open(Cause::ProbeFailed, now)),
+        }
+    }
+
+    fn open(&mut self, cause: Cause, now: Instant) -> Event {
+        let mut wait = self.recovery_timeout;
+        let mut doublings = self.streak;
+        while doublings > 0 && wait < self.recovery_timeout_max {
+            wait = wait + wait;
+            doublings -= 1;
+        }
+        self.streak = self.streak.saturating_add(1);
+        self.opened = self.opened.saturating_add(1);
+        self.change(State::Open);
+        self.until = now.after(wait.min(self.recovery_timeout_max));
+        Event::Opened { cause }
+    }
+
+    fn change(&mut self, to: State) {
+        self.state = to;
+        self.generation = self.generation.wrapping_add(1);
+        self.out = 0;
+        self.succeeded = 0;
+        self.failed = 0;
+        self.mode.clear();
+        self.invariants();
+    }
+
+    fn invariants(&self) {
+        debug_assert!(self.success_threshold >= 1 && self.success_threshold <= self.probes);
+        debug_assert!(self.out + self.succeeded + self.failed <= self.probes, "more probes than allowed");
+        debug_assert!(
+            self.state == State::HalfOpen || self.out + self.succeeded + self.failed == 0,
+            "probes are counted in the half-open state only"
+        );
+        debug_assert!(self.recovery_timeout <= self.recovery_timeout_max);
+    }
+}
+
+/// Shows a [`Breaker`] at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Snapshot {
+    /// What it does with calls.
+    pub state: State,
+    /// Failures since the last success or change of state.
+    pub consecutive_failures: u32,
+    /// Times it has opened by itself.
+    pub opened: u32,
+    /// Calls refused.
+    pub refused: u32,
+    /// Reports that came after the state had changed.
+    pub late: u32,
+    /// While calls are refused: from when one is admitted.
+    pub retry_at: Option<Instant>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_fits_in_eighty_bytes() {
+        assert!(size_of::<Breaker>() <= 80, "{}", size_of::<Breaker>());
+    }
+}

@@ -1,1 +1,3 @@
-//! (to be written)
+//! What comes from outside, before anything is done with it.
+
+pub mod command;

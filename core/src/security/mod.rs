@@ -1,4 +1,13 @@
-//! Who may do what.
+//! Who may do what: tokens, passwords, commands, lockout, audit.
+//!
+//! * [`token`]: signed claims: who, what may they, until when; also signed commands to a device.
+//! * [`keys`]: the ring of signing keys, HMAC with its key already absorbed, keys derived per device.
+//! * [`password`]: PBKDF2 in steps, PHC strings, the rules of a new password.
+//! * [`permission`]: what may be granted.
+//! * [`input`]: command lines that need no shell, and the list of those allowed.
+//! * [`lockout`]: how often may be guessed.
+//! * [`audit`]: what happened, in a chain that shows what was changed.
+//! * [`policy`]: all limits in one value.
 
 pub mod audit;
 pub mod input;

@@ -1,1 +1,243 @@
-//! (to be written)
+//! PBKDF2-HMAC-SHA256 in steps, PHC strings, and the rules of a new password.
+
+use core::fmt;
+
+use zeroize::Zeroize;
+
+use super::keys::{HmacKey, PADDED, same};
+use crate::text::Text;
+
+mod phc;
+mod rules;
+
+pub use phc::Phc;
+pub use rules::{Broken, Rule, Rules};
+
+/// Iterations of a new hash on a host (OWASP, 2023).
+pub const DEFAULT_ITERATIONS: u32 = 600_000;
+/// The fewest iterations that a stored hash may name (NIST SP 800-132).
+pub const MIN_ITERATIONS: u32 = 1_000;
+/// The most iterations that a stored hash may name: several seconds of a host.
+pub const MAX_ITERATIONS: u32 = 10_000_000;
+/// Bytes of a new salt.
+pub const SALT_LEN: usize = 16;
+/// Bytes of a hash.
+pub const HASH_LEN: usize = 32;
+
+/// Says why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Error {
+    /// The stored text is not `$pbkdf2-sha256$i=..,l=32$salt$hash`.
+    Malformed,
+    /// The iterations lie outside what is allowed; nothing was derived.
+    Iterations,
+    /// The salt is shorter than 8 or longer than 48 bytes.
+    Salt,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "not a hash of the form $pbkdf2-sha256$i=..,l=32$salt$hash",
+            Self::Iterations => "the iterations of a hash are between 1000 and 10000000",
+            Self::Salt => "a salt has 8 to 48 bytes",
+        })
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// Derives 32 bytes from a password, as many iterations at a time as the caller has time for.
+///
+/// On a device call [`Pbkdf2::step`] from the idle loop (a Cortex-M4 at 64 MHz does some 12,000 iterations a second);
+/// on a host use [`hash`] and [`verify`] on the blocking pool.
+///
+/// # Rules
+/// 1. The result is that of RFC 8018, however the iterations are divided into steps.
+/// 2. Iterations outside `1..=MAX_ITERATIONS` are refused before anything is derived.
+///
+/// # Cost
+/// 170 bytes, wiped on drop; four compressions of SHA-256 at the start and two an iteration.
+///
+/// # Example
+/// ```
+/// use daur_core::security::password::Pbkdf2;
+///
+/// let mut slowly = Pbkdf2::new(b"passwd", b"salt", 10).unwrap();
+/// let hash = loop {
+///     if let Some(hash) = slowly.step(3) {
+///         break hash;
+///     }
+/// };
+/// assert_eq!(Pbkdf2::new(b"passwd", b"salt", 10).unwrap().step(u32::MAX), Some(hash));
+/// ```
+///
+/// # References
+/// RFC 8018, section 5.2; vectors in RFC 7914, section 11.
+pub struct Pbkdf2 {
+    key: HmacKey,
+    block: [u8; 64],
+    sum: [u8; HASH_LEN],
+    left: u32,
+}
+
+impl Pbkdf2 {
+    /// Begins the first 32 bytes of the derived key, which is all of it here.
+    ///
+    /// # Errors
+    /// [`Error::Iterations`] for 0 or more than [`MAX_ITERATIONS`].
+    pub fn new(password: &[u8], salt: &[u8], iterations: u32) -> Result<Self, Error> {
+        Self::block(password, salt, iterations, 1)
+    }
+
+    /// Begins the derived key's block `index`, which counts from 1: for keys longer than 32 bytes.
+    ///
+    /// # Errors
+    /// As [`Pbkdf2::new`].
+    pub fn block(password: &[u8], salt: &[u8], iterations: u32, index: u32) -> Result<Self, Error> {
+        if iterations == 0 || iterations > MAX_ITERATIONS {
+            return Err(Error::Iterations);
+        }
+        let key = HmacKey::new(password);
+        let sum = key.tag(&[salt, &index.to_be_bytes()]);
+        let mut block = PADDED;
+        for (to, from) in block.iter_mut().zip(sum) {
+            *to = from;
+        }
+        Ok(Self { key, block, sum, left: iterations - 1 })
+    }
+
+    /// Does up to `n` iterations; gives the hash when all are done.
+    pub fn step(&mut self, n: u32) -> Option<[u8; HASH_LEN]> {
+        for _ in 0..n.min(self.left) {
+            self.key.tag_in_place(&mut self.block);
+            for (sum, byte) in self.sum.iter_mut().zip(self.block) {
+                *sum ^= byte;
+            }
+        }
+        self.left -= n.min(self.left);
+        if self.left == 0 { Some(self.sum) } else { None }
+    }
+
+    /// Iterations still to do.
+    #[must_use]
+    pub const fn left(&self) -> u32 {
+        self.left
+    }
+}
+
+impl Drop for Pbkdf2 {
+    fn drop(&mut self) {
+        self.block.zeroize();
+        self.sum.zeroize();
+    }
+}
+
+/// The PHC string of a password: the seed's `hash_password`, with the salt inside.
+///
+/// `salt` is fresh random bytes ([`SALT_LEN`] of them) on every call.
+///
+/// # Errors
+/// [`Error::Iterations`] outside [`MIN_ITERATIONS`] to [`MAX_ITERATIONS`]; [`Error::Salt`].
+///
+/// # Example
+/// ```
+/// use daur_core::security::password;
+///
+/// let stored = password::hash("correct horse", b"random 16 bytes!", 1_000).unwrap();
+/// assert!(stored.as_str().starts_with("$pbkdf2-sha256$i=1000,l=32$"));
+/// assert_eq!(password::verify("correct horse", stored.as_str()), Ok(true));
+/// assert_eq!(password::verify("correct house", stored.as_str()), Ok(false));
+/// assert!(password::needs_rehash(stored.as_str(), password::DEFAULT_ITERATIONS));
+/// ```
+#[doc(alias = "hash_password")]
+pub fn hash(password: &str, salt: &[u8], iterations: u32) -> Result<Text<{ Phc::LEN }>, Error> {
+    let mut phc = Phc::new(iterations, salt)?;
+    phc.hash = derive(password, salt, iterations)?;
+    Ok(phc.text())
+}
+
+/// Whether `password` is the one that was hashed. The bounds are checked before anything is derived.
+///
+/// # Errors
+/// [`Error`] if the stored text cannot be used.
+#[doc(alias = "verify_password")]
+pub fn verify(password: &str, stored: &str) -> Result<bool, Error> {
+    let phc = Phc::parse(stored)?;
+    let hash = derive(password, phc.salt(), phc.iterations)?;
+    Ok(same(&hash, &phc.hash))
+}
+
+/// Spends the time of a verification, for a user that does not exist, so that time does not tell who does.
+pub fn dummy(password: &str, iterations: u32) {
+    let hash = derive(password, &[0; SALT_LEN], iterations.clamp(MIN_ITERATIONS, MAX_ITERATIONS));
+    core::hint::black_box(hash.is_ok_and(|hash| same(&hash, &[0; HASH_LEN])));
+}
+
+/// Whether a stored hash should be made anew when its password is next at hand: it cannot be read, or has fewer
+/// iterations.
+#[must_use]
+pub fn needs_rehash(stored: &str, iterations: u32) -> bool {
+    Phc::parse(stored).map_or(true, |phc| phc.iterations < iterations)
+}
+
+fn derive(password: &str, salt: &[u8], iterations: u32) -> Result<[u8; HASH_LEN], Error> {
+    // All iterations are one step.
+    Pbkdf2::new(password.as_bytes(), salt, iterations)?.step(iterations).ok_or(Error::Iterations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_result_does_not_depend_on_the_steps() {
+        let whole = Pbkdf2::new(b"p", b"s", 100).unwrap().step(100).unwrap();
+        for n in [1, 7, 99, 100, u32::MAX] {
+            let mut slowly = Pbkdf2::new(b"p", b"s", 100).unwrap();
+            let mut steps = 0;
+            let hash = loop {
+                assert!(steps <= 100);
+                if let Some(hash) = slowly.step(n) {
+                    break hash;
+                }
+                steps += 1;
+                assert_eq!(slowly.left(), 99 - n * steps);
+            };
+            assert_eq!(hash, whole);
+            assert_eq!(slowly.step(1), Some(whole), "done is done");
+        }
+    }
+
+    #[test]
+    fn iterations_out_of_bounds_are_refused_before_anything_is_derived() {
+        assert!(matches!(Pbkdf2::new(b"", b"", 0), Err(Error::Iterations)));
+        assert!(matches!(Pbkdf2::new(b"", b"", MAX_ITERATIONS + 1), Err(Error::Iterations)));
+        assert_eq!(hash("p", &[0; 16], MIN_ITERATIONS - 1), Err(Error::Iterations));
+        // At 2^32 iterations this test would not end.
+        let stored = "$pbkdf2-sha256$i=4294967295,l=32$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        assert_eq!(verify("p", stored), Err(Error::Iterations));
+        assert!(needs_rehash(stored, 1_000));
+    }
+
+    #[test]
+    fn a_salt_that_is_too_short_or_too_long_is_refused() {
+        assert_eq!(hash("p", &[0; 7], MIN_ITERATIONS), Err(Error::Salt));
+        assert_eq!(hash("p", &[0; 49], MIN_ITERATIONS), Err(Error::Salt));
+        for length in [8, 48] {
+            let stored = hash("p", &[255; 48][..length], MIN_ITERATIONS).unwrap();
+            assert_eq!(verify("p", stored.as_str()), Ok(true), "{stored}");
+        }
+    }
+
+    #[test]
+    fn a_hash_needs_another_only_with_fewer_iterations() {
+        let stored = hash("p", &[1; 16], 2_000).unwrap();
+        assert!(!needs_rehash(stored.as_str(), 2_000));
+        assert!(needs_rehash(stored.as_str(), 2_001));
+        assert!(needs_rehash("plain", 1));
+        dummy("p", 0);
+    }
+}

@@ -1,1 +1,3 @@
 //! Tests of performance.
+
+mod cache;

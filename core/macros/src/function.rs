@@ -1,0 +1,135 @@
+//! The function that an attribute stands on.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::spanned::Spanned;
+use syn::visit::Visit;
+use syn::{ItemFn, ReturnType, Type};
+
+/// A function whose body is about to be wrapped.
+pub(crate) struct Function {
+    item: ItemFn,
+    body: Option<TokenStream>,
+}
+
+impl Function {
+    pub(crate) const fn new(item: ItemFn) -> Self {
+        Self { item, body: None }
+    }
+
+    pub(crate) fn is_async(&self) -> bool {
+        self.item.sig.asyncness.is_some()
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.item.sig.ident.to_string()
+    }
+
+    /// Refuses what no attribute can wrap.
+    pub(crate) fn check(&self, attribute: &str) -> syn::Result<()> {
+        match &self.item.sig.constness {
+            Some(constness) => {
+                let message = format!("`#[{attribute}]` cannot stand on a `const fn`: it reads a clock");
+                Err(syn::Error::new(constness.span(), message))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a function that does not seem to return a `Result`.
+    pub(crate) fn check_result(&self, attribute: &str) -> syn::Result<()> {
+        self.check(attribute)?;
+        if self.returns_result() {
+            return Ok(());
+        }
+        let message = format!(
+            "`#[{attribute}]` needs a function that returns a `Result` \
+             (or an alias of it whose name ends in `Result`)"
+        );
+        let span = match &self.item.sig.output {
+            ReturnType::Default => self.item.sig.ident.span(),
+            ReturnType::Type(_, returned) => returned.span(),
+        };
+        Err(syn::Error::new(span, message))
+    }
+
+    pub(crate) fn returns_result(&self) -> bool {
+        match &self.item.sig.output {
+            ReturnType::Type(_, returned) => match &**returned {
+                Type::Path(path) => {
+                    path.path.segments.last().is_some_and(|last| last.ident.to_string().ends_with("Result"))
+                }
+                _ => false,
+            },
+            ReturnType::Default => false,
+        }
+    }
+
+    /// Where the return type stands.
+    pub(crate) fn output_span(&self) -> Span {
+        self.item.sig.output.span()
+    }
+
+    /// The return type, unless it hides one (`impl Trait`), which cannot be named inside.
+    fn output(&self) -> Option<TokenStream> {
+        struct Hidden(bool);
+        impl Visit<'_> for Hidden {
+            fn visit_type_impl_trait(&mut self, _: &syn::TypeImplTrait) {
+                self.0 = true;
+            }
+        }
+        match &self.item.sig.output {
+            ReturnType::Default => Some(quote!(())),
+            ReturnType::Type(_, returned) => {
+                let mut hidden = Hidden(false);
+                hidden.visit_type(returned);
+                (!hidden.0).then(|| returned.to_token_stream())
+            }
+        }
+    }
+
+    /// An expression that runs the body once and gives what it returns; `?` and `return` stay inside.
+    /// For an async function it is a future, not yet awaited.
+    pub(crate) fn call(&self) -> TokenStream {
+        let body = &self.item.block;
+        match (self.is_async(), self.output()) {
+            (false, None) => quote!((|| #body)()),
+            (false, Some(output)) => quote!((|| -> #output #body)()),
+            (true, None) => quote!(async #body),
+            // Tells the compiler the block's type, which cannot be written; `?` needs it.
+            (true, Some(output)) => quote!(async {
+                if false {
+                    let __daur_never: #output = loop {};
+                    return __daur_never;
+                }
+                #body
+            }),
+        }
+    }
+
+    /// Replaces the body by `body`.
+    pub(crate) fn wrap(&mut self, body: TokenStream) {
+        self.body = Some(body);
+    }
+
+    pub(crate) fn into_tokens(self) -> TokenStream {
+        let Some(body) = self.body else { return self.item.into_token_stream() };
+        let ItemFn { attrs, vis, sig, .. } = &self.item;
+        quote! {
+            #(#attrs)*
+            #[allow(
+                unreachable_code,
+                clippy::diverging_sub_expression,
+                clippy::empty_loop,
+                clippy::needless_return,
+                clippy::redundant_closure_call,
+                clippy::redundant_async_block,
+                clippy::unused_async,
+                reason = "an attribute has wrapped the body"
+            )]
+            #vis #sig {
+                #body
+            }
+        }
+    }
+}

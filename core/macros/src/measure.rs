@@ -1,0 +1,56 @@
+//! `#[measure_time]`.
+
+use proc_macro2::Span;
+use quote::quote;
+
+use crate::args::{Args, Flavour};
+use crate::function::Function;
+
+pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()> {
+    function.check("measure_time")?;
+    let roots = args.roots();
+    let (root, core) = (&roots.root, &roots.core);
+
+    let name = match args.take_name() {
+        Some(name) if name.value().is_empty() => {
+            args.error(name.span(), "an operation needs a name");
+            quote!("")
+        }
+        Some(name) => quote!(#name),
+        None => {
+            let name = function.name();
+            quote!(::core::concat!(::core::module_path!(), "::", #name))
+        }
+    };
+    let profiler = match (args.take_path("profiler"), args.flavour) {
+        (Some(profiler), _) => quote!(#profiler),
+        (None, Flavour::Std) => quote!(#root::monitoring::profiler::PROFILER),
+        (None, Flavour::Core) => {
+            args.error(
+                Span::call_site(),
+                "without a host, `#[measure_time]` needs `profiler = PATH`: a static that shares a `Profiler`",
+            );
+            quote!(())
+        }
+    };
+    args.finish()?;
+
+    let profile = quote!(#core::monitoring::profiler);
+    let outcome = if function.returns_result() {
+        quote!(|__daur_result| #profile::Outcome::from(__daur_result))
+    } else {
+        quote!(|_| #profile::Outcome::Success)
+    };
+    let call = function.call();
+    function.wrap(if function.is_async() {
+        quote!(#profile::measured(&#profiler, #name, #call, #outcome).await)
+    } else {
+        quote! {
+            let __daur_call = #profile::time(&#profiler, #name);
+            let __daur_result = #call;
+            __daur_call.finish(#core::attributes::outcome_of(&__daur_result, #outcome));
+            __daur_result
+        }
+    });
+    Ok(())
+}

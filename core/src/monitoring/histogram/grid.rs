@@ -1,0 +1,246 @@
+//! The grid of bucket boundaries: powers of the 32nd root of two, in integers.
+
+/// Sub-buckets of an octave: 2^5, at scale 5.
+pub(super) const PER_OCTAVE: u32 = 32;
+
+/// The coarsest step: at `5 - 11` one bucket holds every value above one.
+pub(super) const MAX_SHIFT: u32 = 11;
+
+/// `BOUNDS[c]` is 2^63 * 2^(c/32), rounded down: the boundaries inside one octave.
+///
+/// All but the first are irrational, so "above the boundary" and "above its floor" are the same for
+/// an integer. The last is 2^64 - 1 in place of 2^64: no mantissa is above it.
+#[rustfmt::skip]
+static BOUNDS: [u64; 33] = [
+    0x8000_0000_0000_0000, 0x82CD_8698_AC2B_A1D7, 0x85AA_C367_CC48_7B14, 0x8898_0E80_92DA_8527,
+    0x8B95_C1E3_EA8B_D6E6, 0x8EA4_398B_45CD_53C0, 0x91C3_D373_AB11_C336, 0x94F4_EFA8_FEF7_0961,
+    0x9837_F051_8DB8_A96F, 0x9B8D_39B9_D54E_5538, 0x9EF5_3260_91A1_11AD, 0xA270_4303_0C49_6818,
+    0xA5FE_D6A9_B151_38EA, 0xA9A1_5AB4_EA7C_0EF8, 0xAD58_3EEA_42A1_4AC6, 0xB123_F581_D2AC_258F,
+    0xB504_F333_F9DE_6484, 0xB8FB_AF47_62FB_9EE9, 0xBD08_A39F_580C_36BE, 0xC12C_4CCA_6670_9456,
+    0xC567_2A11_5506_DADD, 0xC9B9_BD86_6E2F_27A2, 0xCE24_8C15_1F84_80E3, 0xD2A8_1D91_F12A_E45A,
+    0xD744_FCCA_D69D_6AF4, 0xDBFB_B797_DAF2_3755, 0xE0CC_DEEC_2A94_E111, 0xE5B9_06E7_7C83_48A8,
+    0xEAC0_C6E7_DD24_392E, 0xEFE4_B99B_DCDA_F5CB, 0xF525_7D15_2486_CC2C, 0xFA83_B2DB_722A_033A,
+    0xFFFF_FFFF_FFFF_FFFF,
+];
+
+/// `FIRST[t]` is how many boundaries lie below the `t`-th 64th of an octave. A 64th is narrower than
+/// the narrowest sub-bucket, so the answer is off by one at most and one comparison settles it.
+#[rustfmt::skip]
+static FIRST: [u8; 64] = [
+    0, 1, 2, 3, 3, 4, 5, 5, 6, 7, 7, 8, 8, 9, 10, 10,
+    11, 11, 12, 13, 13, 14, 14, 15, 15, 16, 16, 17, 17, 18, 18, 19,
+    19, 20, 20, 21, 21, 22, 22, 22, 23, 23, 24, 24, 25, 25, 26, 26,
+    26, 27, 27, 28, 28, 28, 29, 29, 30, 30, 30, 31, 31, 31, 32, 32,
+];
+
+/// `ERROR[shift]` is (r - 1) / (r + 1) in units of 2^-32, where r is the ratio of a bucket's bounds at
+/// scale `5 - shift`: how far the estimate of [`middle`] is from either bound, relatively.
+#[rustfmt::skip]
+static ERROR: [u32; 12] = [
+    0x02C5_C145, 0x058B_57EC, 0x0B15_5B26, 0x1620_185E, 0x2BEC_3330, 0x5555_5555,
+    0x9999_999A, 0xE1E1_E1E2, 0xFE01_FE02, 0xFFFE_0002, 0xFFFF_FFFE, 0xFFFF_FFFF,
+];
+
+/// The scale-5 index of `value`: the `i` with 2^(i/32) < value <= 2^((i+1)/32). Of 0 it says something
+/// below -1 or, without an instruction that counts zeros, -1.
+#[inline]
+pub(super) fn index(value: u64) -> i32 {
+    // A constant choice: a 32-bit core has no 64-bit shifts, and most values fit in 32 bits.
+    if usize::BITS >= 64 {
+        index_of_long(value)
+    } else if value >> 32 == 0 {
+        index_of_word(value)
+    } else {
+        index_of_rare(value)
+    }
+}
+
+/// Kept apart, so that its registers are not the common path's.
+#[cold]
+#[inline(never)]
+fn index_of_rare(value: u64) -> i32 {
+    index_of_long(value)
+}
+
+#[inline]
+fn index_of_long(value: u64) -> i32 {
+    let zeros = value.leading_zeros();
+    let mantissa = value << (zeros & 63);
+    let below = below(mantissa >> 57);
+    let above = BOUNDS.get(below).is_some_and(|bound| mantissa > *bound);
+    place(63_u32.wrapping_sub(zeros), below, above)
+}
+
+/// [`index`] of a value below 2^32, in 32-bit steps.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the value fits; the upper half of a boundary does")]
+fn index_of_word(value: u64) -> i32 {
+    let (mantissa, octave) = normalised(value as u32);
+    let below = below(u64::from(mantissa >> 25));
+    // The mantissa's lower half would be zero, which is not above any boundary's lower half.
+    let above = BOUNDS.get(below).is_some_and(|bound| mantissa > (*bound >> 32) as u32);
+    place(octave, below, above)
+}
+
+/// `word` shifted until its top bit is 1, and how far that bit was from the lowest before.
+#[inline]
+fn normalised(word: u32) -> (u32, u32) {
+    // Cores without atomic instructions have none that counts zeros either, and these steps are
+    // shorter there than the library's function.
+    if cfg!(target_has_atomic = "32") {
+        let zeros = word.leading_zeros();
+        return (word << (zeros & 31), 31_u32.wrapping_sub(zeros));
+    }
+    let (mut word, mut octave) = (word, 31_u32);
+    for step in [16, 8, 4, 2, 1] {
+        if word >> (32 - step) == 0 {
+            word <<= step;
+            octave = octave.wrapping_sub(step);
+        }
+    }
+    (word, octave)
+}
+
+/// Boundaries of the octave certainly below a mantissa whose top seven bits (the first of them is 1)
+/// are `top`.
+#[inline]
+fn below(top: u64) -> usize {
+    usize::from(FIRST[(top & 63) as usize])
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "at most 2048")]
+fn place(octave: u32, below: usize, above: bool) -> i32 {
+    (octave.wrapping_mul(PER_OCTAVE).wrapping_add(below as u32).wrapping_add(u32::from(above)) as i32).wrapping_sub(1)
+}
+
+/// The largest integer in the bucket `index` at scale `5 - shift`.
+pub(super) fn upper(index: i32, shift: u32) -> u64 {
+    let Ok(next) = u32::try_from(index.saturating_add(1)) else { return 1 };
+    floor(next << shift.min(MAX_SHIFT))
+}
+
+/// The smallest integer in the bucket `index` at scale `5 - shift`, if it holds any.
+pub(super) fn lower(index: i32, shift: u32) -> u64 {
+    match index {
+        ..0 => 1,
+        _ => upper(index - 1, shift).saturating_add(1),
+    }
+}
+
+/// 2^(steps / 32), rounded down; 2^64 - 1 from 2^64 on.
+fn floor(steps: u32) -> u64 {
+    match steps / PER_OCTAVE {
+        octave @ 0..64 => BOUNDS[(steps % PER_OCTAVE) as usize] >> (63 - octave),
+        _ => u64::MAX,
+    }
+}
+
+/// The value that is equally far, relatively, from both bounds of the bucket, rounded to an integer
+/// inside it: the harmonic mean of the bounds, the lower one times `1 + ERROR`.
+pub(super) fn middle(index: i32, shift: u32) -> u64 {
+    let (low, high) = (lower(index, shift), upper(index, shift));
+    let (Ok(steps), Some(&error)) = (u32::try_from(index), ERROR.get(shift as usize)) else { return low };
+    let steps = steps << shift.min(MAX_SHIFT);
+    let octave = steps / PER_OCTAVE;
+    let bound = BOUNDS[(steps % PER_OCTAVE) as usize];
+    // Both halved, so that the sum has room: the mantissa now stands for 2^62.
+    let mantissa = (bound >> 1) + (((bound >> 32) * u64::from(error)) >> 1);
+    let rounded = match 62_u32.checked_sub(octave) {
+        Some(0) => mantissa,
+        Some(down) => ((mantissa >> (down - 1)) + 1) >> 1,
+        None => mantissa.saturating_mul(2),
+    };
+    rounded.max(low).min(high)
+}
+
+/// How far [`middle`] is from the truth at scale `5 - shift`, at most, in parts per million, without
+/// the rounding to an integer.
+pub(super) fn error_ppm(shift: u32) -> u32 {
+    let error = ERROR.get(shift as usize).copied().unwrap_or(u32::MAX);
+    // Rounded up: a bound.
+    ((u64::from(error) * 1_000_000 + u64::from(u32::MAX)) >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether 2^(steps / 32) <= value: only every 32nd of those numbers is whole.
+    fn at_least(value: u64, steps: u32) -> bool {
+        floor(steps) < value || (steps.is_multiple_of(32) && floor(steps) == value)
+    }
+
+    #[test]
+    fn an_index_is_where_the_boundaries_say_at_every_boundary_and_its_neighbours() {
+        for steps in 0..2048_u32 {
+            let bound = floor(steps);
+            for value in [bound.saturating_sub(1), bound, bound.saturating_add(1)] {
+                let Some(value) = Some(value).filter(|value| *value > 0) else { continue };
+                // The naive way: how many boundaries lie strictly below.
+                let below = (0..2048).filter(|&steps| at_least(value, steps)).count();
+                let on_one = value.is_power_of_two();
+                let expected = i32::try_from(below).unwrap() - 1 - i32::from(on_one);
+                assert_eq!(index_of_long(value), expected, "{value}");
+                assert_eq!(index(value), expected, "{value}");
+                if value >> 32 == 0 {
+                    assert_eq!(index_of_word(value), expected, "{value}");
+                }
+            }
+        }
+        assert_eq!(index(u64::MAX), 2047);
+    }
+
+    #[test]
+    fn counting_zeros_in_steps_is_counting_zeros() {
+        for value in (0..32).flat_map(|bit| [1_u32 << bit, (1 << bit) | 1, u32::MAX >> bit]) {
+            let (mut word, mut octave) = (value, 31_u32);
+            for step in [16, 8, 4, 2, 1] {
+                if word >> (32 - step) == 0 {
+                    word <<= step;
+                    octave -= step;
+                }
+            }
+            assert_eq!((word, octave), normalised(value));
+        }
+    }
+
+    #[test]
+    fn the_boundaries_are_the_32nd_roots() {
+        for (c, bound) in BOUNDS.iter().enumerate() {
+            let exact = 2_f64.powf(63.0 + c as f64 / 32.0);
+            assert!((*bound as f64 / exact - 1.0).abs() < 1e-14, "{c}");
+        }
+        // Squaring the 16th boundary gives the 32nd: 2^63.5 squared is 2^127, rounded down on the way.
+        let root = u128::from(BOUNDS[16]);
+        assert!(root * root <= 1 << 127 && (root + 1) * (root + 1) > 1 << 127);
+    }
+
+    #[test]
+    fn a_bucket_begins_where_the_one_below_ends() {
+        for shift in 0..=MAX_SHIFT {
+            for index in -1..(2048_i32 >> shift) {
+                let (low, high, middle) = (lower(index, shift), upper(index, shift), middle(index, shift));
+                if low <= high {
+                    assert_eq!(super::index(low) >> shift, index, "{low}");
+                    assert_eq!(super::index(high) >> shift, index, "{high}");
+                    assert!((low..=high).contains(&middle));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_middle_is_as_far_from_either_end_as_stated() {
+        for shift in 0..=MAX_SHIFT {
+            let stated = f64::from(error_ppm(shift)) / 1e6;
+            for index in (0..(2048_i32 >> shift)).filter(|index| upper(*index, shift) > 1 << 40) {
+                let middle = middle(index, shift) as f64;
+                for end in [lower(index, shift), upper(index, shift)] {
+                    assert!((middle / end as f64 - 1.0).abs() <= stated + 1e-9, "{shift} {index}");
+                }
+            }
+        }
+        assert_eq!([0, 1, 2].map(error_ppm), [10_831, 21_658, 43_295]);
+    }
+}

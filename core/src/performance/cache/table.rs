@@ -1,0 +1,250 @@
+//! Where the entry of a key is: tags in groups, found by hash.
+//!
+//! A group is eight bytes, read as one `u64`: seven tags of seven hash bits each, and a byte that
+//! says whether some entry found the group full and went on to the next. A lookup compares all seven
+//! tags at once and goes on only where that byte says so. How many entries went on is counted in
+//! the eighth place of the group's row of entry numbers, which has no tag of its own; so a removal
+//! takes back exactly what its insertion left, no tombstones gather, and nothing is ever rehashed.
+//!
+//! For `N` entries there are `2 N` bytes of tags, `N / 4` groups and `7 N / 4` places: 57 % full at
+//! most. Stable Rust cannot size an array by `N / 4`, but `[[u8; 2]; N]` is `2 N` bytes, and a slice
+//! of it splits into groups of eight without a copy and without `unsafe`. The price is `N >= 4`,
+//! and up to three pairs of bytes unused where `N` is no multiple of four.
+
+use super::policy::sealed::Index;
+
+/// Sets or tests one bit in each of the seven tags.
+const TAGS: u64 = 0x0080_8080_8080_8080;
+const ONES: u64 = 0x0001_0101_0101_0101;
+const WENT_ON: u64 = 1 << 56;
+/// The place in a group's row that counts instead of pointing.
+const COUNT: usize = 7;
+
+/// Finds the number of an entry by its key's hash.
+pub(super) struct Table<I, const N: usize> {
+    tags: Tags<N>,
+    rows: [[I; 2]; N],
+}
+
+/// Aligned so that a target without unaligned loads reads a group in two loads instead of eight.
+#[repr(align(8))]
+struct Tags<const N: usize>([[u8; 2]; N]);
+
+impl<I: Index, const N: usize> Table<I, N> {
+    const GROUPS: usize = N / 4;
+
+    pub(super) const fn new() -> Self {
+        Self { tags: Tags([[0; 2]; N]), rows: [[I::ZERO; 2]; N] }
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    /// The number of the entry with this hash that `is_it`.
+    #[inline]
+    pub(super) fn find(&self, hash: u32, mut is_it: impl FnMut(usize) -> bool) -> Option<usize> {
+        let mut at = Self::home(hash);
+        for _ in 0..Self::GROUPS {
+            let group = self.group(at);
+            let mut same = same_tags(group, hash);
+            while same != 0 {
+                let index = self.row(at)?.get(lane(same))?.to_usize();
+                if is_it(index) {
+                    return Some(index);
+                }
+                same &= same - 1;
+            }
+            if group < WENT_ON {
+                return None;
+            }
+            at = Self::next(at);
+        }
+        None
+    }
+
+    /// Makes `hash` lead to `index`. There is always a place: there are more places than entries.
+    #[inline]
+    pub(super) fn place(&mut self, hash: u32, index: usize) {
+        let mut at = Self::home(hash);
+        for _ in 0..Self::GROUPS {
+            let group = self.group(at);
+            let free = !group & TAGS;
+            if free != 0 {
+                let lane = lane(free);
+                self.set_group(at, group | (tag(hash) << (8 * lane)));
+                if let Some(place) = self.row_mut(at).and_then(|row| row.get_mut(lane)) {
+                    *place = I::from_usize(index);
+                }
+                return;
+            }
+            self.count(at, 1);
+            at = Self::next(at);
+        }
+        debug_assert!(false, "more entries than places");
+    }
+
+    /// Makes `hash` lead to `index` no longer.
+    ///
+    /// Looks everywhere if the hash does not lead there: then the key's `Hash` or `Eq` is broken, or
+    /// the key changed inside the cache. What such a key left in the counters stays until `clear`.
+    #[inline]
+    pub(super) fn take(&mut self, hash: u32, index: usize) {
+        let mut at = Self::home(hash);
+        for passed in 0..Self::GROUPS {
+            let group = self.group(at);
+            if self.take_from(at, same_tags(group, hash), index) {
+                let mut back = Self::home(hash);
+                for _ in 0..passed {
+                    self.count(back, -1);
+                    back = Self::next(back);
+                }
+                return;
+            }
+            if group < WENT_ON {
+                break;
+            }
+            at = Self::next(at);
+        }
+        self.take_from_anywhere(index);
+    }
+
+    #[cold]
+    fn take_from_anywhere(&mut self, index: usize) {
+        for at in 0..Self::GROUPS {
+            if self.take_from(at, self.group(at) & TAGS, index) {
+                return;
+            }
+        }
+    }
+
+    /// Clears the one of the `lanes` of a group that leads to `index`, if there is one.
+    #[inline]
+    fn take_from(&mut self, at: usize, mut lanes: u64, index: usize) -> bool {
+        while lanes != 0 {
+            let lane = lane(lanes);
+            if self.row(at).and_then(|row| row.get(lane)).is_some_and(|found| found.to_usize() == index) {
+                self.set_group(at, self.group(at) & !(0xFF << (8 * lane)));
+                return true;
+            }
+            lanes &= lanes - 1;
+        }
+        false
+    }
+
+    /// Counts one more or one less that went on from a full group.
+    ///
+    /// The count fits: an entry goes on only from a group that holds seven others, so it is at most
+    /// `N - 7`.
+    #[cold]
+    fn count(&mut self, at: usize, change: isize) {
+        let mut count = 0;
+        if let Some(place) = self.row_mut(at).and_then(|row| row.get_mut(COUNT)) {
+            count = place.to_usize().saturating_add_signed(change);
+            *place = I::from_usize(count);
+        }
+        let group = self.group(at);
+        self.set_group(at, if count == 0 { group & !(0xFF << 56) } else { group | WENT_ON });
+    }
+
+    /// Scales the hash's upper half to the number of groups: a shift where that is a power of two.
+    #[inline]
+    fn home(hash: u32) -> usize {
+        ((hash >> 16) as usize * Self::GROUPS) >> 16
+    }
+
+    #[inline]
+    fn next(at: usize) -> usize {
+        if at + 1 < Self::GROUPS { at + 1 } else { 0 }
+    }
+
+    #[inline]
+    fn group(&self, at: usize) -> u64 {
+        self.tags.0.as_flattened().as_chunks().0.get(at).map_or(0, |group| u64::from_le_bytes(*group))
+    }
+
+    #[inline]
+    fn set_group(&mut self, at: usize, group: u64) {
+        if let Some(place) = self.tags.0.as_flattened_mut().as_chunks_mut().0.get_mut(at) {
+            *place = group.to_le_bytes();
+        }
+    }
+
+    #[inline]
+    fn row(&self, at: usize) -> Option<&[I; 8]> {
+        self.rows.as_flattened().as_chunks().0.get(at)
+    }
+
+    #[inline]
+    fn row_mut(&mut self, at: usize) -> Option<&mut [I; 8]> {
+        self.rows.as_flattened_mut().as_chunks_mut().0.get_mut(at)
+    }
+
+    /// How many places lead somewhere, and how many entries went on from a full group.
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn census(&self) -> (usize, usize) {
+        (0..Self::GROUPS).fold((0, 0), |(used, went_on), at| {
+            let group = self.group(at);
+            let count = self.row(at).and_then(|row| row.get(COUNT)).map_or(0, |count| count.to_usize());
+            debug_assert_eq!(group >= WENT_ON, count > 0, "the flag says what the counter counts");
+            (used + (group & TAGS).count_ones() as usize, went_on + count)
+        })
+    }
+}
+
+/// The seven bits that stand for a hash in its group, marked as in use.
+#[inline]
+fn tag(hash: u32) -> u64 {
+    u64::from(hash & 0x7F) | 0x80
+}
+
+/// Marks the tags of a group that are the hash's tag. It may mark one too many, above one that is.
+#[inline]
+fn same_tags(group: u64, hash: u32) -> u64 {
+    let differing = group ^ tag(hash).wrapping_mul(ONES);
+    differing.wrapping_sub(ONES) & !differing & TAGS
+}
+
+/// The lane of the lowest mark.
+#[inline]
+fn lane(marks: u64) -> usize {
+    (marks.trailing_zeros() / 8) as usize & 7
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removal_takes_back_what_its_insertion_left() {
+        let mut table = Table::<u8, 16>::new();
+        for index in 0..16 {
+            table.place(0, index);
+        }
+        assert_eq!(table.census(), (16, 9 + 2), "nine went on from the first group, two from the second");
+        for index in [3, 0, 15, 7, 8, 1, 14, 2, 13, 4, 12, 5, 11, 6, 10, 9] {
+            assert_eq!(table.find(0, |found| found == index), Some(index));
+            table.take(0, index);
+            assert_eq!(table.find(0, |found| found == index), None);
+        }
+        assert_eq!(table.census(), (0, 0));
+    }
+
+    #[test]
+    fn an_entry_whose_hash_has_changed_is_taken_all_the_same() {
+        let mut table = Table::<u8, 16>::new();
+        table.place(0x0000_0001, 5);
+        table.take(0xFFFF_0002, 5);
+        assert_eq!(table.census(), (0, 0));
+    }
+
+    #[test]
+    fn the_last_group_goes_on_to_the_first() {
+        let mut table = Table::<u16, 10>::new(); // two groups, and four bytes that no group has
+        for index in 0..10 {
+            table.place(u32::MAX, index);
+        }
+        assert_eq!(table.find(u32::MAX, |found| found == 9), Some(9));
+        assert_eq!(table.census(), (10, 3));
+    }
+}

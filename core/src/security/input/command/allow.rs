@@ -1,0 +1,203 @@
+//! The list of programs that may run, and with what.
+
+use super::{Argv, Forbidden, Refusal, parse};
+
+/// Says what a program's arguments may be, apart from options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operands {
+    /// None at all.
+    None,
+    /// Any text: the program does nothing with it but print it. Then nothing is an option either.
+    Any,
+    /// Relative paths without `..`.
+    Paths,
+    /// Numbers, with an optional unit `s`, `m`, `h`, `d`.
+    Numbers,
+    /// Formats: texts that begin with `+`.
+    Formats,
+}
+
+/// Names a program that may run, and what it may be given.
+///
+/// What is not named is refused, so that an option that writes a file or runs a program cannot be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Program<'a> {
+    /// Its name, without a path: which file that is, is the host's business.
+    pub name: &'a str,
+    /// The letters that may stand after one `-`, together or alone.
+    pub letters: &'a str,
+    /// The names that may stand after `--`, without or with `=value`.
+    pub options: &'a [&'a str],
+    /// What else it may be given.
+    pub operands: Operands,
+}
+
+/// Lists the programs that may run; nothing else may. The seed's allowed commands.
+///
+/// # Rules
+/// 1. The program must be on the list by exactly its name: `/bin/ls` is not `ls`.
+/// 2. Every option must be named; after `--` there are none.
+/// 3. A path is relative and has no `..`: it cannot leave the working directory but by a symbolic link.
+///
+/// # Example
+/// ```
+/// use daur_core::security::input::command::{AllowList, Forbidden, Invalid, Refusal};
+///
+/// let mut buffer = [0; 64];
+/// let mut admit = |line| AllowList::DEFAULT.admit(line, &mut buffer).map(|argv| argv.words().count());
+/// assert_eq!(admit("uname -a"), Ok(2));
+/// assert_eq!(admit("rm -rf /"), Err(Refusal::Forbidden(Forbidden::Program)));
+/// assert_eq!(admit("ls /etc"), Err(Refusal::Forbidden(Forbidden::Path)));
+/// assert_eq!(admit("echo a; id"), Err(Refusal::Invalid(Invalid::Separator)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllowList<'a> {
+    /// The programs.
+    pub programs: &'a [Program<'a>],
+}
+
+const fn program(name: &'static str, letters: &'static str, operands: Operands) -> Program<'static> {
+    Program { name, letters, options: &["help", "version"], operands }
+}
+
+impl AllowList<'static> {
+    /// echo, date, uname, uptime, hostname, whoami, df, free, ls, sleep, as far as they only tell.
+    ///
+    /// `date` and `hostname` cannot set what they show; `ls` and `df` see the working directory only.
+    pub const DEFAULT: Self = Self {
+        programs: &[
+            program("echo", "", Operands::Any),
+            Program {
+                options: &["utc", "universal", "rfc-3339", "iso-8601"],
+                ..program("date", "uRI", Operands::Formats)
+            },
+            Program {
+                options: &[
+                    "all",
+                    "kernel-name",
+                    "nodename",
+                    "kernel-release",
+                    "kernel-version",
+                    "machine",
+                    "help",
+                    "version",
+                ],
+                ..program("uname", "asnrvmpio", Operands::None)
+            },
+            Program { options: &["pretty", "since", "help", "version"], ..program("uptime", "psV", Operands::None) },
+            program("hostname", "fsiIdA", Operands::None),
+            program("whoami", "", Operands::None),
+            Program {
+                options: &[
+                    "all",
+                    "human-readable",
+                    "inodes",
+                    "local",
+                    "output",
+                    "total",
+                    "print-type",
+                    "help",
+                    "version",
+                ],
+                ..program("df", "ahHiklPT", Operands::Paths)
+            },
+            Program {
+                options: &["bytes", "kibi", "mebi", "gibi", "human", "wide", "total", "help", "version"],
+                ..program("free", "bkmghwtl", Operands::None)
+            },
+            Program {
+                options: &[
+                    "all",
+                    "almost-all",
+                    "human-readable",
+                    "recursive",
+                    "reverse",
+                    "size",
+                    "sort",
+                    "time-style",
+                    "color",
+                ],
+                ..program("ls", "aAbBcCdfFgGhHiklLmnNopqQrRsStuUvxXZ1", Operands::Paths)
+            },
+            program("sleep", "", Operands::Numbers),
+        ],
+    };
+}
+
+impl AllowList<'_> {
+    /// Whether the command may run.
+    ///
+    /// # Errors
+    /// [`Forbidden`]: the first thing that the list does not name.
+    pub fn check(&self, argv: &Argv<'_>) -> Result<(), Forbidden> {
+        let name = argv.program();
+        let program = self.programs.iter().find(|program| program.name == name).ok_or(Forbidden::Program)?;
+        program.check(argv)
+    }
+
+    /// Splits a command line and checks it.
+    ///
+    /// # Errors
+    /// [`Refusal`]: not plain, or not allowed.
+    pub fn admit<'b>(&self, line: &str, buffer: &'b mut [u8]) -> Result<Argv<'b>, Refusal> {
+        let argv = parse(line, buffer)?;
+        self.check(&argv)?;
+        Ok(argv)
+    }
+}
+
+impl Program<'_> {
+    fn check(&self, argv: &Argv<'_>) -> Result<(), Forbidden> {
+        if self.operands == Operands::Any {
+            return Ok(());
+        }
+        let mut options = true;
+        for word in argv.args() {
+            match word.strip_prefix('-') {
+                Some("-") if options => options = false,
+                Some(option) if options && !option.is_empty() => self.option(option)?,
+                _ => self.operands.check(word)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// An option without its first dash.
+    fn option(&self, option: &str) -> Result<(), Forbidden> {
+        let named = match option.strip_prefix('-') {
+            Some(long) => {
+                let name = long.split_once('=').map_or(long, |(name, _)| name);
+                self.options.contains(&name)
+            }
+            None => option.chars().all(|letter| self.letters.contains(letter)),
+        };
+        if named { Ok(()) } else { Err(Forbidden::Option) }
+    }
+}
+
+impl Operands {
+    fn check(self, word: &str) -> Result<(), Forbidden> {
+        let (good, otherwise) = match self {
+            Self::None => (false, Forbidden::Argument),
+            Self::Any => (true, Forbidden::Argument),
+            Self::Paths => (stays_inside(word), Forbidden::Path),
+            Self::Numbers => (is_number(word), Forbidden::Argument),
+            Self::Formats => (word.starts_with('+'), Forbidden::Argument),
+        };
+        if good { Ok(()) } else { Err(otherwise) }
+    }
+}
+
+fn stays_inside(path: &str) -> bool {
+    !path.is_empty()
+        && !path.starts_with(['/', '~'])
+        && !path.contains('\\')
+        && path.split('/').all(|part| part != "..")
+}
+
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_suffix(['s', 'm', 'h', 'd']).unwrap_or(text);
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
+    let all = |digits: &str| !digits.is_empty() && digits.len() <= 9 && digits.bytes().all(|b| b.is_ascii_digit());
+    all(whole) && all(part)
+}

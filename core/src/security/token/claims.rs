@@ -1,0 +1,181 @@
+//! Claims to and from JSON.
+
+use super::base64::{Bad, Writer};
+use super::json::{Date, Reader, Str, hex};
+use super::{Claims, Error};
+use crate::security::permission::Permissions;
+use crate::text::Text;
+
+/// Claims and their exact times.
+pub(super) struct Read {
+    pub(super) claims: Claims,
+    pub(super) exp: Option<Date>,
+    pub(super) nbf: Option<Date>,
+}
+
+impl From<Bad> for Error {
+    fn from(_: Bad) -> Self {
+        Self::Claims
+    }
+}
+
+/// Reads the payload of a token whose tag was right.
+pub(super) fn read(payload: &[u8]) -> Result<Read, Error> {
+    let mut reader = Reader::new(payload)?;
+    let (mut name, mut value) = (Str::new(), Str::new());
+    let mut read = Read { claims: Claims::default(), exp: None, nbf: None };
+    let claims = &mut read.claims;
+    let mut sub = None;
+    while reader.member(&mut name)? {
+        match name.as_str() {
+            Some("sub") => sub = Some(text(&mut reader, &mut value)?),
+            Some("iss") => claims.iss = Some(text(&mut reader, &mut value)?),
+            Some("aud") => claims.aud = Some(text(&mut reader, &mut value)?),
+            Some("cmd") => claims.cmd = Some(text(&mut reader, &mut value)?),
+            Some("exp") => read.exp = Some(reader.date()?),
+            Some("nbf") => read.nbf = Some(reader.date()?),
+            Some("iat") => claims.iat = Some(reader.date()?.secs),
+            Some("jti") => {
+                reader.string_value(&mut value)?;
+                claims.jti = Some(value.as_str().and_then(number).ok_or(Error::Claims)?);
+            }
+            Some("permissions") => claims.permissions = permissions(&mut reader, &mut value)?,
+            _ => reader.skip(&mut value)?,
+        }
+    }
+    claims.sub = sub.ok_or(Error::Missing)?;
+    claims.exp = read.exp.map(|date| date.secs);
+    claims.nbf = read.nbf.map(|date| date.secs);
+    Ok(read)
+}
+
+fn text<const M: usize>(reader: &mut Reader<'_>, value: &mut Str) -> Result<Text<M>, Error> {
+    reader.string_value(value)?;
+    // Too long is refused: a name that is cut is another name.
+    value.as_str().and_then(|text| Text::new(text).ok()).ok_or(Error::TooLong)
+}
+
+/// The number of 32 lower-case hexadecimal digits.
+fn number(text: &str) -> Option<[u8; 16]> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != 16 || !rest.is_empty() || text.bytes().any(|b| b.is_ascii_uppercase()) {
+        return None;
+    }
+    let mut id = [0; 16];
+    for (byte, [high, low]) in id.iter_mut().zip(pairs) {
+        *byte = (hex(*high)? << 4) | hex(*low)?;
+    }
+    Some(id)
+}
+
+/// A list of names; a name that is unknown here grants nothing here.
+fn permissions(reader: &mut Reader<'_>, value: &mut Str) -> Result<Permissions, Error> {
+    let mut all = Permissions::NONE;
+    if reader.token()? != b'[' {
+        return Err(Error::Claims);
+    }
+    let mut first = true;
+    loop {
+        match (reader.token()?, first) {
+            (b']', _) => return Ok(all),
+            (b'"', true) => reader.string(value)?,
+            (b',', false) => reader.string_value(value)?,
+            _ => return Err(Error::Claims),
+        }
+        first = false;
+        if let Some(permission) = value.as_str().and_then(Permissions::by_name) {
+            all = all.with(permission);
+        }
+    }
+}
+
+/// Writes the payload.
+pub(super) fn write(claims: &Claims, out: &mut Writer<'_>) {
+    bytes(out, b"{");
+    text_member(out, b"\"sub\":", claims.sub.as_str());
+    for (name, value) in [(b",\"exp\":", claims.exp), (b",\"nbf\":", claims.nbf), (b",\"iat\":", claims.iat)] {
+        if let Some(value) = value {
+            bytes(out, name);
+            decimal(out, value);
+        }
+    }
+    if let Some(jti) = claims.jti {
+        bytes(out, b",\"jti\":\"");
+        for byte in jti {
+            out.byte(hex_digit(byte >> 4));
+            out.byte(hex_digit(byte & 15));
+        }
+        bytes(out, b"\"");
+    }
+    if let Some(iss) = &claims.iss {
+        text_member(out, b",\"iss\":", iss.as_str());
+    }
+    if let Some(aud) = &claims.aud {
+        text_member(out, b",\"aud\":", aud.as_str());
+    }
+    if !claims.permissions.is_empty() {
+        bytes(out, b",\"permissions\":[");
+        let mut comma: &[u8] = b"";
+        for name in claims.permissions.names() {
+            bytes(out, comma);
+            string(out, name);
+            comma = b",";
+        }
+        bytes(out, b"]");
+    }
+    if let Some(cmd) = &claims.cmd {
+        text_member(out, b",\"cmd\":", cmd.as_str());
+    }
+    bytes(out, b"}");
+}
+
+pub(super) fn bytes(out: &mut Writer<'_>, bytes: &[u8]) {
+    for byte in bytes {
+        out.byte(*byte);
+    }
+}
+
+fn text_member(out: &mut Writer<'_>, name: &[u8], value: &str) {
+    bytes(out, name);
+    string(out, value);
+}
+
+pub(super) fn string(out: &mut Writer<'_>, text: &str) {
+    out.byte(b'"');
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => {
+                out.byte(b'\\');
+                out.byte(byte);
+            }
+            0..0x20 => {
+                bytes(out, b"\\u00");
+                out.byte(hex_digit(byte >> 4));
+                out.byte(hex_digit(byte & 15));
+            }
+            _ => out.byte(byte),
+        }
+    }
+    out.byte(b'"');
+}
+
+const fn hex_digit(four: u8) -> u8 {
+    if four < 10 { b'0' + four } else { b'a' + (four & 15) - 10 }
+}
+
+fn decimal(out: &mut Writer<'_>, mut value: u64) {
+    let mut digits = [b'0'; 20];
+    let mut used = 1;
+    for (i, digit) in digits.iter_mut().rev().enumerate() {
+        #[expect(clippy::cast_possible_truncation, reason = "below ten")]
+        let last = (value % 10) as u8;
+        *digit = b'0' + last;
+        if last > 0 {
+            used = i + 1;
+        }
+        value /= 10;
+    }
+    for digit in digits.iter().skip(20_usize.saturating_sub(used)) {
+        out.byte(*digit);
+    }
+}

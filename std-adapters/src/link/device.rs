@@ -1,0 +1,227 @@
+//! What is known of one device, and what its frames change.
+
+use std::collections::BTreeMap;
+
+use daur_core::id::DeviceId;
+use daur_core::time::Instant;
+use daur_core::wire::decoder;
+use daur_core::wire::frame::{DecodeError, Frame};
+use daur_core::wire::inbox::{Arrival, Inbox};
+use daur_core::wire::record::{Record, Verdict};
+use tokio::sync::oneshot;
+
+use super::registry::{Config, Reply};
+use super::status::{
+    BreakerStatus, CacheStatus, DeviceStatus, ErrorStatus, LogLine, Series, SeriesValue, SystemStatus,
+};
+
+/// A command whose answer is awaited.
+pub(super) struct Pending {
+    pub(super) counter: u64,
+    pub(super) answer: oneshot::Sender<Reply>,
+}
+
+/// One device's state: the status that is shown, and what is not shown.
+pub(super) struct Device {
+    config: Config,
+    status: DeviceStatus,
+    inbox: Inbox,
+    last_seen: Option<Instant>,
+    pub(super) id: Option<DeviceId>,
+    pub(super) nonce: u64,
+    /// The counter of the last command.
+    pub(super) counter: u64,
+    pub(super) pending: Option<Pending>,
+}
+
+/// What the line must say after a payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// Acknowledge what was taken, once more than needed: something is missing.
+    pub(super) ask: bool,
+    /// Ask who speaks.
+    pub(super) identify: bool,
+}
+
+impl Device {
+    pub(super) fn new(name: &str, config: Config) -> Self {
+        Self {
+            config,
+            status: DeviceStatus { endpoint: name.to_owned(), ..DeviceStatus::default() },
+            inbox: Inbox::new(config.inbox),
+            last_seen: None,
+            id: None,
+            nonce: 0,
+            counter: 0,
+            pending: None,
+        }
+    }
+
+    pub(super) fn status(&self, now: Instant) -> DeviceStatus {
+        let mut status = self.status.clone();
+        let seen = self.inbox.snapshot();
+        status.last_seen_ms = self.last_seen.map(|at| now.since(at).as_nanos() / 1_000_000);
+        status.last_seq = seen.last;
+        status.frames = seen.taken;
+        status.lost_line = seen.lost;
+        status.lost = status.lost_device.saturating_add(seen.lost);
+        status.duplicates = seen.duplicates;
+        status
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.status.connected
+    }
+
+    pub(super) fn on_connected(&mut self) {
+        self.status.connected = true;
+        self.status.connections += 1;
+        self.status.link_error = None;
+    }
+
+    pub(super) fn on_disconnected(&mut self, error: String) {
+        self.status.connected = false;
+        self.status.link_error = Some(error);
+        // Its answer, if there is one, will not find its way: tell now.
+        self.pending = None;
+    }
+
+    /// Adds what a connection's decoder has seen since `before`.
+    pub(super) fn on_decoded(&mut self, before: decoder::Snapshot, after: decoder::Snapshot) {
+        let errors = after.crc_errors.wrapping_sub(before.crc_errors);
+        let oversized = after.oversized.wrapping_sub(before.oversized);
+        self.status.crc_errors += u64::from(errors) + u64::from(oversized);
+    }
+
+    /// The number to acknowledge.
+    pub(super) fn ack(&self) -> Option<u32> {
+        self.inbox.ack()
+    }
+
+    /// Takes in a payload whose check sum was right.
+    pub(super) fn on_payload(&mut self, payload: &[u8], now: Instant) -> Answer {
+        let mut answer = Answer::default();
+        let (seq, at, record) = match Frame::decode(payload) {
+            Ok(frame) => (frame.seq, frame.at, Some(frame.record)),
+            Err(DecodeError::UnknownRecord { seq, at }) => (seq, at, None),
+            Err(_) => {
+                self.status.unknown += 1;
+                return answer;
+            }
+        };
+        self.last_seen = Some(now);
+        let boot = match record {
+            Some(Record::Hello { boot, .. }) => Some(boot),
+            _ => None,
+        };
+        match self.inbox.on_frame(seq, boot, now) {
+            Arrival::New { .. } => {
+                let at_ms = at.as_millis();
+                self.status.device_uptime_ms = at_ms;
+                match record {
+                    Some(record) => self.on_record(&record, at_ms),
+                    None => self.status.unknown += 1,
+                }
+            }
+            Arrival::Early { ask } => answer.ask = ask,
+            Arrival::Stale => answer.identify = true,
+            _ => {}
+        }
+        answer
+    }
+
+    fn on_record(&mut self, record: &Record, at_ms: u64) {
+        match *record {
+            Record::Hello { .. } => self.on_hello(record),
+            Record::Lost { count, .. } => self.status.lost_device += u64::from(count),
+            Record::Counter { name, total } => self.on_series(name.as_str(), at_ms, SeriesValue::Counter { total }),
+            Record::Gauge { name, value } => self.on_series(name.as_str(), at_ms, SeriesValue::Gauge { value }),
+            Record::Distribution { name, unit, count, sum, min, max, p50, p95, p99 } => {
+                let value = SeriesValue::Distribution { unit, count, sum, min, max, p50, p95, p99 };
+                self.on_series(name.as_str(), at_ms, value);
+            }
+            Record::Breaker { name, state, consecutive_failures, opened, refused, retry_at } => {
+                let device_retry_at_ms = retry_at.map(Instant::as_millis);
+                let status = BreakerStatus { state, consecutive_failures, opened, refused, device_retry_at_ms };
+                self.status.dropped += put(&mut self.status.breakers, name.as_str(), status, self.config.max_series);
+            }
+            Record::Error { kind, total, message, at } => {
+                let status = ErrorStatus { total, message: message.as_str().to_owned(), device_at_ms: at.as_millis() };
+                self.status.dropped += put(&mut self.status.errors, kind.as_str(), status, self.config.max_series);
+            }
+            Record::System { uptime, stack_high_water, stack_size, idle_permille } => {
+                let uptime_ms = uptime.as_nanos() / 1_000_000;
+                self.status.system = Some(SystemStatus { uptime_ms, stack_high_water, stack_size, idle_permille });
+            }
+            Record::Log { level, target, message } => {
+                let (target, message) = (target.as_str().to_owned(), message.as_str().to_owned());
+                self.status.log.push_back(LogLine { device_at_ms: at_ms, level, target, message });
+                while self.status.log.len() > self.config.log_lines {
+                    self.status.log.pop_front();
+                }
+            }
+            Record::Reply { counter, verdict, message } => {
+                self.on_reply(Reply { counter, verdict, message: message.as_str().to_owned() });
+            }
+            Record::Cache { name, hits, misses, len, capacity } => {
+                let status = CacheStatus { hits, misses, len, capacity };
+                self.status.dropped += put(&mut self.status.caches, name.as_str(), status, self.config.max_series);
+            }
+            Record::Health { live, ready } => (self.status.live, self.status.ready) = (Some(live), Some(ready)),
+            _ => self.status.unknown += 1,
+        }
+    }
+
+    fn on_hello(&mut self, hello: &Record) {
+        let &Record::Hello { device, boot, nonce, schema, firmware, reset } = hello else { return };
+        let boot_id = Some(boot.to_string());
+        let another = self.status.boot_id != boot_id || self.id != Some(device);
+        if another {
+            self.status.boots += 1;
+        }
+        if another && self.id.is_some() {
+            // What another life has said is not true of this one. What came before the first name is.
+            self.status.series.clear();
+            self.status.breakers.clear();
+            self.status.caches.clear();
+            self.status.errors.clear();
+            (self.status.system, self.status.live, self.status.ready) = (None, None, None);
+        }
+        self.id = Some(device);
+        self.nonce = nonce;
+        self.status.id = Some(device.to_string());
+        self.status.boot_id = boot_id;
+        self.status.schema = Some(schema);
+        self.status.firmware = Some(firmware.as_str().to_owned());
+        self.status.reset_cause = Some(reset);
+    }
+
+    fn on_series(&mut self, name: &str, device_at_ms: u64, value: SeriesValue) {
+        let series = Series { device_at_ms, value };
+        self.status.dropped += put(&mut self.status.series, name, series, self.config.max_series);
+    }
+
+    fn on_reply(&mut self, reply: Reply) {
+        match reply.verdict {
+            Verdict::Accepted => self.status.commands_accepted += 1,
+            _ => self.status.commands_refused += 1,
+        }
+        // A device that cannot read a command cannot tell its counter either; only one is under way.
+        if let Some(pending) = self.pending.take_if(|pending| [0, pending.counter].contains(&reply.counter)) {
+            // Whoever has asked may have gone.
+            let _ = pending.answer.send(reply);
+        }
+    }
+}
+
+/// Sets `name` unless it is new and there are `max` already; 1 if it was left out.
+fn put<T>(all: &mut BTreeMap<String, T>, name: &str, value: T, max: usize) -> u64 {
+    if let Some(known) = all.get_mut(name) {
+        *known = value;
+    } else if all.len() < max {
+        all.insert(name.to_owned(), value);
+    } else {
+        return 1;
+    }
+    0
+}

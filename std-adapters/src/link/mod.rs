@@ -1,0 +1,18 @@
+//! Devices on the other end of a line: TCP or serial bytes in, statuses out, signed commands back.
+//!
+//! [`Registry::attach`] starts a task that connects to an [`Endpoint`], reads frames, acknowledges them, and
+//! connects again by the core retry machine when the line breaks. [`Registry::snapshot`] tells how every device
+//! stands, and [`Registry::send_command`] asks one to do something.
+
+mod device;
+mod endpoint;
+mod registry;
+mod status;
+mod task;
+
+pub use endpoint::{Endpoint, InvalidEndpoint};
+pub use registry::{Config, Registry, Reply, SendError};
+pub use status::{BreakerStatus, CacheStatus, DeviceStatus, ErrorStatus, LogLine, Series, SeriesValue, SystemStatus};
+
+#[cfg(test)]
+mod tests;

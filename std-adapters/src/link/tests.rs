@@ -1,0 +1,499 @@
+//! Stories of a host and a device that is made of the core's own machines.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use daur_core::id::{BootId, DeviceId};
+use daur_core::security::keys::derive_device_key;
+use daur_core::security::permission::Permissions;
+use daur_core::security::token::{self, Gate, Keys};
+use daur_core::text::Text;
+use daur_core::time::{Clock, Duration};
+use daur_core::wire::decoder::Decoder;
+use daur_core::wire::frame::{Downlink, MAX_DOWNLINK};
+use daur_core::wire::outbox::{self, Outbox};
+use daur_core::wire::record::{BreakerState, Level, Record, ResetCause, Unit, Verdict};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, mpsc};
+
+use super::*;
+use crate::clock::TokioClock;
+
+const FLEET_KEY: &[u8] = b"a fleet key of at least 32 bytes, for tests only";
+
+/// A device as firmware builds it, with a line that a test may spoil.
+struct Node {
+    outbox: Outbox<1024>,
+    decoder: Decoder<MAX_DOWNLINK>,
+    boot: BootId,
+    nonce: u64,
+    gate: Gate,
+    /// Commands are read and not answered.
+    mute: bool,
+    /// Flip a bit of so many frames to come.
+    damage: u32,
+    identified: Arc<AtomicU32>,
+}
+
+impl Node {
+    fn new(boot: u32, config: outbox::Config) -> Self {
+        let nonce = 1_000 + u64::from(boot);
+        let mut node = Self {
+            outbox: Outbox::new(config),
+            decoder: Decoder::new(),
+            boot: BootId(boot),
+            nonce,
+            gate: Gate::new(nonce),
+            mute: false,
+            damage: 0,
+            identified: Arc::default(),
+        };
+        node.hello();
+        node
+    }
+
+    fn id() -> DeviceId {
+        DeviceId::new("node-1").unwrap()
+    }
+
+    fn push(&mut self, record: &Record) {
+        // What does not fit is told by the outbox itself.
+        let _ = self.outbox.push(record, TokioClock.now());
+    }
+
+    fn hello(&mut self) {
+        let firmware = Text::cut("0.1.0");
+        let (device, boot, nonce, reset) = (Self::id(), self.boot, self.nonce, ResetCause::PowerOn);
+        self.push(&Record::Hello { device, boot, nonce, schema: 1, firmware, reset });
+    }
+
+    fn counter(&mut self, total: u64) {
+        self.push(&Record::Counter { name: Text::cut("reads"), total });
+    }
+
+    fn on_bytes(&mut self, mut bytes: &[u8]) {
+        let now = TokioClock.now();
+        let mut answers = Vec::new();
+        while let Some(payload) = self.decoder.feed(&mut bytes) {
+            match Downlink::decode(payload).unwrap() {
+                Downlink::Ack { seq } => {
+                    self.outbox.ack(seq, now);
+                }
+                Downlink::Command { token } => answers.push(run(token, &mut self.gate)),
+                Downlink::Identify => {
+                    self.identified.fetch_add(1, Ordering::Relaxed);
+                    answers.push(Record::Health { live: true, ready: true });
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        for answer in answers {
+            match answer {
+                Record::Health { .. } => self.hello(),
+                answer if !self.mute => self.push(&answer),
+                _ => {}
+            }
+        }
+    }
+
+    fn line(&mut self) -> Vec<u8> {
+        let mut line = vec![0; 100];
+        self.outbox.poll(TokioClock.now());
+        let len = self.outbox.read(&mut line, TokioClock.now());
+        line.truncate(len);
+        if self.damage > 0 && len > 8 {
+            self.damage -= 1;
+            line[5] ^= 1;
+        }
+        line
+    }
+}
+
+/// Verifies and runs a command as firmware does.
+fn run(token: &str, gate: &mut Gate) -> Record {
+    let keys = Keys::<1>::new(token::Config::command(&Node::id()), None, &derive_device_key(FLEET_KEY, &Node::id()));
+    let answer = |counter, verdict, message: &str| Record::Reply { counter, verdict, message: Text::cut(message) };
+    let Ok(claims) = keys.unwrap().verify(token, None) else {
+        return answer(0, Verdict::BadSignature, "");
+    };
+    let (_, counter) = claims.nonce_and_counter().unwrap();
+    match gate.admit(&claims, Permissions::WRITE) {
+        Ok(command) => answer(counter, Verdict::Accepted, command.as_str()),
+        Err(token::Error::Permission) => answer(counter, Verdict::Forbidden, ""),
+        Err(_) => answer(counter, Verdict::Replayed, ""),
+    }
+}
+
+type SharedNode = Arc<Mutex<Node>>;
+
+/// Serves one line until it breaks.
+async fn serve(node: SharedNode, mut stream: impl AsyncRead + AsyncWrite + Unpin, cut: Arc<AtomicBool>) {
+    node.lock().await.outbox.rewind();
+    let mut bytes = [0; 64];
+    while !cut.swap(false, Ordering::Relaxed) {
+        let line = node.lock().await.line();
+        if stream.write_all(&line).await.is_err() {
+            return;
+        }
+        let pause = std::time::Duration::from_millis(5);
+        match tokio::time::timeout(pause, stream.read(&mut bytes)).await {
+            Ok(Ok(len @ 1..)) => node.lock().await.on_bytes(&bytes[..len]),
+            Ok(_) => return,
+            Err(_) => {}
+        }
+    }
+}
+
+/// A registry with a node on an in-memory line, which comes back when it was cut.
+struct Story {
+    registry: Registry,
+    node: SharedNode,
+    cut: Arc<AtomicBool>,
+}
+
+impl Story {
+    fn new(node: Node) -> Self {
+        Self::with(node, Config::DEFAULT, Some(FLEET_KEY))
+    }
+
+    fn with(node: Node, config: Config, key: Option<&[u8]>) -> Self {
+        let (node, cut) = (Arc::new(Mutex::new(node)), Arc::new(AtomicBool::new(false)));
+        let registry = Registry::new(config, key);
+        let (device, cutter) = (node.clone(), cut.clone());
+        registry.attach_with("memory", move || {
+            let (near, far) = duplex(256);
+            tokio::spawn(serve(device.clone(), far, cutter.clone()));
+            async move { Ok::<DuplexStream, _>(near) }
+        });
+        Self { registry, node, cut }
+    }
+
+    fn status(&self) -> DeviceStatus {
+        self.registry.snapshot().remove(0)
+    }
+
+    /// Waits in tokio's paused time, which costs none.
+    async fn until(&self, what: &str, done: impl Fn(&DeviceStatus) -> bool) -> DeviceStatus {
+        for _ in 0..20_000 {
+            let status = self.status();
+            if done(&status) {
+                return status;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        panic!("{what}: {:#?}", self.status());
+    }
+
+    async fn send(&self, command: &str) -> Result<Reply, SendError> {
+        self.registry.send_command("node-1", command, "ann", Permissions::WRITE).await
+    }
+}
+
+fn reads(status: &DeviceStatus) -> Option<u64> {
+    match status.series.get("reads")?.value {
+        SeriesValue::Counter { total } => Some(total),
+        _ => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_record_of_a_device_shows_in_its_status() {
+    let mut node = Node::new(7, outbox::Config::DEFAULT);
+    let name = Text::cut("i2c");
+    node.counter(41);
+    node.push(&Record::Gauge { name: Text::cut("temperature_mc"), value: -5 });
+    let numbers = (100, 5_000, 10, 90, 50, 80, 89);
+    let (count, sum, min, max, p50, p95, p99) = numbers;
+    node.push(&Record::Distribution { name, unit: Unit::Nanos, count, sum, min, max, p50, p95, p99 });
+    let state = BreakerState::Open;
+    node.push(&Record::Breaker { name, state, consecutive_failures: 5, opened: 1, refused: 3, retry_at: None });
+    let at = TokioClock.now();
+    node.push(&Record::Error { kind: Text::cut("bus"), total: 5, message: Text::cut("no answer"), at });
+    node.push(&Record::System { uptime: Duration::from_secs(9), stack_high_water: 1, stack_size: 2, idle_permille: 3 });
+    node.push(&Record::Log { level: Level::Warn, target: Text::cut("main"), message: Text::cut("careful") });
+    node.push(&Record::Cache { name, hits: 1, misses: 2, len: 3, capacity: 4 });
+    node.push(&Record::Lost { count: 6, since: at });
+    node.push(&Record::Health { live: true, ready: false });
+
+    let story = Story::new(node);
+    let status = story.until("all records", |status| status.ready == Some(false)).await;
+    assert_eq!((status.id.as_deref(), status.boot_id.as_deref()), (Some("node-1"), Some("00000007")));
+    assert_eq!((status.firmware.as_deref(), status.reset_cause), (Some("0.1.0"), Some(ResetCause::PowerOn)));
+    assert_eq!((reads(&status), status.live), (Some(41), Some(true)));
+    assert_eq!(status.series["temperature_mc"].value, SeriesValue::Gauge { value: -5 });
+    assert!(matches!(status.series["i2c"].value, SeriesValue::Distribution { count: 100, p99: 89, .. }));
+    assert_eq!((status.breakers["i2c"].state, status.breakers["i2c"].refused), (BreakerState::Open, 3));
+    assert_eq!((status.errors["bus"].total, status.errors["bus"].message.as_str()), (5, "no answer"));
+    assert_eq!(status.system.unwrap().uptime_ms, 9_000);
+    assert_eq!(status.log[0].message, "careful");
+    assert_eq!(status.caches["i2c"].capacity, 4);
+    assert_eq!((status.lost, status.lost_device, status.lost_line, status.crc_errors), (6, 6, 0, 0));
+    assert!(status.connected && status.last_seen_ms.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_1_a_line_that_breaks_comes_back_and_what_the_device_kept_arrives() {
+    let story = Story::new(Node::new(1, outbox::Config::DEFAULT));
+    story.until("hello", |status| status.id.is_some()).await;
+    for total in 1..=20 {
+        story.node.lock().await.counter(total);
+        if total % 5 == 0 {
+            story.cut.store(true, Ordering::Relaxed);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(7)).await;
+    }
+    let status = story.until("all", |status| reads(status) == Some(20)).await;
+    assert_eq!(status.lost, 0);
+    assert!(status.connections > 1, "{}", status.connections);
+    // Twenty counters and a hello for every line.
+    assert!(status.frames >= 21);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_1_a_device_that_cannot_be_reached_is_tried_again_and_says_why() {
+    let registry = Registry::new(Config::DEFAULT, None);
+    let (tries, mut tried) = mpsc::unbounded_channel();
+    registry.attach_with("nowhere", move || {
+        tries.send(TokioClock.now()).unwrap();
+        async { Err::<DuplexStream, _>(std::io::ErrorKind::ConnectionRefused.into()) }
+    });
+    let mut waits = Vec::new();
+    let mut last = tried.recv().await.unwrap();
+    for _ in 0..8 {
+        let next = tried.recv().await.unwrap();
+        waits.push((next - last).as_nanos() / 1_000_000);
+        last = next;
+    }
+    // Between half of 250 ms, doubling, and 10 s.
+    assert!(waits[0] >= 125 && waits[0] <= 260, "{waits:?}");
+    assert!(waits[7] >= 5_000 && waits[7] <= 10_010, "{waits:?}");
+    let status = registry.snapshot().remove(0);
+    assert!(!status.connected);
+    assert!(status.link_error.unwrap().contains("refused"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_2_what_is_taken_is_acknowledged_and_the_device_forgets_it() {
+    let story = Story::new(Node::new(1, outbox::Config::DEFAULT));
+    for total in 1..=500 {
+        story.node.lock().await.counter(total);
+        if total % 10 == 0 {
+            story.until("this far", |status| reads(status) == Some(total)).await;
+        }
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let outbox = story.node.lock().await.outbox.snapshot();
+    assert_eq!((outbox.held, outbox.lost, outbox.rewinds), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_2_a_damaged_frame_is_counted_asked_for_and_not_lost() {
+    let story = Story::new(Node::new(1, outbox::Config::DEFAULT));
+    story.until("hello", |status| status.id.is_some()).await;
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    {
+        let mut node = story.node.lock().await;
+        node.damage = 1;
+        (1..=20).for_each(|total| node.counter(total));
+    }
+    let status = story.until("all", |status| reads(status) == Some(20)).await;
+    // The frame that the device broke off to begin again may count as a second one.
+    assert!((1..=2).contains(&status.crc_errors), "{}", status.crc_errors);
+    assert_eq!(status.lost, 0);
+    assert_eq!(story.node.lock().await.outbox.snapshot().rewinds, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_that_nobody_can_close_counts_as_lost() {
+    let forgetful = outbox::Config { resend_after: None };
+    let story = Story::new(Node::new(1, forgetful));
+    story.until("hello", |status| status.id.is_some()).await;
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    story.node.lock().await.damage = 1;
+    for total in 1..=600 {
+        story.node.lock().await.counter(total);
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let status = story.until("the last", |status| reads(status) == Some(600)).await;
+    assert_eq!(status.crc_errors, 1);
+    // Six hundred counters, and the hello that was asked for beside the one of the start.
+    assert_eq!(status.frames + status.lost_line, 602);
+    assert!(status.lost_line > 1 && status.lost == status.lost_line);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_shows_as_another_boot_id_and_the_old_values_are_gone() {
+    let story = Story::new(Node::new(1, outbox::Config::DEFAULT));
+    story.node.lock().await.push(&Record::Gauge { name: Text::cut("old"), value: 1 });
+    story.node.lock().await.counter(1);
+    story.until("the first life", |status| reads(status) == Some(1)).await;
+    *story.node.lock().await = Node::new(2, outbox::Config::DEFAULT);
+    story.node.lock().await.counter(9);
+    let status = story.until("the second life", |status| reads(status) == Some(9)).await;
+    assert_eq!((status.boot_id.as_deref(), status.boots), (Some("00000002"), 2));
+    assert!(!status.series.contains_key("old"));
+    assert_eq!(status.lost, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_comes_late_asks_who_speaks() {
+    let mut node = Node::new(3, outbox::Config::DEFAULT);
+    // Another host has had the hello.
+    node.outbox.read(&mut [0; 200], TokioClock.now());
+    node.outbox.ack(0, TokioClock.now());
+    node.counter(5);
+    let identified = node.identified.clone();
+    let story = Story::new(node);
+    let status = story.until("a name", |status| status.id.is_some()).await;
+    assert_eq!((status.boot_id.as_deref(), reads(&status)), (Some("00000003"), Some(5)));
+    assert_eq!(identified.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_3_names_and_lines_are_bounded_and_what_is_left_out_is_counted() {
+    let mut node = Node::new(1, outbox::Config::DEFAULT);
+    for n in 0..5 {
+        node.push(&Record::Gauge { name: Text::cut(&format!("g{n}")), value: n });
+        node.push(&Record::Log { level: Level::Info, target: Text::EMPTY, message: Text::cut(&format!("line {n}")) });
+    }
+    node.counter(1);
+    node.push(&Record::Health { live: true, ready: true });
+    let config = Config { max_series: 3, log_lines: 2, ..Config::DEFAULT };
+    let story = Story::with(node, config, None);
+    let status = story.until("all", |status| status.ready.is_some()).await;
+    assert_eq!((status.series.len(), status.dropped), (3, 3));
+    assert_eq!(status.log.iter().map(|line| line.message.as_str()).collect::<Vec<_>>(), ["line 3", "line 4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_4_a_signed_command_is_run_once_and_answered() {
+    let story = Story::new(Node::new(1, outbox::Config::DEFAULT));
+    story.until("hello", |status| status.id.is_some()).await;
+    let first = story.send("set-interval 500").await.unwrap();
+    assert_eq!((first.verdict, first.message.as_str()), (Verdict::Accepted, "set-interval 500"));
+    let second = story.send("report").await.unwrap();
+    assert_eq!(second.verdict, Verdict::Accepted);
+    assert!(second.counter > first.counter);
+    assert_eq!(story.status().commands_accepted, 2);
+    // Without the permission the device refuses, whatever the host thinks.
+    let refused = story.registry.send_command("node-1", "report", "bob", Permissions::READ).await.unwrap();
+    assert_eq!(refused.verdict, Verdict::Forbidden);
+    assert_eq!(story.status().commands_refused, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_4_a_command_signed_with_another_fleets_key_is_refused_by_the_device() {
+    let other = b"another fleet key of at least 32 bytes, as it were";
+    let story = Story::with(Node::new(1, outbox::Config::DEFAULT), Config::DEFAULT, Some(other));
+    story.until("hello", |status| status.id.is_some()).await;
+    assert_eq!(story.send("report").await.unwrap().verdict, Verdict::BadSignature);
+    assert_eq!(story.status().commands_refused, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_4_one_command_is_under_way_at_a_time_and_its_place_is_free_after_the_timeout() {
+    let mut node = Node::new(1, outbox::Config::DEFAULT);
+    node.mute = true;
+    let story = Story::new(node);
+    story.until("hello", |status| status.id.is_some()).await;
+    let (first, second) = tokio::join!(story.send("report"), story.send("report"));
+    assert_eq!((first, second), (Err(SendError::Timeout), Err(SendError::Busy)));
+    story.node.lock().await.mute = false;
+    assert!(story.send("report").await.is_ok());
+    // The caller that goes away leaves the place free as well.
+    story.node.lock().await.mute = true;
+    let gone = tokio::time::timeout(std::time::Duration::from_millis(50), story.send("report")).await;
+    assert!(gone.is_err());
+    story.node.lock().await.mute = false;
+    assert!(story.send("report").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_cannot_be_sent_says_why() {
+    let story = Story::with(Node::new(1, outbox::Config::DEFAULT), Config::DEFAULT, None);
+    assert_eq!(story.send("report").await, Err(SendError::UnknownDevice));
+    story.until("hello", |status| status.id.is_some()).await;
+    assert_eq!(story.send("report").await, Err(SendError::NoKey));
+    assert_eq!(story.send(&"x".repeat(65)).await, Err(SendError::TooLong));
+
+    let short = Story::with(Node::new(1, outbox::Config::DEFAULT), Config::DEFAULT, Some(FLEET_KEY));
+    short.until("hello", |status| status.id.is_some()).await;
+    short.registry.shutdown();
+    assert_eq!(short.send("report").await, Err(SendError::Disconnected));
+    assert!(short.status().link_error.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_line_is_broken_off_and_tried_again() {
+    let story = Story::new(Node::new(1, outbox::Config::DEFAULT));
+    story.until("hello", |status| status.id.is_some()).await;
+    // The node says nothing more than it is told to, which after the first exchange is nothing.
+    let status = story.until("another line", |status| status.connections == 2).await;
+    assert!(status.connected);
+    assert_eq!(status.boots, 1);
+}
+
+#[tokio::test]
+async fn over_tcp_a_device_arrives_answers_and_comes_back_after_its_end_was_closed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let node = Arc::new(Mutex::new(Node::new(1, outbox::Config::DEFAULT)));
+    let cut = Arc::new(AtomicBool::new(false));
+    let (device, cutter) = (node.clone(), cut.clone());
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            serve(device.clone(), stream, cutter.clone()).await;
+        }
+    });
+    let registry = Registry::new(Config::DEFAULT, Some(FLEET_KEY));
+    registry.attach(&Endpoint::Tcp(address.to_string()));
+    let story = Story { registry, node, cut };
+    let status = story.until("hello", |status| status.id.is_some()).await;
+    assert_eq!(status.endpoint, format!("tcp:{address}"));
+    assert_eq!(story.send("report").await.unwrap().verdict, Verdict::Accepted);
+    story.cut.store(true, Ordering::Relaxed);
+    story.until("the second line", |status| status.connections == 2 && status.connected).await;
+    story.node.lock().await.counter(3);
+    story.until("a frame", |status| reads(status) == Some(3)).await;
+    assert_eq!(story.send("report").await.unwrap().verdict, Verdict::Accepted);
+}
+
+#[cfg(all(unix, feature = "serial"))]
+#[tokio::test]
+async fn over_a_serial_path_a_device_arrives_and_answers() {
+    use tokio_serial::SerialPort;
+
+    // The master is the device; its other end has a path, which the registry opens.
+    let (master, mut other) = tokio_serial::SerialStream::pair().unwrap();
+    other.set_exclusive(false).unwrap();
+    let path = other.name().unwrap();
+    // A port is locked for one program. This keeps the other end open without the lock.
+    let _open = std::fs::File::open(&path).unwrap();
+    drop(other);
+    let endpoint: Endpoint = path.parse().unwrap();
+    let node = Arc::new(Mutex::new(Node::new(1, outbox::Config::DEFAULT)));
+    let cut = Arc::new(AtomicBool::new(false));
+    let registry = Registry::new(Config::DEFAULT, Some(FLEET_KEY));
+    registry.attach(&endpoint);
+    tokio::spawn(serve(node.clone(), master, cut.clone()));
+    let story = Story { registry, node, cut };
+    story.node.lock().await.counter(3);
+    let status = story.until("a frame", |status| reads(status) == Some(3)).await;
+    assert_eq!((status.endpoint, status.id.as_deref()), (endpoint.to_string(), Some("node-1")));
+    assert_eq!(story.send("report").await.unwrap().verdict, Verdict::Accepted);
+}
+
+#[test]
+fn an_endpoint_is_read_and_printed() {
+    for text in ["tcp:127.0.0.1:9000", "tcp:[::1]:9000", "tcp:host:1", "/dev/ttyACM0", "/dev/ttyUSB0@57600", "COM3"] {
+        assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
+    }
+    assert_eq!("/dev/ttyS0@115200".parse::<Endpoint>().unwrap().to_string(), "/dev/ttyS0");
+    for text in
+        ["", "tcp:", "tcp:9000", "tcp::9000", "tcp:host:70000", "udp:host:1", "ttyACM0", "/dev/tty@fast", "/dev/tty@0"]
+    {
+        assert_eq!(text.parse::<Endpoint>(), Err(InvalidEndpoint), "{text}");
+    }
+}

@@ -1,0 +1,4 @@
+//! Services that keep something on disk.
+
+#[cfg(feature = "sqlite")]
+pub mod result_cache;

@@ -1,0 +1,8 @@
+//! Tests of wire.
+
+mod decoder;
+mod flips;
+mod frames;
+mod golden;
+mod naive;
+mod sandwich;

@@ -1,0 +1,132 @@
+//! Where the attributes may stand, and everything they take.
+
+use std::fmt::Display;
+
+use daur_std::core::reliability::breaker::{Config, Open};
+use daur_std::core::reliability::retry::Class;
+use daur_std::reliability::breaker::SharedBreaker;
+use daur_std::{circuit_breaker, measure_time, retry};
+
+static UPSTREAM: SharedBreaker = SharedBreaker::new(Config::DEFAULT);
+
+#[derive(Debug)]
+enum Error {
+    Bad,
+    Refused(Open),
+}
+
+impl Error {
+    fn is_bad(&self) -> bool {
+        matches!(self, Self::Bad)
+    }
+}
+
+impl Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Open> for Error {
+    fn from(open: Open) -> Self {
+        Self::Refused(open)
+    }
+}
+
+fn classify(error: &Error) -> Class {
+    if error.is_bad() { Class::Permanent } else { Class::Transient }
+}
+
+#[retry(
+    max_attempts = 4,
+    delay = "100ms",
+    strategy = "exponential",
+    factor = 3,
+    jitter = "10%",
+    max_delay = "5s",
+    max_elapsed = "1m",
+    classify = classify,
+    seed = 7,
+)]
+fn everything(text: &str) -> Result<&str, Error> {
+    let head = text.get(..1).ok_or(Error::Bad)?;
+    if head == "x" {
+        return Err(Error::Bad);
+    }
+    Ok(head)
+}
+
+#[circuit_breaker(breaker = UPSTREAM, classify = |error| if error.is_bad() { Class::Ignored } else { Class::Transient })]
+#[retry(max_attempts = "forever", strategy = "random", delay = "1ms", max_delay = "2ms", jitter = "none")]
+#[measure_time]
+async fn stacked(text: String) -> Result<usize, Error> {
+    tokio::task::yield_now().await;
+    Ok(text.len())
+}
+
+#[circuit_breaker(open = |_| String::from("not asked"))]
+fn any_error() -> Result<u8, String> {
+    Ok(5)
+}
+
+#[circuit_breaker]
+fn boxed() -> Result<u8, Box<dyn std::error::Error + Send + Sync>> {
+    Ok("5".parse::<u8>()?)
+}
+
+#[measure_time("hidden")]
+fn hidden(numbers: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    numbers.iter().copied()
+}
+
+struct Sensor {
+    name: String,
+    reads: u32,
+}
+
+trait Read {
+    async fn read(&mut self) -> Result<u32, Error>;
+}
+
+impl Read for Sensor {
+    #[retry(delay = "1ms")]
+    #[circuit_breaker]
+    async fn read(&mut self) -> Result<u32, Error> {
+        self.reads += 1;
+        Ok(self.reads)
+    }
+}
+
+impl Sensor {
+    #[measure_time]
+    #[retry]
+    pub(crate) fn name(&self) -> Result<&str, Error> {
+        Ok(&self.name)
+    }
+
+    #[retry]
+    async fn generic<T: Clone + Send>(&self, value: &T) -> Result<T, Error>
+    where
+        T: Sync,
+    {
+        Ok(value.clone())
+    }
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build().unwrap();
+    assert_eq!(everything("abc").unwrap(), "a");
+    assert!(everything("x").unwrap_err().is_bad());
+    assert_eq!((any_error().unwrap(), boxed().unwrap()), (5, 5));
+    assert_eq!(hidden(&[1, 2]).count(), 2);
+    runtime.block_on(async {
+        // It can be spawned.
+        assert_eq!(tokio::spawn(stacked("four".into())).await.unwrap().unwrap(), 4);
+        let mut sensor = Sensor { name: "t".into(), reads: 0 };
+        assert_eq!(sensor.read().await.unwrap(), 1);
+        assert_eq!(sensor.name().unwrap(), "t");
+        assert_eq!(sensor.generic(&5).await.unwrap(), 5);
+    });
+}
