@@ -51,6 +51,12 @@ impl DeviceId {
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
+
+    /// The name, without checking again that it is UTF-8.
+    #[cfg(feature = "serde")]
+    pub(crate) const fn as_text(&self) -> &Text<16> {
+        &self.0
+    }
 }
 
 impl fmt::Debug for DeviceId {

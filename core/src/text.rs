@@ -163,7 +163,7 @@ impl<const N: usize> PartialEq<&str> for Text<N> {
 }
 
 #[cfg(feature = "defmt")]
-mod defmt;
+mod format;
 #[cfg(feature = "serde")]
 mod serde;
 

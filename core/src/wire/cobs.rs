@@ -108,6 +108,7 @@ impl<P: Place> Encoder<P> {
         self.code = 1;
     }
 
+    #[inline(never)]
     fn put(&mut self, at: usize, byte: u8) {
         self.full |= !self.place.put(at, byte);
     }

@@ -50,6 +50,8 @@ pub struct Snapshot {
 pub struct Decoder<const N: usize> {
     bytes: [u8; N],
     len: usize,
+    /// Of all bytes so far.
+    crc: Crc32,
     /// Bytes that are still to come before the next length of a block.
     left: u8,
     /// The block before stands for a zero, unless it is the last one.
@@ -68,6 +70,7 @@ impl<const N: usize> Decoder<N> {
         Self {
             bytes: [0; N],
             len: 0,
+            crc: Crc32::new(),
             left: 0,
             zero: false,
             empty: true,
@@ -112,6 +115,7 @@ impl<const N: usize> Decoder<N> {
 
     #[inline(never)]
     fn keep(&mut self, byte: u8) {
+        self.crc.push(byte);
         match self.bytes.get_mut(self.len) {
             Some(place) => {
                 *place = byte;
@@ -124,25 +128,20 @@ impl<const N: usize> Decoder<N> {
     /// Judges what stands before a delimiter and starts anew: the payload's length.
     fn end(&mut self) -> Option<usize> {
         let (len, whole, empty, overflow) = (self.len, self.left == 0, self.empty, self.overflow);
+        let intact = whole && self.crc.finish() == Crc32::RESIDUE;
         (self.len, self.left, self.zero, self.empty, self.overflow) = (0, 0, false, true, false);
+        self.crc = Crc32::new();
         if empty {
             return None;
         }
-        if overflow {
-            self.seen.oversized = self.seen.oversized.saturating_add(1);
-            return None;
-        }
-        let sum = self.bytes.get(..len).map(Crc32::of);
-        match len.checked_sub(4) {
-            Some(payload) if whole && sum == Some(Crc32::RESIDUE) => {
-                self.seen.frames = self.seen.frames.saturating_add(1);
-                Some(payload)
-            }
-            _ => {
-                self.seen.crc_errors = self.seen.crc_errors.saturating_add(1);
-                None
-            }
-        }
+        let payload = if overflow { None } else { len.checked_sub(4).filter(|_| intact) };
+        let seen = match payload {
+            Some(_) => &mut self.seen.frames,
+            None if overflow => &mut self.seen.oversized,
+            None => &mut self.seen.crc_errors,
+        };
+        *seen = seen.saturating_add(1);
+        payload
     }
 }
 

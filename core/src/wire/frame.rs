@@ -173,6 +173,7 @@ impl<'a> Downlink<'a> {
 }
 
 /// A number from the front of `bytes`, seven bits a byte; what is above 32 bits is cut off.
+#[inline(never)]
 fn varint(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let mut number = 0;
     let mut shift = 0;

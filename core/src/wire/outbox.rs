@@ -153,8 +153,10 @@ pub struct Outbox<const BYTES: usize> {
     rewinds: u32,
     /// The line is in the middle of a frame that will not be continued, or in an unknown state.
     cut: bool,
-    resend_after: Option<Duration>,
-    resend_at: Option<Instant>,
+    /// Zero: nothing is sent again. These two are not options, which cost flash.
+    resend_after: Duration,
+    /// [`Instant::MAX`]: nothing is awaited.
+    resend_at: Instant,
 }
 
 impl<const BYTES: usize> Outbox<BYTES> {
@@ -193,8 +195,11 @@ impl<const BYTES: usize> Outbox<BYTES> {
             lost_total: 0,
             rewinds: 0,
             cut: true,
-            resend_after: config.resend_after,
-            resend_at: None,
+            resend_after: match config.resend_after {
+                Some(wait) => wait,
+                None => Duration::ZERO,
+            },
+            resend_at: Instant::MAX,
         }
     }
 
@@ -235,13 +240,13 @@ impl<const BYTES: usize> Outbox<BYTES> {
             }
             *place = self.byte(self.read);
             self.read += 1;
-            if *place == 0 && self.resend_after.is_none() {
+            if *place == 0 && self.resend_after.is_zero() {
                 self.forget(self.read);
             }
         }
         self.sent = self.sent.max(self.read);
-        if let (Some(wait), None, 1..) = (self.resend_after, self.resend_at, self.sent) {
-            self.resend_at = Some(now + wait);
+        if self.resend_at == Instant::MAX {
+            self.await_ack(now);
         }
         self.invariants();
         copied
@@ -265,10 +270,7 @@ impl<const BYTES: usize> Outbox<BYTES> {
             }
             self.forget(end);
         }
-        self.resend_at = match self.resend_after {
-            Some(wait) if self.sent > 0 => Some(now + wait),
-            _ => None,
-        };
+        self.await_ack(now);
         self.invariants();
         self.first.wrapping_sub(before)
     }
@@ -276,7 +278,7 @@ impl<const BYTES: usize> Outbox<BYTES> {
     /// Begins again with the oldest frame, as when the line was cut and is back.
     #[inline(never)]
     pub fn rewind(&mut self) {
-        self.resend_at = None;
+        self.resend_at = Instant::MAX;
         if self.sent > 0 {
             self.read = 0;
             self.cut = true;
@@ -286,7 +288,7 @@ impl<const BYTES: usize> Outbox<BYTES> {
 
     /// Begins again with the oldest frame if the host has been silent for too long; whether it did.
     pub fn poll(&mut self, now: Instant) -> bool {
-        let due = self.resend_at.is_some_and(|at| at <= now);
+        let due = self.resend_at <= now && self.resend_at < Instant::MAX;
         if due {
             self.rewind();
         }
@@ -296,7 +298,7 @@ impl<const BYTES: usize> Outbox<BYTES> {
     /// When [`poll`](Self::poll) would do something.
     #[must_use]
     pub const fn poll_at(&self) -> Option<Instant> {
-        self.resend_at
+        if self.resend_at.as_nanos() == Instant::MAX.as_nanos() { None } else { Some(self.resend_at) }
     }
 
     /// Whether [`read`](Self::read) would give bytes.
@@ -315,6 +317,13 @@ impl<const BYTES: usize> Outbox<BYTES> {
             lost: self.lost_total,
             rewinds: self.rewinds,
         }
+    }
+
+    /// Waits for the acknowledgement of what was sent, from now on.
+    #[inline(never)]
+    fn await_ack(&mut self, now: Instant) {
+        let awaited = self.sent > 0 && !self.resend_after.is_zero();
+        self.resend_at = if awaited { now + self.resend_after } else { Instant::MAX };
     }
 
     /// Keeps a `Lost` if there is something to tell; whether nothing remains to be told.

@@ -49,6 +49,16 @@ enum Type {
 }
 
 impl Type {
+    /// What is appended to the family's name in the names of its samples, and the name itself.
+    const fn suffixes(self) -> &'static [&'static str] {
+        match self {
+            Self::Counter => &["", "_total"],
+            Self::Gauge => &[""],
+            Self::Summary => &["", "_sum", "_count"],
+            Self::Histogram => &["", "_bucket", "_sum", "_count"],
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -111,7 +121,8 @@ pub enum Unit {
 ///    calls; its first declaration counts.
 /// 3. A counter's samples end in `_total`, whether you wrote that or not.
 /// 4. What would make a scraper refuse the whole page is left out and counted, and the page says how
-///    much: a series that is there twice, a family declared as another type, reserved labels.
+///    much: a series that is there twice, a family whose name or whose samples' names are taken by
+///    another, reserved labels.
 ///
 /// # Example
 /// ```
@@ -186,16 +197,23 @@ impl Page {
         if kind == Type::Counter && name.ends_with("_total") {
             name.truncate(name.len() - "_total".len());
         }
-        let place = match self.places.get(&name) {
-            Some(place) => Some(*place).filter(|place| self.families[*place].kind == kind),
-            None => {
-                self.places.insert(name.clone(), self.families.len());
-                let help = text::help(help, self.format);
-                self.families.push(Declared { name, kind, help, lines: String::new(), series: HashSet::new() });
-                Some(self.families.len() - 1)
-            }
-        };
+        let known = self.places.get(&name).copied();
+        let place = known.filter(|place| self.families[*place].name == name && self.families[*place].kind == kind);
+        let place = place.or_else(|| self.declare(name, help, kind));
         Family { family: place.map(|place| &mut self.families[place]), dropped: &mut self.dropped }
+    }
+
+    /// A new family, unless one of the names of its samples is taken.
+    fn declare(&mut self, name: String, help: &str, kind: Type) -> Option<usize> {
+        let names: Vec<String> = kind.suffixes().iter().map(|suffix| format!("{name}{suffix}")).collect();
+        if names.iter().any(|name| self.places.contains_key(name)) {
+            return None;
+        }
+        let place = self.families.len();
+        self.places.extend(names.into_iter().map(|name| (name, place)));
+        let help = text::help(help, self.format);
+        self.families.push(Declared { name, kind, help, lines: String::new(), series: HashSet::new() });
+        Some(place)
     }
 
     /// Series left out so far because of rule 4.

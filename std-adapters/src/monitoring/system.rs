@@ -3,16 +3,17 @@
 mod host;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use daur_core::time::{Clock, Duration, Instant, UnixTime, WallClock};
+use daur_core::time::{Duration, Instant, UnixTime, WallClock};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant as TokioInstant;
 
 pub use host::Host;
 
-use crate::clock::{SystemWallClock, TokioClock};
+use crate::clock::SystemWallClock;
 
 /// Two CPU readings closer than this say nothing: the operating system counts in ticks.
 pub const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
@@ -204,6 +205,8 @@ impl<P: Provider> Sampler<P> {
 #[doc(alias = "SystemMonitor")]
 pub struct Monitor<P: Provider = Host> {
     config: Config,
+    /// The first start: what the sampler's time counts from.
+    began: OnceLock<TokioInstant>,
     sampler: Arc<Mutex<Sampler<P>>>,
     samples: watch::Sender<Option<Arc<Sample>>>,
     failures: watch::Sender<u64>,
@@ -234,6 +237,7 @@ impl<P: Provider> Monitor<P> {
         config.validate()?;
         Ok(Self {
             config,
+            began: OnceLock::new(),
             sampler: Arc::new(Mutex::new(Sampler::new(provider))),
             samples: watch::Sender::new(None),
             failures: watch::Sender::new(0),
@@ -253,6 +257,7 @@ impl<P: Provider> Monitor<P> {
         let (stop, stopped) = watch::channel(false);
         let watching = watch_system(
             self.config.interval,
+            *self.began.get_or_init(TokioInstant::now),
             Arc::clone(&self.sampler),
             self.samples.clone(),
             self.failures.clone(),
@@ -327,6 +332,7 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 async fn watch_system<P: Provider>(
     interval: Duration,
+    began: TokioInstant,
     sampler: Arc<Mutex<Sampler<P>>>,
     samples: watch::Sender<Option<Arc<Sample>>>,
     failures: watch::Sender<u64>,
@@ -335,7 +341,8 @@ async fn watch_system<P: Provider>(
     let mut pause = SHORTEST_INTERVAL;
     loop {
         let sampler = Arc::clone(&sampler);
-        match tokio::task::spawn_blocking(move || held(&sampler).sample(TokioClock.now())).await {
+        let now = Instant::ZERO + Duration::from(began.elapsed());
+        match tokio::task::spawn_blocking(move || held(&sampler).sample(now)).await {
             Ok(sample) => {
                 samples.send_replace(Some(sample));
             }

@@ -242,3 +242,110 @@ fn entry(row: &Row<'_>) -> Result<Entry, Error> {
     };
     read().ok_or(Error::Unreadable { seq })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::security::test_dir;
+
+    type Timed = (Event, Instant, Option<UnixTime>);
+
+    fn event(n: u64) -> Timed {
+        let event = Event::new(Kind::Command, Outcome::Success, "alice", "127.0.0.1", &format!("echo {n}\n'; --"));
+        (event, Instant::from_nanos(u64::MAX - n), n.is_multiple_of(2).then(|| UnixTime::from_secs(n)))
+    }
+
+    fn open_log(path: &Path, boot: u32) -> (AuditLog, Option<[u8; 32]>) {
+        AuditLog::open(path, DeviceId::new("host").unwrap(), BootId(boot)).unwrap()
+    }
+
+    /// A log of ten records, as two lives wrote them.
+    fn ten(path: &Path) -> (AuditLog, [u8; 32]) {
+        let (mut log, key) = open_log(path, 1);
+        log.append(&[event(1), event(2), event(3)]).unwrap();
+        drop(log);
+        let (mut log, none) = open_log(path, 2);
+        assert_eq!(none, None, "the first key is told once");
+        for n in 4..=10 {
+            log.append(&[event(n)]).unwrap();
+        }
+        (log, key.unwrap())
+    }
+
+    #[test]
+    fn a_chain_of_several_lives_verifies_and_lists_the_newest_first() {
+        let dir = test_dir("audit");
+        let (log, key) = ten(&dir.path().join("daur.db"));
+        assert_eq!(log.head().seq, 10);
+        assert_eq!(log.verify(key, None).unwrap(), log.head());
+        assert_eq!(log.verify(key, Some(log.head())).unwrap(), log.head());
+        let recent = log.recent(3).unwrap();
+        assert_eq!(recent.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [10, 9, 8]);
+        assert_eq!((recent[0].event, recent[0].at, recent[0].unix), event(10));
+        assert!(matches!(log.verify([0; 32], None), Err(Error::Broken(Broken::Changed { seq: 1 }))));
+    }
+
+    #[test]
+    fn what_is_changed_in_the_file_is_found_and_named() {
+        for (sql, expected) in [
+            ("UPDATE audit SET actor = 'bob' WHERE seq = 4", "audit record 4 was changed"),
+            ("UPDATE audit SET unix_ms = NULL WHERE seq = 6", "audit record 6 was changed"),
+            ("UPDATE audit SET kind = 200 WHERE seq = 5", "audit record 5 cannot be read"),
+            ("UPDATE audit SET tag = x'00' WHERE seq = 5", "audit record 5 cannot be read"),
+            ("DELETE FROM audit WHERE seq = 2", "audit record 2 is missing"),
+            ("DELETE FROM audit WHERE seq > 8", "the audit chain was cut after record 8"),
+        ] {
+            let dir = test_dir("tamper");
+            let (log, key) = ten(&dir.path().join("daur.db"));
+            log.db.execute_batch(sql).unwrap();
+            assert_eq!(log.verify(key, None).unwrap_err().to_string(), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_cut_that_sets_the_state_back_is_found_with_the_head_kept_elsewhere() {
+        let dir = test_dir("cut");
+        let (log, key) = ten(&dir.path().join("daur.db"));
+        let (head, cut) = (log.head(), log.recent(2).unwrap()[1]);
+        log.db.execute("DELETE FROM audit WHERE seq = 10", []).unwrap();
+        log.db.execute("UPDATE audit_state SET seq = 9, tag = ?1", [cut.tag]).unwrap();
+        assert!(log.verify(key, None).is_ok());
+        assert!(matches!(log.verify(key, Some(head)), Err(Error::Broken(Broken::Truncated { seq: 9 }))));
+    }
+
+    #[test]
+    fn two_writers_make_one_chain() {
+        let dir = test_dir("writers");
+        let path = dir.path().join("daur.db");
+        let (mut one, key) = open_log(&path, 1);
+        let (mut two, _) = open_log(&path, 2);
+        for n in 0..10 {
+            if n % 2 == 0 { &mut one } else { &mut two }.append(&[event(n)]).unwrap();
+        }
+        assert_eq!(one.verify(key.unwrap(), None).unwrap().seq, 10);
+    }
+
+    #[test]
+    fn a_batch_is_stored_whole_or_not_at_all() {
+        let dir = test_dir("batch");
+        let (mut log, key) = ten(&dir.path().join("daur.db"));
+        // The second record of the batch finds its number taken.
+        log.db.execute("INSERT INTO audit SELECT 12, device, boot, at_ns, unix_ms, kind, outcome, actor, source, detail, tag FROM audit WHERE seq = 1", []).unwrap();
+        assert!(log.append(&[event(11), event(12)]).is_err());
+        log.db.execute("DELETE FROM audit WHERE seq = 12", []).unwrap();
+        assert_eq!(log.verify(key, None).unwrap(), log.head());
+        assert_eq!(log.append(&[event(11), event(12)]).unwrap().seq, 12);
+        assert_eq!(log.verify(key, None).unwrap().seq, 12);
+    }
+
+    #[test]
+    fn keys_that_have_moved_on_are_not_in_the_file() {
+        let dir = test_dir("keys-gone");
+        let path = dir.path().join("daur.db");
+        let (log, key) = ten(&path);
+        log.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!bytes.windows(32).any(|window| window == key));
+        drop(log);
+    }
+}

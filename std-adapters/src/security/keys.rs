@@ -128,3 +128,58 @@ pub fn decode(text: &[u8]) -> Option<[u8; KEY_LEN]> {
     }
     Some(key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::security::test_dir;
+
+    #[test]
+    fn a_key_is_made_once_and_only_its_owner_may_read_it() {
+        let dir = test_dir("keys");
+        let key = load_or_create(dir.path(), "token.key").unwrap();
+        assert_eq!(load_or_create(dir.path(), "token.key").unwrap(), key);
+        assert_ne!(load_or_create(dir.path(), "other.key").unwrap(), key);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left aside");
+        let kind = store(&dir.path().join("token.key"), &key).unwrap_err().kind();
+        assert_eq!(kind, io::ErrorKind::AlreadyExists);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let path = dir.path().join("token.key");
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+            assert_eq!(load(&path).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_and_not_replaced() {
+        let dir = test_dir("no-keys");
+        let path = dir.path().join("token.key");
+        let good = hex(&[0xA5; 32]);
+        assert_eq!(decode(good.as_bytes()), Some([0xA5; 32]));
+        for bad in ["", "\n", &good[1..], &format!("{good}00"), &good.replace('a', "g"), &format!("{good}\n\n")] {
+            fs::write(&path, bad).unwrap();
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt;
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            }
+            let error = load_or_create(dir.path(), "token.key").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{bad:?}");
+            assert!(!error.to_string().contains("a5a5"), "an error does not tell the key");
+        }
+    }
+
+    #[test]
+    fn threads_that_start_at_once_get_one_key() {
+        let dir = test_dir("race");
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| load_or_create(dir.path(), "token.key").unwrap())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+    }
+}

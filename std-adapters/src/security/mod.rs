@@ -16,3 +16,29 @@ fn open(path: &std::path::Path) -> rusqlite::Result<rusqlite::Connection> {
     db.pragma_update(None, "synchronous", "FULL")?;
     Ok(db)
 }
+
+/// A directory of one test, removed at its end.
+#[cfg(test)]
+struct TestDir(std::path::PathBuf);
+
+#[cfg(test)]
+fn test_dir(name: &str) -> TestDir {
+    let number = u64::from_ne_bytes(keys::random().expect("random bytes"));
+    let path = std::env::temp_dir().join(format!("daur-{name}-{number:016x}"));
+    std::fs::create_dir_all(&path).expect("a directory for the test");
+    TestDir(path)
+}
+
+#[cfg(test)]
+impl TestDir {
+    fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+impl Drop for TestDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

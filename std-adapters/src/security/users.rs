@@ -201,3 +201,57 @@ fn user(row: &Row<'_>) -> rusqlite::Result<User> {
         created: UnixTime::from_millis(created.unsigned_abs()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::security::test_dir;
+
+    fn alice() -> User {
+        User {
+            name: "alice".into(),
+            phc: "$phc".into(),
+            permissions: Permissions::READ.with(Permissions::WRITE),
+            created: UnixTime::from_millis(1_800_000_000_123),
+        }
+    }
+
+    #[test]
+    fn a_user_is_there_until_removed_and_after_a_restart() {
+        let dir = test_dir("users");
+        let path = dir.path().join("daur.db");
+        let mut users = Users::open(&path).unwrap();
+        assert_eq!(users.count().unwrap(), 0);
+        users.add(&alice()).unwrap();
+        assert!(matches!(users.add(&alice()), Err(Error::Exists)));
+        drop(users);
+
+        let mut users = Users::open(&path).unwrap();
+        assert_eq!(users.find("alice").unwrap(), Some(alice()));
+        assert_eq!(users.find("ALICE").unwrap(), None);
+        users.set_phc("alice", "$new").unwrap();
+        users.set_permissions("alice", Permissions::ADMIN).unwrap();
+        let changed = User { phc: "$new".into(), permissions: Permissions::ADMIN, ..alice() };
+        assert_eq!(users.list().unwrap(), [changed]);
+        users.remove("alice").unwrap();
+        assert!(matches!(users.remove("alice"), Err(Error::NotFound)));
+        assert!(matches!(users.set_phc("alice", ""), Err(Error::NotFound)));
+    }
+
+    #[test]
+    fn what_cannot_be_a_name_is_refused() {
+        let dir = test_dir("names");
+        let mut users = Users::open(&dir.path().join("daur.db")).unwrap();
+        for name in ["", " a", "a ", "a\nb", "a\0", &"x".repeat(33)] {
+            let user = User { name: name.into(), ..alice() };
+            assert!(matches!(users.add(&user), Err(Error::InvalidName)), "{name:?}");
+        }
+        users.add(&User { name: "Ж '; DROP TABLE users; --".into(), ..alice() }).unwrap();
+        assert_eq!(users.count().unwrap(), 1);
+    }
+
+    #[test]
+    fn the_hash_is_not_printed() {
+        assert!(!format!("{:?}", alice()).contains("$phc"));
+    }
+}

@@ -126,10 +126,11 @@ fn insert<const N: usize>(options: &Options, title: &str, target: f64) {
 }
 
 fn worst<const N: usize>(options: &Options, title: &str) {
-    let inserts = if N > 10_000 { 16 * N as u64 } else { 64 * N as u64 };
+    // So many that `lru` has to rehash in both.
+    let (inserts, rarer) = if N > 10_000 { (16 * N as u64, 6) } else { (64 * N as u64, 1) };
     macro_rules! worst {
         ($name:literal, $cache:expr, |$c:ident, $key:ident| $insert:expr) => {
-            worst_of($name, move |timed| {
+            worst_of($name, rarer, move |timed| {
                 #[allow(unused_mut, reason = "some peers take `&self`")]
                 let mut $c = $cache;
                 for n in 0..inserts {
@@ -142,7 +143,7 @@ fn worst<const N: usize>(options: &Options, title: &str) {
     }
     let now = black_box(Instant::from_secs(1));
     let mut cache = ours::<N>();
-    let daur = worst_of("daur (lru, ttl, statistics)", move |timed| {
+    let daur = worst_of("daur (lru, ttl, statistics)", rarer, move |timed| {
         cache.clear();
         for n in 0..inserts {
             let key = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);

@@ -64,13 +64,14 @@ impl Subject {
     }
 }
 
-/// A subject whose repeats each time every single operation of the same sequence.
+/// A subject whose repeats each time every single operation of the same sequence; one of `rarer` turns is its.
 ///
 /// Each operation counts with the fastest of its repeats, and the slowest operation is the result: a
 /// pause that some operation always has stays, one that the machine had does not. The cost of reading
 /// the clock is in it.
 pub(crate) fn worst_of(
     name: &'static str,
+    rarer: u32,
     mut repeat: impl FnMut(&mut dyn FnMut(&mut dyn FnMut())) + 'static,
 ) -> Subject {
     let mut fastest: Vec<Duration> = Vec::new();
@@ -88,7 +89,7 @@ pub(crate) fn worst_of(
         });
         fastest.iter().max().copied().unwrap_or_default()
     };
-    Subject { name, target: None, repeat: Box::new(repeat), operations: 1, best: None, rarer: 6 }
+    Subject { name, target: None, repeat: Box::new(repeat), operations: 1, best: None, rarer }
 }
 
 /// Runs the subjects in turns and prints their rows; the first is ours, the others are its peers.

@@ -118,9 +118,12 @@ fn what_would_spoil_the_page_is_left_out_and_counted() {
     page.gauge("b", "").sample(&[("k", "1"), ("k", "2")], 6_u64); // a label twice
     page.counter("c", "").sample(&[], -1_i64).sample(&[], f64::NAN); // no counter
     page.summary("s", "").sample(&[], 1_u64); // not a summary's figures
-    assert_eq!(page.dropped(), 8);
+    page.gauge("s_sum", "").sample(&[], 1_u64); // a sample of the summary
+    page.gauge("c_total", "").sample(&[], 1_u64); // a sample of the counter
+    page.counter("s_count", "").sample(&[], 1_u64); // likewise
+    assert_eq!(page.dropped(), 11);
     let text = page.finish();
-    assert!(text.ends_with("daur_exposition_dropped_total 8\n"), "{text}");
+    assert!(text.ends_with("daur_exposition_dropped_total 11\n"), "{text}");
     assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), 2);
 }
 

@@ -72,7 +72,7 @@ impl<I: Index, const N: usize> Table<I, N> {
             let free = !group & TAGS;
             if free != 0 {
                 let lane = lane(free);
-                self.set_group(at, group | (tag(hash) << (8 * lane)));
+                self.set_tag(at, lane, tag(hash));
                 if let Some(place) = self.row_mut(at).and_then(|row| row.get_mut(lane)) {
                     *place = I::from_usize(index);
                 }
@@ -124,7 +124,7 @@ impl<I: Index, const N: usize> Table<I, N> {
         while lanes != 0 {
             let lane = lane(lanes);
             if self.row(at).and_then(|row| row.get(lane)).is_some_and(|found| found.to_usize() == index) {
-                self.set_group(at, self.group(at) & !(0xFF << (8 * lane)));
+                self.set_tag(at, lane, 0);
                 return true;
             }
             lanes &= lanes - 1;
@@ -143,8 +143,7 @@ impl<I: Index, const N: usize> Table<I, N> {
             count = place.to_usize().saturating_add_signed(change);
             *place = I::from_usize(count);
         }
-        let group = self.group(at);
-        self.set_group(at, if count == 0 { group & !(0xFF << 56) } else { group | WENT_ON });
+        self.set_tag(at, COUNT, u8::from(count > 0));
     }
 
     /// Scales the hash's upper half to the number of groups: a shift where that is a power of two.
@@ -164,9 +163,10 @@ impl<I: Index, const N: usize> Table<I, N> {
     }
 
     #[inline]
-    fn set_group(&mut self, at: usize, group: u64) {
-        if let Some(place) = self.tags.0.as_flattened_mut().as_chunks_mut().0.get_mut(at) {
-            *place = group.to_le_bytes();
+    fn set_tag(&mut self, at: usize, lane: usize, tag: u8) {
+        let groups: &mut [[u8; 8]] = self.tags.0.as_flattened_mut().as_chunks_mut().0;
+        if let Some(place) = groups.get_mut(at).and_then(|group| group.get_mut(lane)) {
+            *place = tag;
         }
     }
 
@@ -194,14 +194,15 @@ impl<I: Index, const N: usize> Table<I, N> {
 
 /// The seven bits that stand for a hash in its group, marked as in use.
 #[inline]
-fn tag(hash: u32) -> u64 {
-    u64::from(hash & 0x7F) | 0x80
+#[expect(clippy::cast_possible_truncation, reason = "seven bits")]
+fn tag(hash: u32) -> u8 {
+    hash as u8 | 0x80
 }
 
 /// Marks the tags of a group that are the hash's tag. It may mark one too many, above one that is.
 #[inline]
 fn same_tags(group: u64, hash: u32) -> u64 {
-    let differing = group ^ tag(hash).wrapping_mul(ONES);
+    let differing = group ^ u64::from(tag(hash)).wrapping_mul(ONES);
     differing.wrapping_sub(ONES) & !differing & TAGS
 }
 

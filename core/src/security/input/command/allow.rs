@@ -166,10 +166,10 @@ impl Program<'_> {
     fn option(&self, option: &str) -> Result<(), Forbidden> {
         let named = match option.strip_prefix('-') {
             Some(long) => {
-                let name = long.split_once('=').map_or(long, |(name, _)| name);
-                self.options.contains(&name)
+                let name = cut(long.as_bytes(), b'=').0;
+                self.options.iter().any(|option| option.as_bytes() == name)
             }
-            None => option.chars().all(|letter| self.letters.contains(letter)),
+            None => option.bytes().all(|letter| self.letters.as_bytes().contains(&letter)),
         };
         if named { Ok(()) } else { Err(Forbidden::Option) }
     }
@@ -188,16 +188,32 @@ impl Operands {
     }
 }
 
+// Bytes and not `str`'s searches: those would bring a bounds check's panic into a device's image.
+
+/// Relative, without `..` or a backslash.
 fn stays_inside(path: &str) -> bool {
-    !path.is_empty()
-        && !path.starts_with(['/', '~'])
-        && !path.contains('\\')
-        && path.split('/').all(|part| part != "..")
+    let path = path.as_bytes();
+    !matches!(path.first(), None | Some(b'/' | b'~'))
+        && !path.contains(&b'\\')
+        && path.split(|b| *b == b'/').all(|part| part != b"..")
 }
 
 fn is_number(text: &str) -> bool {
-    let digits = text.strip_suffix(['s', 'm', 'h', 'd']).unwrap_or(text);
-    let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
-    let all = |digits: &str| !digits.is_empty() && digits.len() <= 9 && digits.bytes().all(|b| b.is_ascii_digit());
-    all(whole) && all(part)
+    let text = text.as_bytes();
+    let digits = match text.split_last() {
+        Some((b's' | b'm' | b'h' | b'd', digits)) => digits,
+        _ => text,
+    };
+    let (whole, part) = cut(digits, b'.');
+    let all = |digits: &[u8]| (1..=9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    all(whole) && part.is_none_or(all)
+}
+
+/// What stands before the first `at`, and what behind it if it is there.
+fn cut(text: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
+    let end = text.iter().position(|b| *b == at);
+    match end.and_then(|end| text.split_at_checked(end)) {
+        Some((before, behind)) => (before, behind.get(1..)),
+        None => (text, None),
+    }
 }

@@ -1,0 +1,270 @@
+#!/usr/bin/env python3
+"""Plays the host to the firmware in QEMU, with nothing of daur in it.
+
+    device-link.py ELF
+
+Frames, check sums, postcard, tokens and keys are written here a second time, from their specifications
+alone, so that a fault common to both ends of daur does not pass. Real time passes: about 20 s.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
+import zlib
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+EXAMPLE = os.path.join(HERE, "..", "firmware-example")
+DEVICE = "node-1"
+
+# Record, field: the schema as the firmware of schema 1 sends it. u: varint, i: zigzag varint, s: text, o: optional
+# varint, b: a byte.
+RECORDS = [
+    ("hello", "device:s boot:u nonce:u schema:u firmware:s reset:u"),
+    ("lost", "count:u since:u"),
+    ("counter", "name:s total:u"),
+    ("gauge", "name:s value:i"),
+    ("distribution", "name:s unit:u count:u sum:u min:u max:u p50:u p95:u p99:u"),
+    ("breaker", "name:s state:u consecutive_failures:u opened:u refused:u retry_at:o"),
+    ("error", "kind:s total:u message:s at:u"),
+    ("system", "uptime:u stack_high_water:u stack_size:u idle_permille:u"),
+    ("log", "level:u target:s message:s"),
+    ("reply", "counter:u verdict:u message:s"),
+    ("cache", "name:s hits:u misses:u len:u capacity:u"),
+    ("health", "live:b ready:b"),
+]
+STATES = ["closed", "open", "half_open", "forced_open", "disabled"]
+VERDICTS = ["accepted", "bad_signature", "wrong_device", "replayed", "forbidden", "unknown_command", "invalid",
+            "limited", "failed"]
+
+
+def unstuff(stuffed):
+    """COBS without its delimiter; None if it is none."""
+    out, at = bytearray(), 0
+    while at < len(stuffed):
+        code = stuffed[at]
+        block = stuffed[at + 1:at + code]
+        if code == 0 or len(block) != code - 1:
+            return None
+        out += block
+        at += code
+        if code < 255 and at < len(stuffed):
+            out.append(0)
+    return bytes(out)
+
+
+def stuff(data):
+    out = bytearray()
+    for block in data.split(b"\0"):
+        while len(block) >= 254:
+            out += b"\xff" + block[:254]
+            block = block[254:]
+        out += bytes([len(block) + 1]) + block
+    return bytes(out)
+
+
+class Reader:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def u(self):
+        value = shift = 0
+        while True:
+            byte = self.data[self.at]
+            self.at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    def i(self):
+        value = self.u()
+        return (value >> 1) ^ -(value & 1)
+
+    def s(self):
+        length = self.u()
+        self.at += length
+        return self.data[self.at - length:self.at].decode()
+
+    def o(self):
+        return self.u() if self.b() else None
+
+    def b(self):
+        self.at += 1
+        return self.data[self.at - 1]
+
+
+def varint(value):
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+class Link:
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.settimeout(0.1)
+        self.buffer = b""
+        self.expected = None
+        self.crc_errors = self.frames = 0
+        self.acks = True
+        self.records = []
+
+    def send(self, payload):
+        self.socket.sendall(stuff(payload + struct.pack("<I", zlib.crc32(payload))) + b"\0")
+
+    def command(self, token):
+        self.send(b"\x01" + varint(len(token)) + token.encode())
+
+    def receive(self):
+        """Takes what has come: records in order and each once, as dictionaries in `records`."""
+        try:
+            self.buffer += self.socket.recv(4096)
+        except TimeoutError:
+            pass
+        *stretches, self.buffer = self.buffer.split(b"\0")
+        for stretch in filter(None, stretches):
+            data = unstuff(stretch)
+            if data is None or len(data) < 5 or zlib.crc32(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
+                self.crc_errors += 1
+                continue
+            reader = Reader(data[:-4])
+            seq, at = reader.u(), reader.u()
+            kind, fields = RECORDS[reader.u()]
+            record = {"seq": seq, "at": at, "record": kind}
+            for field in fields.split():
+                name, letter = field.split(":")
+                record[name] = getattr(reader, letter)()
+            assert reader.at == len(data) - 4, f"bytes are left over after {record}"
+            if kind == "hello" and seq == 0:
+                self.expected = 0
+            if seq != self.expected:
+                continue  # sent again, or after a gap: comes again
+            self.expected += 1
+            self.frames += 1
+            if self.acks:
+                self.send(b"\x00" + varint(seq))
+            self.records.append(record)
+
+    def until(self, what, seconds, test):
+        """Receives until `test` gives something."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if not self.records:
+                self.receive()
+            while self.records:
+                record = self.records.pop(0)
+                if test(record):
+                    print(f"ok    {what}", flush=True)
+                    return record
+        raise SystemExit(f"FAIL  {what}: not within {seconds} s")
+
+
+def text(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def token(key, nonce, counter, command, permissions, device=DEVICE):
+    claims = {"sub": "ci", "jti": f"{nonce:016x}{counter:016x}", "aud": device, "permissions": permissions,
+              "cmd": command}
+    signed = text(b'{"alg":"HS256","typ":"JWT"}') + "." + text(json.dumps(claims).encode())
+    return signed + "." + text(hmac.digest(key, signed.encode(), "sha256"))
+
+
+def reply(link, what, verdict):
+    record = link.until(what, 5, lambda r: r["record"] == "reply" and r)
+    said = VERDICTS[record["verdict"]]
+    if said != verdict:
+        raise SystemExit(f"FAIL  {what}: {said} instead of {verdict}")
+    return record
+
+
+def journey(link):
+    with open(os.path.join(EXAMPLE, "demo-fleet.key"), "rb") as file:
+        fleet_key = file.read().strip()
+    key = hmac.digest(fleet_key, b"daur device key v1\0" + DEVICE.encode(), hashlib.sha256)
+
+    hello = link.until("the first frame says who speaks", 10, lambda r: r["record"] == "hello" and r["seq"] == 0)
+    assert hello["device"] == DEVICE and hello["schema"] == 1, hello
+    nonce = hello["nonce"]
+    link.until("the sensor's temperature arrives", 5,
+               lambda r: r.get("name") == "temperature_mc" and 20_000 <= r["value"] <= 25_200)
+
+    link.command(token(key, nonce, 1, "set-interval 200", ["write"]))
+    assert reply(link, "a signed command is accepted", "accepted")["counter"] == 1
+    link.command(token(key, nonce, 1, "set-interval 200", ["write"]))
+    reply(link, "the same command again is refused", "replayed")
+    link.command(token(bytes(32), nonce, 2, "set-interval 200", ["write"]))
+    reply(link, "another key's command is refused", "bad_signature")
+    link.command(token(key, nonce, 3, "set-interval 200", ["write"], device="node-2"))
+    reply(link, "another device's command is refused", "wrong_device")
+    link.command(token(key, nonce, 4, "restart", ["write"]))
+    reply(link, "a command without its permission is refused", "forbidden")
+    link.command(token(key, nonce, 5, "explode", ["admin"]))
+    reply(link, "an unknown command is refused", "unknown_command")
+
+    def state(wanted):
+        return lambda r: r["record"] == "breaker" and STATES[r["state"]] == wanted
+    link.until("the breaker opens while the bus is broken", 12, state("open"))
+    link.until("the last good reading stands in", 5, lambda r: r.get("name") == "fallbacks" and r["total"] > 0)
+    link.until("the breaker closes when the bus has healed", 14, state("closed"))
+
+    link.acks = False
+    end = time.monotonic() + 7
+    while time.monotonic() < end:
+        link.receive()
+    link.acks = True
+    # What was received meanwhile is acknowledged now, all of it.
+    link.send(b"\x00" + varint(link.expected - 1))
+    link.until("what a silent host has missed is told as lost", 8, lambda r: r["record"] == "lost" and r["count"] > 0)
+    system = link.until("the stack's high-water mark arrives", 8, lambda r: r["record"] == "system")
+
+    link.command(token(key, nonce, 6, "restart", ["admin"]))
+    reply(link, "a restart is accepted", "accepted")
+    again = link.until("a reset shows as a new life", 8, lambda r: r["record"] == "hello" and r["seq"] == 0)
+    link.until("its clock begins anew", 3, lambda r: r["record"] == "system" and r["uptime"] < 3_000_000_000)
+    assert again["boot"] == hello["boot"] + 1 and again["nonce"] != nonce and again["reset"] == 3, again
+    link.command(token(key, nonce, 7, "report", ["read"]))
+    reply(link, "a command for the life before is refused", "replayed")
+    assert link.crc_errors == 0, f"{link.crc_errors} check sums were wrong"
+    print(f"ok    {link.frames} frames, no check sum wrong")
+    return system
+
+
+def main():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # `wait=on`: the firmware starts when the host is there, so the first frame is not missed.
+    qemu = subprocess.Popen([os.path.join(EXAMPLE, "qemu.sh"), sys.argv[1], "-serial",
+                             f"tcp:127.0.0.1:{port},server=on,wait=on"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            try:
+                link = Link(port)
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.1)
+        else:
+            raise SystemExit("FAIL  QEMU does not listen")
+        system = journey(link)
+    finally:
+        qemu.terminate()
+        log = qemu.communicate()[0].decode(errors="replace")
+    if "sensor breaker: Closed -> Open" not in log or "panic" in log:
+        raise SystemExit("FAIL  the log\n" + log)
+    print("ok    the log is readable")
+    print(f"stack {system['stack_high_water']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+//! Tells the linker where memory is and which sections the tests and the logs need.
+
+use std::{env, fs, path::PathBuf};
+
+use daur_core::id::DeviceId;
+use daur_core::security::keys::derive_device_key;
+
+/// The node's name.
+const DEVICE: &str = "node-1";
+
+fn main() {
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    fs::write(out.join("memory.x"), include_bytes!("stm32f405.x")).expect("OUT_DIR can be written");
+    println!("cargo::rustc-link-search={}", out.display());
+    println!("cargo::rerun-if-changed=stm32f405.x");
+
+    // The image holds this device's own key. The fleet key, from which it and the host's copy are
+    // derived, stays with whoever builds: a file of 32 bytes or more, or the example's, which is no secret.
+    let fleet_key = env::var_os("DAUR_FLEET_KEY_FILE").map_or_else(|| PathBuf::from("demo-fleet.key"), PathBuf::from);
+    let fleet_key_bytes = fs::read(&fleet_key).expect("the fleet key's file can be read");
+    let device = DeviceId::new(DEVICE).expect("a name of at most 16 characters");
+    let key = derive_device_key(fleet_key_bytes.trim_ascii(), &device);
+    fs::write(
+        out.join("identity.rs"),
+        format!(
+            "/// The node's name.\npub const DEVICE: &str = {DEVICE:?};\n\
+             /// Its key, which the host derives from the fleet key.\npub const DEVICE_KEY: [u8; 32] = {key:?};\n"
+        ),
+    )
+    .expect("OUT_DIR can be written");
+    println!("cargo::rerun-if-env-changed=DAUR_FLEET_KEY_FILE");
+    println!("cargo::rerun-if-changed={}", fleet_key.display());
+
+    println!("cargo::rustc-check-cfg=cfg(rust_analyzer)"); // asked for by embedded-test
+
+    for arg in ["--nmagic", "-Tlink.x", "-Tdefmt.x"] {
+        println!("cargo::rustc-link-arg-bins={arg}");
+    }
+    for arg in ["--nmagic", "-Tlink.x", "-Tembedded-test.x", "-Tdefmt.x"] {
+        println!("cargo::rustc-link-arg-tests={arg}");
+    }
+}

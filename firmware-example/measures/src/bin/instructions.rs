@@ -1,0 +1,175 @@
+//! Counts the instructions of the machines' hot paths in an emulator that counts them.
+//!
+//! Under `-icount shift=S` an instruction takes 2^S ns of the emulator's time, and SysTick counts that
+//! time at the board's clock. So instructions = ticks * (1000 / MHz) / 2^S, and they come out the same
+//! in every run. They are instructions, not cycles.
+#![no_std]
+#![no_main]
+
+use cortex_m::peripheral::SYST;
+use cortex_m::peripheral::syst::SystClkSource;
+use daur_core::id::DeviceId;
+use daur_core::monitoring::histogram::{Auto, Full};
+use daur_core::performance::cache::{self, Cache, Lru};
+use daur_core::reliability::breaker::{self, Breaker};
+use daur_core::reliability::limiter::{self, Limiter};
+use daur_core::reliability::retry::{self, Class, Retry};
+use daur_core::security::keys::HmacKey;
+use daur_core::security::password::Pbkdf2;
+use daur_core::security::permission::Permissions;
+use daur_core::security::token::{self, Claims, Keys};
+use daur_core::text::Text;
+use daur_core::time::{Duration, Instant};
+use daur_core::wire::decoder::Decoder;
+use daur_core::wire::outbox::{self, Outbox};
+use daur_core::wire::record::Record;
+use daur_measures::{black_box, now};
+use semihosting::println;
+
+/// QEMU's clock of the board, and the shift that `.ci/device` gives it, so that an instruction is at
+/// least one tick.
+const MHZ: u64 = if cfg!(target_has_atomic = "32") { 168 } else { 16 };
+const SHIFT: u32 = if cfg!(target_has_atomic = "32") { 3 } else { 6 };
+
+/// Half the timer's 24 bits: what a measurement must stay below.
+const LIMIT: u32 = 1 << 23;
+
+/// The timer's ticks while `f` runs.
+#[inline(never)]
+fn ticks(f: &mut dyn FnMut()) -> u32 {
+    let before = SYST::get_current();
+    f();
+    let after = SYST::get_current();
+    before.wrapping_sub(after) & 0x00FF_FFFF
+}
+
+/// Prints the instructions of one call of `f` as the `RUNS`-th part of so many, without those of a
+/// call that does nothing.
+fn measure(name: &str, mut f: impl FnMut()) {
+    const RUNS: u32 = 16;
+    f(); // the first call may fill what later calls find full
+    let empty = ticks(&mut || (0..RUNS).for_each(|_| black_box(())));
+    let all = ticks(&mut || (0..RUNS).for_each(|_| f()));
+    if all >= LIMIT {
+        println!("{name} does not fit the timer");
+        return;
+    }
+    let ticks = u64::from(all.saturating_sub(empty));
+    let instructions = ticks * 1_000 / MHZ;
+    let instructions = (instructions >> SHIFT).div_ceil(u64::from(RUNS));
+    println!("{name} {instructions}");
+}
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    if let Some(mut core) = cortex_m::Peripherals::take() {
+        core.SYST.set_clock_source(SystClkSource::Core);
+        core.SYST.set_reload(0x00FF_FFFF);
+        core.SYST.clear_current();
+        core.SYST.enable_counter();
+    }
+    reliability();
+    performance();
+    monitoring();
+    security();
+    wire();
+    semihosting::process::exit(0);
+}
+
+fn reliability() {
+    let mut breaker = Breaker::new(breaker::Config::DEFAULT);
+    measure("breaker_acquire_and_success", || {
+        if let Ok(permit) = black_box(&mut breaker).try_acquire(now()) {
+            black_box(breaker.on_success(permit, now()));
+        }
+    });
+    let mut open = Breaker::new(breaker::Config::DEFAULT);
+    open.force_open(now());
+    measure("breaker_refusal", || {
+        black_box(black_box(&mut open).try_acquire(now()).is_err());
+    });
+    let mut limiter = Limiter::new(limiter::Config { burst: 1_000, ..limiter::Config::DEFAULT });
+    measure("limiter_check", || {
+        black_box(black_box(&mut limiter).check(now()).is_ok());
+    });
+    let mut retry = Retry::new(
+        retry::Config { max_attempts: retry::Attempts::Forever, ..retry::Config::DEFAULT },
+        7,
+        Instant::ZERO,
+    );
+    measure("retry_next_wait", || {
+        let _ = black_box(black_box(&mut retry).on_failure(Class::Transient, now()));
+    });
+}
+
+fn performance() {
+    let config = cache::Config { ttl: Some(Duration::from_secs(60)) };
+    let mut cache: Cache<u32, u32, 32, Lru<u8>> = Cache::new(config);
+    for key in 0..32 {
+        cache.insert(key, key, now());
+    }
+    measure("cache_hit", || {
+        black_box(black_box(&mut cache).get(&black_box(7), now()));
+    });
+    measure("cache_miss", || {
+        black_box(black_box(&mut cache).get(&black_box(1_000), now()));
+    });
+    let mut key = 100;
+    measure("cache_insert_with_eviction", || {
+        key += 1;
+        black_box(black_box(&mut cache).insert(key, key, now()));
+    });
+}
+
+fn monitoring() {
+    let mut auto: Auto<64> = Auto::new();
+    measure("histogram_record_auto", || black_box(&mut auto).record(black_box(12_345)));
+    #[cfg(target_has_atomic = "32")]
+    {
+        let mut full = Full::new();
+        measure("histogram_record_full", || black_box(&mut full).record(black_box(12_345)));
+    }
+    #[cfg(not(target_has_atomic = "32"))]
+    let _ = Full::new; // 4 KiB and more are too much for this board's stack
+}
+
+fn security() {
+    let Ok(device) = DeviceId::new("node-1") else { return };
+    let Ok(keys) = Keys::<1>::new(token::Config::command(&device), None, &[7; 32]) else { return };
+    let claims = Claims::command(&device, 9, 1, Text::cut("alice"), Permissions::WRITE, Text::cut("set-interval 500"));
+    let mut buffer = [0; 384];
+    measure("token_sign", || {
+        black_box(keys.sign(black_box(&claims), &mut buffer).is_ok());
+    });
+    let Ok(text) = keys.sign(&claims, &mut buffer) else { return };
+    measure("token_verify", || {
+        black_box(keys.verify(black_box(text), None).is_ok());
+    });
+    // What the two are to be compared with: one HMAC of the same bytes, its key absorbed as usual.
+    let signed = text.len() - 44;
+    measure("hmac_of_the_token", || {
+        let key = HmacKey::new(black_box(&[7; 32]));
+        black_box(key.tag(&[text.as_bytes().get(..signed).unwrap_or_default()]));
+    });
+    if let Ok(mut derivation) = Pbkdf2::new(b"correct horse", &[7; 16], 1_000) {
+        measure("pbkdf2_iteration", || {
+            black_box(black_box(&mut derivation).step(1));
+        });
+    }
+}
+
+fn wire() {
+    let mut outbox: Outbox<1024> = Outbox::new(outbox::Config { resend_after: None });
+    let record = Record::Counter { name: Text::cut("reads"), total: 123_456 };
+    let mut line = [0; 64];
+    let mut sent = 0;
+    measure("outbox_push_and_read", || {
+        let _ = black_box(&mut outbox).push(black_box(&record), now());
+        sent = outbox.read(&mut line, now());
+    });
+    let mut decoder: Decoder<64> = Decoder::new();
+    measure("decoder_frame", || {
+        let mut input = line.get(..sent).unwrap_or_default();
+        black_box(black_box(&mut decoder).feed(&mut input).is_some());
+    });
+}

@@ -1,0 +1,115 @@
+//! Signed commands: read, verified, admitted once, and understood.
+
+use daur_core::id::DeviceId;
+use daur_core::reliability::limiter::Limiter;
+use daur_core::security::keys::KeyError;
+use daur_core::security::permission::Permissions;
+use daur_core::security::token::{Config, Error, Gate, Keys};
+use daur_core::time::{Duration, Instant};
+use daur_core::wire::record::Verdict;
+
+use crate::config;
+
+/// What the node can be told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
+pub enum Command {
+    /// `report`: say now how you are.
+    Report,
+    /// `set-interval MS`: read the sensor so often.
+    SetInterval(Duration),
+    /// `reset-breaker`: try the sensor again at once.
+    ResetBreaker,
+    /// `restart`: reset the chip.
+    Restart,
+}
+
+impl Command {
+    /// Reads a command's text.
+    ///
+    /// # Errors
+    /// [`Verdict::UnknownCommand`] or, if what follows the verb is not allowed, [`Verdict::Invalid`].
+    pub fn parse(text: &str) -> Result<Self, Verdict> {
+        let mut words = text.split_ascii_whitespace();
+        let command = match (words.next(), words.next()) {
+            (Some("report"), None) => Self::Report,
+            (Some("reset-breaker"), None) => Self::ResetBreaker,
+            (Some("restart"), None) => Self::Restart,
+            (Some("set-interval"), Some(millis)) => {
+                let interval = millis.parse().map(Duration::from_millis).map_err(|_| Verdict::Invalid)?;
+                if !(config::INTERVAL_MIN..=config::INTERVAL_MAX).contains(&interval) {
+                    return Err(Verdict::Invalid);
+                }
+                Self::SetInterval(interval)
+            }
+            (Some("report" | "reset-breaker" | "restart" | "set-interval"), _) => return Err(Verdict::Invalid),
+            _ => return Err(Verdict::UnknownCommand),
+        };
+        if words.next().is_some() { Err(Verdict::Invalid) } else { Ok(command) }
+    }
+
+    /// What the signer must be allowed.
+    #[must_use]
+    pub const fn needs(self) -> Permissions {
+        match self {
+            Self::Report => Permissions::READ,
+            Self::SetInterval(_) | Self::ResetBreaker => Permissions::WRITE,
+            Self::Restart => Permissions::ADMIN,
+        }
+    }
+}
+
+/// A command that is not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
+pub struct Refusal {
+    /// Its counter; 0 if its signature does not hold, since then nothing in it does.
+    pub counter: u64,
+    /// Why.
+    pub verdict: Verdict,
+}
+
+/// Decides which commands are run.
+///
+/// In this order: how many, who signed it, for which device and which of its lives, whether it is
+/// new, whether the signer may. What costs least comes first, and an attacker learns no more than
+/// that the signature is wrong.
+pub struct Desk {
+    keys: Keys<1>,
+    gate: Gate,
+    limiter: Limiter,
+}
+
+impl Desk {
+    /// For `device`, whose present life is `nonce`.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the key is too short.
+    pub fn new(device: &DeviceId, nonce: u64, key: &[u8]) -> Result<Self, KeyError> {
+        Ok(Self {
+            keys: Keys::new(Config::command(device), None, key)?,
+            gate: Gate::new(nonce),
+            limiter: Limiter::new(config::COMMANDS),
+        })
+    }
+
+    /// The command in `token` and its counter, if it is to be run.
+    ///
+    /// # Errors
+    /// [`Refusal`], which is what the host is told.
+    pub fn admit(&mut self, token: &str, now: Instant) -> Result<(Command, u64), Refusal> {
+        let refused = |counter, verdict| Refusal { counter, verdict };
+        self.limiter.check(now).map_err(|_| refused(0, Verdict::Limited))?;
+        let claims = self.keys.verify(token, None).map_err(|error| match error {
+            Error::Audience => refused(0, Verdict::WrongDevice),
+            _ => refused(0, Verdict::BadSignature),
+        })?;
+        let counter = claims.nonce_and_counter().map_or(0, |(_, counter)| counter);
+        let command = claims.cmd.ok_or(Verdict::Invalid).and_then(|text| Command::parse(text.as_str()));
+        let needs = command.map_or(Permissions::NONE, Command::needs);
+        self.gate.admit(&claims, needs).map_err(|error| match error {
+            Error::Replayed => refused(counter, Verdict::Replayed),
+            Error::Permission => refused(counter, Verdict::Forbidden),
+            _ => refused(counter, Verdict::Invalid),
+        })?;
+        command.map(|command| (command, counter)).map_err(|verdict| refused(counter, verdict))
+    }
+}

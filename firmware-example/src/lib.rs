@@ -1,0 +1,15 @@
+//! The parts of a sensor node that touch the chip, each behind a safe and small interface.
+//!
+//! What the node does with them is in `main.rs`; everything else, from the breaker to the signed
+//! commands, is `daur-core` as it runs on the host.
+#![no_std]
+
+pub mod board;
+pub mod boot;
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod node;
+pub mod sensor;
+pub mod stack;
+pub mod uart;

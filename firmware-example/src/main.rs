@@ -1,0 +1,95 @@
+//! A sensor node: reads a sensor that fails at times, tells a host how it is, obeys signed commands.
+#![no_std]
+#![no_main]
+
+use cortex_m::peripheral::SCB;
+use cortex_m_rt::entry;
+use daur_core::id::DeviceId;
+use daur_core::time::Clock;
+use daur_core::wire::decoder::Decoder;
+use daur_core::wire::frame::MAX_DOWNLINK;
+use daur_firmware::boot::{self, Boot, BootSource};
+use daur_firmware::clock::{self, Timer};
+use daur_firmware::command::Desk;
+use daur_firmware::node::Node;
+use daur_firmware::sensor::{Script, ScriptedBus};
+use daur_firmware::uart::Uart;
+use daur_firmware::{board, config};
+#[cfg(not(feature = "qemu"))]
+use defmt_rtt as _;
+#[cfg(feature = "qemu")]
+use defmt_semihosting as _;
+
+defmt::timestamp!("{=u64:ms}", Timer.now().as_millis());
+
+/// Says where, leaves word for the next start, and ends this one.
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    boot::note_fault();
+    match info.location() {
+        Some(at) => defmt::error!("panic at {=str}:{=u32}", at.file(), at.line()),
+        None => defmt::error!("panic"),
+    }
+    board::abort()
+}
+
+#[cfg(feature = "qemu")]
+fn start() -> Boot {
+    boot::Scripted { seed: 0x6461_7572 }.boot()
+}
+
+#[cfg(not(feature = "qemu"))]
+fn start() -> Boot {
+    boot::Chip.boot()
+}
+
+#[entry]
+fn main() -> ! {
+    let Some(mut core) = cortex_m::Peripherals::take() else { board::abort() };
+    clock::start(&mut core.SYST);
+    let boot = start();
+    defmt::info!("start {}, nonce {=u64:x}, after {}", boot.id.0, boot.nonce, boot.cause);
+
+    let bus = ScriptedBus::new(Script::DEFAULT, Timer);
+    let Ok(device) = DeviceId::new(config::DEVICE) else { board::abort() };
+    let Ok(desk) = Desk::new(&device, boot.nonce, &config::DEVICE_KEY) else { board::abort() };
+    let mut node = Node::new(boot, device, desk, bus);
+    node.start();
+    let mut uart = Uart::start();
+    let mut decoder = Decoder::<MAX_DOWNLINK>::new();
+    let mut lost = 0;
+
+    loop {
+        while let Some(byte) = uart.read() {
+            if let Some(payload) = decoder.feed(&mut &[byte][..])
+                && node.hear(payload)
+            {
+                send(&mut node, &mut uart);
+                defmt::info!("restarting");
+                SCB::sys_reset();
+            }
+        }
+        node.poll();
+        if uart.lost() != lost {
+            lost = uart.lost();
+            node.line_lost(lost);
+        }
+        send(&mut node, &mut uart);
+
+        let asleep = Timer.now();
+        let until = node.poll_at();
+        while Timer.now() < until && !uart.has_arrived() {
+            cortex_m::asm::wfi();
+        }
+        node.slept(Timer.now() - asleep);
+    }
+}
+
+/// Sends all that waits to be sent.
+fn send<I2C: embedded_hal::i2c::I2c>(node: &mut Node<I2C>, uart: &mut Uart) {
+    let mut line = [0; 64];
+    while node.outbox.is_pending() {
+        let bytes = node.outbox.read(&mut line, Timer.now());
+        uart.write(line.get(..bytes).unwrap_or_default());
+    }
+}

@@ -1,0 +1,363 @@
+//! The node: machines of `daur-core`, one sensor, and what the host is told of them.
+
+use core::fmt::Write;
+
+use daur_core::hal::blocking;
+use daur_core::id::DeviceId;
+use daur_core::monitoring::errors::{self, Errors};
+use daur_core::monitoring::histogram::Window;
+use daur_core::monitoring::metrics::{self, Collector, Kind};
+use daur_core::monitoring::profiler::{Outcome, Profiler};
+use daur_core::performance::cache::{self, Cache, Lru};
+use daur_core::reliability::breaker::State;
+use daur_core::reliability::executor::{Executor, Failure};
+use daur_core::reliability::fallback::{Fallback, Source};
+use daur_core::reliability::health::{self, CheckConfig, CheckId, Health};
+use daur_core::reliability::retry::Class;
+use daur_core::shared::{CsShared, Shared};
+use daur_core::text::Text;
+use daur_core::time::{Clock, Duration, Instant};
+use daur_core::wire::frame::Downlink;
+use daur_core::wire::outbox::{self, Outbox};
+use daur_core::wire::record::{BreakerState, Level, Record, SCHEMA, Unit, Verdict};
+use embedded_hal::i2c::I2c;
+use shtcx::{PowerMode, ShtC3};
+
+use crate::boot::Boot;
+use crate::clock::{Delay, Timer};
+use crate::command::{Command, Desk, Refusal};
+use crate::{config, stack};
+
+/// The calls to the sensor. A static, as an interrupt or a second task would need it.
+static SENSOR: CsShared<Executor, Timer> = CsShared::new(Executor::new(config::SENSOR, 0), Timer);
+
+/// What the sensor measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Reading {
+    millidegrees: i32,
+    millipercent: i32,
+}
+
+/// The sensor's register that tells its kind.
+const IDENTIFIER: u8 = 0;
+
+/// All that the node knows.
+pub struct Node<I2C: I2c> {
+    boot: Boot,
+    device: DeviceId,
+    sensor: ShtC3<I2C>,
+    fallback: Fallback<Reading, shtcx::Error<I2C::Error>>,
+    registers: Cache<u8, u8, 8, Lru<u8>>,
+    metrics: Collector<&'static str, 10, 1>,
+    errors: Errors<4, 2>,
+    profiler: Profiler<1, 2, Window<u32, 64>>,
+    health: Health<1>,
+    readable: Option<CheckId>,
+    desk: Desk,
+    /// Frames on their way to the host.
+    pub outbox: Outbox<2048>,
+    interval: Duration,
+    read_at: Instant,
+    report_at: Instant,
+    asleep: Duration,
+}
+
+impl<I2C: I2c> Node<I2C> {
+    /// The node in its life `boot`, with its sensor on `bus`.
+    ///
+    /// Inlined, so that it is made where it stays: moved, it would stand on the stack twice.
+    #[inline(always)]
+    pub fn new(boot: Boot, device: DeviceId, desk: Desk, bus: I2C) -> Self {
+        Self {
+            boot,
+            device,
+            sensor: shtcx::shtc3(bus),
+            fallback: Fallback::new(Source::LastGood { max_age: config::LAST_GOOD_FOR }),
+            registers: Cache::new(cache::Config { ttl: Some(config::REGISTERS_FOR) }),
+            metrics: Collector::new(metrics::Config::DEFAULT),
+            errors: Errors::new(errors::Config::DEFAULT),
+            profiler: Profiler::new(),
+            health: Health::new(health::Config::DEFAULT),
+            readable: None,
+            desk,
+            outbox: Outbox::new(outbox::Config::DEFAULT),
+            interval: config::INTERVAL,
+            read_at: Instant::ZERO,
+            report_at: Instant::ZERO,
+            asleep: Duration::ZERO,
+        }
+    }
+
+    /// Begins: the first frame of a life says whose it is.
+    pub fn start(&mut self) {
+        SENSOR.with(|executor, _| executor.reseed(self.boot.nonce));
+        self.readable = self.health.add("sensor", CheckConfig::READINESS).ok();
+        self.say_hello();
+    }
+
+    /// Does what is due.
+    pub fn poll(&mut self) {
+        let now = Timer.now();
+        if now >= self.read_at {
+            self.read_at = now + self.interval;
+            self.read();
+        }
+        let now = Timer.now();
+        if now >= self.report_at {
+            self.report_at = now + config::REPORT;
+            self.report();
+        }
+        SENSOR.with(Executor::poll);
+        self.outbox.poll(now);
+    }
+
+    /// When there is something to do again.
+    pub fn poll_at(&self) -> Instant {
+        let machines = Instant::earliest(self.outbox.poll_at(), SENSOR.with(|executor, _| executor.poll_at()));
+        let own = self.read_at.min(self.report_at);
+        machines.map_or(own, |at| at.min(own))
+    }
+
+    /// Counts time spent asleep.
+    pub fn slept(&mut self, time: Duration) {
+        self.asleep = self.asleep + time;
+    }
+
+    /// Counts bytes that the serial port lost.
+    pub fn line_lost(&mut self, bytes: u32) {
+        self.set("uart_lost_bytes", i64::from(bytes));
+    }
+
+    fn push(&mut self, record: &Record) {
+        // What does not fit is counted and told by the outbox itself.
+        let _ = self.outbox.push(record, Timer.now());
+    }
+
+    fn count(&mut self, name: &'static str) {
+        // The table has room for every name in this file.
+        let _ = self.metrics.add(name, 1, Timer.now());
+    }
+
+    fn set(&mut self, name: &'static str, value: i64) {
+        let _ = self.metrics.set(name, value, Timer.now());
+    }
+
+    fn say_hello(&mut self) {
+        self.push(&Record::Hello {
+            device: self.device,
+            boot: self.boot.id,
+            nonce: self.boot.nonce,
+            schema: SCHEMA,
+            firmware: Text::cut(config::FIRMWARE),
+            reset: self.boot.cause,
+        });
+    }
+
+    /// Reads the sensor: tried again, given up while it is broken, replaced by the last good reading.
+    fn read(&mut self) {
+        let before = SENSOR.with(|executor, _| executor.breaker().state());
+        let span = self.profiler.start("sensor_read", Timer.now());
+        let sensor = &mut self.sensor;
+        let execution = blocking::execute(
+            &SENSOR,
+            &mut Delay,
+            |_| Class::Transient,
+            || {
+                let measured = sensor.measure(PowerMode::NormalMode, &mut Delay)?;
+                Ok(Reading {
+                    millidegrees: measured.temperature.as_millidegrees_celsius(),
+                    millipercent: measured.humidity.as_millipercent(),
+                })
+            },
+        );
+        let now = Timer.now();
+        self.profiler.finish(span, Outcome::from(&execution.result), now);
+        self.count("reads");
+        if let Err(failure) = &execution.result {
+            self.count("reads_failed");
+            let (kind, message) = match failure {
+                Failure::Error(shtcx::Error::I2c(_)) => ("i2c", "the sensor does not answer"),
+                Failure::Error(shtcx::Error::Crc) => ("crc", "the sensor's checksum is wrong"),
+                Failure::Open { .. } => ("breaker", "the sensor is left alone"),
+                _ => ("timeout", "the sensor took too long"),
+            };
+            self.errors.record(kind, message, now);
+        }
+        self.judge(before, execution.success(), execution.elapsed, now);
+        let execution = self.fallback.apply(execution, now);
+        if execution.fallback_used {
+            self.count("fallbacks");
+        }
+        if let Ok(reading) = execution.result {
+            self.set("temperature_mc", reading.millidegrees.into());
+            self.set("humidity_mpct", reading.millipercent.into());
+        }
+    }
+
+    /// Tells health and log what the breaker and the reading say.
+    fn judge(&mut self, before: State, success: bool, took: Duration, now: Instant) {
+        if let Some(check) = self.readable {
+            let outcome = if success { health::Outcome::Pass } else { health::Outcome::Fail };
+            self.health.report(check, outcome, took, now);
+        }
+        let after = SENSOR.with(|executor, _| executor.breaker().state());
+        if before != after {
+            defmt::info!("sensor breaker: {} -> {}", before, after);
+            let message = match after {
+                State::Open => "breaker opened: the sensor is left alone",
+                State::Closed => "breaker closed: the sensor works",
+                _ => "breaker changed",
+            };
+            self.log(Level::Warn, "sensor", message);
+        }
+    }
+
+    fn log(&mut self, level: Level, target: &str, message: &str) {
+        self.push(&Record::Log { level, target: Text::cut(target), message: Text::cut(message) });
+    }
+
+    /// Tells the host everything.
+    fn report(&mut self) {
+        let now = Timer.now();
+        self.ask_identifier(now);
+        self.push(&Record::Health { live: self.health.is_live(), ready: self.health.is_ready() });
+        let idle_permille = self.asleep.times(1_000).as_nanos().checked_div(now.as_nanos()).unwrap_or(0);
+        self.push(&Record::System {
+            uptime: now - Instant::ZERO,
+            stack_high_water: stack::high_water(),
+            stack_size: stack::size(),
+            idle_permille: u16::try_from(idle_permille).unwrap_or(1_000),
+        });
+        let lost = self.outbox.snapshot().lost;
+        self.set("outbox_lost", lost.into());
+        for (name, kind, stats) in self.metrics.iter() {
+            let record = match kind {
+                Kind::Counter => Record::Counter { name: Text::cut(name), total: stats.last().unsigned_abs() },
+                _ => Record::Gauge { name: Text::cut(name), value: stats.last() },
+            };
+            let _ = self.outbox.push(&record, now);
+        }
+        self.report_machines(now);
+        defmt::info!(
+            "reported: stack {} of {} bytes, {} permille asleep",
+            stack::high_water(),
+            stack::size(),
+            idle_permille
+        );
+    }
+
+    fn report_machines(&mut self, now: Instant) {
+        let breaker = SENSOR.with(|executor, _| executor.breaker().snapshot());
+        self.push(&Record::Breaker {
+            name: Text::cut("sensor"),
+            state: match breaker.state {
+                State::Closed | State::MetricsOnly => BreakerState::Closed,
+                State::Open => BreakerState::Open,
+                State::HalfOpen => BreakerState::HalfOpen,
+                State::ForcedOpen => BreakerState::ForcedOpen,
+                State::Disabled => BreakerState::Disabled,
+            },
+            consecutive_failures: breaker.consecutive_failures,
+            opened: breaker.opened.into(),
+            refused: breaker.refused.into(),
+            retry_at: breaker.retry_at,
+        });
+        let cache = self.registers.snapshot();
+        self.push(&Record::Cache {
+            name: Text::cut("registers"),
+            hits: cache.hits,
+            misses: cache.misses,
+            len: cache.len,
+            capacity: cache.capacity,
+        });
+        if let Some(read) = self.profiler.snapshot("sensor_read") {
+            let time = read.time;
+            self.push(&Record::Distribution {
+                name: Text::cut("sensor_read"),
+                unit: Unit::Nanos,
+                count: time.count,
+                sum: time.sum,
+                min: time.min.unwrap_or(0),
+                max: time.max.unwrap_or(0),
+                p50: time.p50.unwrap_or(0),
+                p95: time.p95.unwrap_or(0),
+                p99: time.p99.unwrap_or(0),
+            });
+        }
+        // One record for each kind, with the latest message where it is still kept.
+        for kind in self.errors.top() {
+            let last = self.errors.last().find(|error| error.kind == kind.kind);
+            let record = Record::Error {
+                kind: kind.kind,
+                total: u32::try_from(kind.count).unwrap_or(u32::MAX),
+                message: last.map_or(Text::EMPTY, |error| error.message),
+                at: kind.last_at,
+            };
+            let _ = self.outbox.push(&record, now);
+        }
+    }
+
+    /// What the sensor says it is: asked over the bus once in a while, from the cache else.
+    fn ask_identifier(&mut self, now: Instant) {
+        if let Some(identifier) = self.registers.get(&IDENTIFIER, now).copied() {
+            self.set("sensor_identifier", identifier.into());
+        } else if let Ok(identifier) = self.sensor.device_identifier() {
+            self.registers.insert(IDENTIFIER, identifier, now);
+        }
+    }
+
+    /// Does what the host says. `true`: the chip is to be reset when the line is empty.
+    pub fn hear(&mut self, payload: &[u8]) -> bool {
+        let now = Timer.now();
+        match Downlink::decode(payload) {
+            Ok(Downlink::Ack { seq }) => {
+                self.outbox.ack(seq, now);
+            }
+            Ok(Downlink::Identify) => self.say_hello(),
+            Ok(Downlink::Command { token }) => return self.obey(token, now),
+            // A newer host may say more than this version knows.
+            Ok(_) | Err(_) => self.count("downlink_unknown"),
+        }
+        false
+    }
+
+    fn obey(&mut self, token: &str, now: Instant) -> bool {
+        let (counter, verdict, message, restart) = match self.desk.admit(token, now) {
+            Ok((command, counter)) => {
+                self.count("commands");
+                (counter, Verdict::Accepted, self.run(command), command == Command::Restart)
+            }
+            Err(Refusal { counter, verdict }) => {
+                self.count("commands_refused");
+                self.log(Level::Warn, "command", verdict.as_str());
+                (counter, verdict, Text::EMPTY, false)
+            }
+        };
+        defmt::info!("command {}: {}", counter, verdict);
+        self.push(&Record::Reply { counter, verdict, message });
+        restart
+    }
+
+    fn run(&mut self, command: Command) -> Text<48> {
+        let mut message = Text::EMPTY;
+        match command {
+            Command::Report => {
+                self.report();
+                message.push("reported");
+            }
+            Command::SetInterval(interval) => {
+                self.interval = interval;
+                self.read_at = Timer.now() + interval;
+                let _ = write!(message, "interval is {interval}");
+            }
+            Command::ResetBreaker => {
+                SENSOR.with(|executor, now| executor.breaker().reset(now));
+                message.push("breaker is closed");
+            }
+            Command::Restart => {
+                message.push("restarting");
+            }
+        }
+        message
+    }
+}

@@ -1,0 +1,219 @@
+//! The core machines on the target: what the host tests prove in full is shown here to hold on a
+//! 32-bit processor, in the profile that ships, a few asserts each. Every test starts from a reset.
+#![no_std]
+#![no_main]
+
+use cortex_m_rt as _;
+use defmt_semihosting as _;
+
+#[cfg(test)]
+#[embedded_test::tests]
+mod tests {
+    use daur_core::hal::blocking;
+    use daur_core::id::DeviceId;
+    use daur_core::monitoring::histogram::{Auto, Quantile};
+    use daur_core::performance::cache::{self, Cache, Lru};
+    use daur_core::reliability::breaker::{self, Breaker, Event, State};
+    use daur_core::reliability::executor::{self, Cause, Executor, Failure};
+    use daur_core::reliability::retry::{self, Attempts, Class, Decision, Jitter, Reason, Retry};
+    use daur_core::security::keys::{HmacKey, derive_device_key};
+    use daur_core::security::password::{self, Pbkdf2};
+    use daur_core::security::permission::Permissions;
+    use daur_core::security::token::{self, Claims, Gate, Keys};
+    use daur_core::shared::CsShared;
+    use daur_core::text::Text;
+    use daur_core::time::{Duration, Instant};
+    use daur_core::wire::decoder::Decoder;
+    use daur_core::wire::frame::{Frame, MAX_PAYLOAD};
+    use daur_core::wire::outbox::{self, Outbox};
+    use daur_core::wire::record::Record;
+    use daur_firmware::clock::{self, Delay, Timer};
+    use daur_firmware::config;
+
+    #[init]
+    fn init() {
+        // Once per reset, and there is one reset per test.
+        let mut core = cortex_m::Peripherals::take().unwrap();
+        clock::start(&mut core.SYST);
+    }
+
+    #[test]
+    fn breaker_opens_refuses_until_its_time_probes_and_closes() {
+        let mut breaker = Breaker::new(breaker::Config { failures: 3, ..breaker::Config::DEFAULT });
+        let now = Instant::from_secs(5);
+        for _ in 0..3 {
+            let permit = breaker.try_acquire(now).unwrap();
+            breaker.on_failure(permit, now);
+        }
+        let refused = breaker.try_acquire(now).unwrap_err();
+        assert_eq!(refused.retry_at, Instant::from_secs(65));
+        let just_before = Instant::from_nanos(refused.retry_at.as_nanos() - 1);
+        assert!(breaker.try_acquire(just_before).is_err());
+        let probe = breaker.try_acquire(refused.retry_at).unwrap();
+        assert_eq!(breaker.on_success(probe, refused.retry_at), Some(Event::Closed));
+        assert_eq!(breaker.state(), State::Closed);
+    }
+
+    #[test]
+    fn retry_doubles_its_wait_and_stops_at_its_last_attempt() {
+        let config = retry::Config {
+            max_attempts: Attempts::Limited(4),
+            initial_delay: Duration::from_millis(100),
+            jitter: Jitter::None,
+            ..retry::Config::DEFAULT
+        };
+        let mut retry = Retry::new(config, 1, Instant::ZERO);
+        for millis in [100, 200, 400] {
+            let after = Duration::from_millis(millis);
+            assert_eq!(retry.on_failure(Class::Transient, Instant::ZERO), Decision::Retry { after });
+        }
+        assert_eq!(retry.on_failure(Class::Transient, Instant::ZERO), Decision::Stop { reason: Reason::Exhausted });
+    }
+
+    #[test]
+    fn executor_retries_on_the_real_clock_then_leaves_the_broken_alone() {
+        static SENSOR: CsShared<Executor, Timer> = CsShared::new(Executor::new(config::SENSOR, 7), Timer);
+        let mut calls = 0;
+        let execution = blocking::execute(
+            &SENSOR,
+            &mut Delay,
+            |()| Class::Transient,
+            || {
+                calls += 1;
+                if calls < 3 { Err(()) } else { Ok(calls) }
+            },
+        );
+        assert_eq!((execution.result, execution.attempts), (Ok(3), 3));
+
+        let fail = || blocking::execute(&SENSOR, &mut Delay, |()| Class::Transient, || Err::<(), ()>(()));
+        let first = fail();
+        assert_eq!(first.result, Err(Failure::Error(())));
+        let second = fail();
+        assert!(matches!(second.result, Err(Failure::Open { .. })));
+        assert!(matches!(second.cause, Some(Cause::Open { .. })));
+        assert_eq!((second.attempts, second.refused_by_breaker), (0, 1));
+    }
+
+    #[test]
+    fn executor_config_of_the_node_is_valid() {
+        assert_eq!(config::SENSOR.validate(), Ok(()));
+        assert_eq!(executor::Config::DEFAULT.validate(), Ok(()));
+    }
+
+    #[test]
+    fn cache_evicts_the_least_recently_used_and_expires() {
+        let mut cache: Cache<u32, u32, 4, Lru<u8>> = Cache::new(cache::Config { ttl: Some(Duration::from_secs(1)) });
+        let now = Instant::from_secs(1);
+        for key in 0..4 {
+            cache.insert(key, key * 10, now);
+        }
+        assert_eq!(cache.get(&0, now), Some(&0));
+        cache.insert(4, 40, now); // 1 is the oldest since 0 was read
+        let mut found = |key: u32| cache.get(&key, now).copied();
+        assert_eq!((found(0), found(1), found(4)), (Some(0), None, Some(40)));
+        assert_eq!(cache.get(&0, now + Duration::from_secs(1)), None);
+        assert!(cache.snapshot().evicted == 1 && cache.capacity() == 4);
+    }
+
+    #[test]
+    fn token_of_the_host_is_admitted_once_and_no_changed_bit_is() {
+        let device = DeviceId::new(config::DEVICE).unwrap();
+        let keys: Keys<1> = Keys::new(token::Config::command(&device), None, &config::DEVICE_KEY).unwrap();
+        let text = Text::new("set-interval 500").unwrap();
+        let claims = Claims::command(&device, 9, 1, Text::cut("alice"), Permissions::WRITE, text);
+        let mut buffer = [0; 512];
+        let signed = keys.sign(&claims, &mut buffer).unwrap();
+
+        let mut gate = Gate::new(9);
+        let verified = keys.verify(signed, None).unwrap();
+        assert_eq!(gate.admit(&verified, Permissions::WRITE), Ok(text));
+        assert_eq!(gate.admit(&verified, Permissions::WRITE), Err(token::Error::Replayed));
+
+        let mut changed = [0; 512];
+        let changed = &mut changed[..signed.len()];
+        for at in (0..signed.len()).step_by(7) {
+            changed.copy_from_slice(signed.as_bytes());
+            changed[at] ^= 1;
+            assert!(core::str::from_utf8(changed).is_ok_and(|changed| keys.verify(changed, None).is_err()));
+        }
+    }
+
+    #[test]
+    fn token_key_in_the_image_is_the_one_the_host_derives() {
+        let device = DeviceId::new(config::DEVICE).unwrap();
+        let fleet_key = include_bytes!("../demo-fleet.key").trim_ascii();
+        assert_eq!(derive_device_key(fleet_key, &device), config::DEVICE_KEY);
+    }
+
+    /// RFC 4231, test case 2.
+    #[test]
+    fn hmac_gives_the_tag_of_rfc_4231() {
+        let tag = HmacKey::new(b"Jefe").tag(&[b"what do ya want ", b"for nothing?"]);
+        assert_eq!(tag[..8], [0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e]);
+        assert_eq!(tag[24..], [0x9d, 0xec, 0x58, 0xb9, 0x64, 0xec, 0x38, 0x43]);
+    }
+
+    #[test]
+    fn password_is_derived_in_steps_and_verifies() {
+        let mut whole = Pbkdf2::new(b"correct horse", &[7; 16], 1_000).unwrap();
+        let mut steps = Pbkdf2::new(b"correct horse", &[7; 16], 1_000).unwrap();
+        let expected = whole.step(1_000).unwrap();
+        let mut derived = None;
+        while derived.is_none() {
+            derived = steps.step(300);
+        }
+        assert_eq!(derived, Some(expected));
+
+        let stored = password::hash("correct horse", &[7; 16], 1_000).unwrap();
+        assert_eq!(password::verify("correct horse", stored.as_str()), Ok(true));
+        assert_eq!(password::verify("wrong horse", stored.as_str()), Ok(false));
+    }
+
+    #[test]
+    fn histogram_quantiles_stay_within_their_error() {
+        let mut histogram: Auto<160> = Auto::new();
+        for value in 1..=10_000_u64 {
+            histogram.record(value);
+        }
+        let p99 = histogram.quantile(Quantile::P99).unwrap();
+        let allowed = 9_900 * u64::from(histogram.error_ppm()) / 1_000_000 + 1;
+        assert!(p99.abs_diff(9_900) <= allowed);
+        assert_eq!((histogram.count(), histogram.min(), histogram.max()), (10_000, Some(1), Some(10_000)));
+    }
+
+    #[test]
+    fn wire_frame_survives_the_line_and_a_flipped_bit_is_refused() {
+        let mut outbox: Outbox<256> = Outbox::new(outbox::Config::DEFAULT);
+        let now = Instant::from_secs(3);
+        let record = Record::Gauge { name: Text::cut("temperature_mc"), value: -21_500 };
+        outbox.push(&record, now).unwrap();
+        let mut line = [0; 64];
+        let sent = outbox.read(&mut line, now);
+
+        let mut decoder: Decoder<MAX_PAYLOAD> = Decoder::new();
+        let mut input = &line[..sent];
+        let frame = Frame::decode(decoder.feed(&mut input).unwrap()).unwrap();
+        assert_eq!((frame.seq, frame.at, frame.record), (0, now, record));
+
+        for bit in 8..(sent - 1) * 8 {
+            let mut flipped = line;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let mut input = &flipped[..sent];
+            assert!(Decoder::<MAX_PAYLOAD>::new().feed(&mut input).is_none());
+        }
+    }
+
+    #[test]
+    fn wire_outbox_tells_what_it_lost() {
+        let mut outbox: Outbox<64> = Outbox::new(outbox::Config::DEFAULT);
+        let now = Instant::from_secs(3);
+        while outbox.push(&Record::Health { live: true, ready: true }, now).is_ok() {}
+        let mut line = [0; 128];
+        outbox.read(&mut line, now);
+        outbox.ack(outbox.snapshot().next - 1, now);
+        let sent = outbox.read(&mut line, now);
+        let mut decoder: Decoder<MAX_PAYLOAD> = Decoder::new();
+        let frame = Frame::decode(decoder.feed(&mut &line[..sent]).unwrap()).unwrap();
+        assert_eq!(frame.record, Record::Lost { count: 1, since: now });
+    }
+}
