@@ -164,7 +164,9 @@ impl Commands {
         let programs = allowed
             .programs
             .iter()
-            .map(|program| Ok(Program { name: program.name, executor: StdShared::new(Executor::try_new(executor, os_seed())?) }))
+            .map(|program| {
+                Ok(Program { name: program.name, executor: StdShared::new(Executor::try_new(executor, os_seed())?) })
+            })
             .collect::<Result<_, executor::ConfigError>>()?;
         let mut hasher = DefaultHasher::new();
         format!("{allowed:?} {} {:?}", config.output_limit, config.program_dirs).hash(&mut hasher);
@@ -220,13 +222,14 @@ impl Commands {
         let mut attempts = 0;
         let compute = async || {
             let output = self.execute(command, &mut attempts).await?;
-            let bytes = serde_json::to_vec(&output).map_err(|error| Problem::internal("an output cannot be kept", &error))?;
+            let bytes =
+                serde_json::to_vec(&output).map_err(|error| Problem::internal("an output cannot be kept", &error))?;
             Ok(if output.exit_code == 0 { Computed::Keep(bytes) } else { Computed::Pass(bytes) })
         };
         let answer = self.cache.get_or_compute_async(&key, self.config.ttl, &SystemWallClock, compute).await?;
         let cached = answer.source != Source::Computed;
-        let output: Output =
-            serde_json::from_slice(&answer.value).map_err(|error| Problem::internal("a kept output cannot be read", &error))?;
+        let output: Output = serde_json::from_slice(&answer.value)
+            .map_err(|error| Problem::internal("a kept output cannot be read", &error))?;
         Ok(Answer {
             success: output.exit_code == 0,
             stdout: output.stdout,
@@ -243,7 +246,9 @@ impl Commands {
 
     /// Starts the program, through its executor.
     async fn execute(&self, command: &Admitted, attempts: &mut u32) -> Result<Output, Problem> {
-        let busy = || Problem::new(Code::Overloaded, "Too many commands run at the moment.").retry_after(Duration::from_secs(1));
+        let busy = || {
+            Problem::new(Code::Overloaded, "Too many commands run at the moment.").retry_after(Duration::from_secs(1))
+        };
         let place = time::timeout(self.config.queue_wait.into(), self.places.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(busy()) };
         let program = &self.programs[command.program];
@@ -253,9 +258,10 @@ impl Commands {
             () = stopped(&mut stop) => return Err(Problem::new(Code::Overloaded, "The server is stopping.").closing()),
         };
         ended.map_err(|failure| match failure {
-            Failure::Error(runner::Error::Timeout) | Failure::TimedOut => {
-                Problem::new(Code::Timeout, format!("The command took longer than {} and was ended.", self.config.timeout))
-            }
+            Failure::Error(runner::Error::Timeout) | Failure::TimedOut => Problem::new(
+                Code::Timeout,
+                format!("The command took longer than {} and was ended.", self.config.timeout),
+            ),
             Failure::Open { retry_at } => {
                 let wait = retry_at.since(StdClock.now());
                 let detail = format!("`{}` failed too often; it is left alone for now.", program.name);
@@ -307,8 +313,9 @@ impl Commands {
 
     async fn start(&self, command: &Admitted) -> Result<Output, runner::Error> {
         let name = self.programs[command.program].name;
-        let program = runner::find(name, &self.config.program_dirs)
-            .ok_or_else(|| runner::Error::Spawn(std::io::Error::new(std::io::ErrorKind::NotFound, format!("no program `{name}`"))))?;
+        let program = runner::find(name, &self.config.program_dirs).ok_or_else(|| {
+            runner::Error::Spawn(std::io::Error::new(std::io::ErrorKind::NotFound, format!("no program `{name}`")))
+        })?;
         let job = Job {
             program,
             args: command.words.iter().skip(1).cloned().collect(),
