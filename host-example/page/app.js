@@ -350,7 +350,10 @@ function errors(st) {
   if (!e.total) { $("errors-top").replaceChildren(none()); $("errors-recent").replaceChildren(none()); return; }
   $("errors-top").querySelector(".empty")?.remove(); $("errors-recent").querySelector(".empty")?.remove();
   keyed($("errors-top"), e.top, (k) => k.kind, () => h("li", {}, h("span", { class: "name mono" }), h("span")), (li, k) => { text(li.children[0], k.kind); text(li.children[1], `${count(k.count)}${k.bound ? ` (±${count(k.bound)})` : ""}`); });
-  keyed($("errors-recent"), e.recent, (r) => `${r.at_ms}/${r.kind}/${r.message}`, () => h("li", {}, h("span", { class: "name" }), h("span", { class: "sub" })), (li, r) => { text(li.children[0], r.message || r.kind); text(li.children[1], `${r.kind} · ${clock(r.at_ms)}`); });
+  // The same again and again is one line with a count.
+  const folded = [];
+  for (const r of e.recent) { const last = folded[folded.length - 1]; if (last && last.kind === r.kind && last.message === r.message) last.times += 1; else folded.push({ ...r, times: 1 }); }
+  keyed($("errors-recent"), folded.map((r, i) => ({ ...r, i })), (r) => r.i, () => h("li", {}, h("span", { class: "name" }), h("span", { class: "sub" })), (li, r) => { text(li.children[0], `${r.message || r.kind}${r.times > 1 ? ` (${r.times} times)` : ""}`); text(li.children[1], `${r.kind} · ${clock(r.at_ms)}`); });
 }
 
 function devices(st) {
