@@ -40,7 +40,7 @@ def sizes(lines):
             yield (image, target), (code, ram)
         elif image != "empty":
             empty = rows["empty", target]
-            yield (image, target), (code - empty[0], ram - empty[1])
+            yield (image, target), (code - empty[0], ram)
 
 
 def instructions(lines):

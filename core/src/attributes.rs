@@ -137,7 +137,25 @@ pub fn settle<S: Shared<Machine = Breaker<M>>, M: Mode, T, E>(
     result
 }
 
-/// The error of a call that the breaker refused.
+/// Makes the error of a call that the breaker refused; every error that is `From<Open>` does.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot say that the circuit breaker is open",
+    label = "this function's error needs a `From<daur_core::reliability::breaker::Open>`",
+    note = "or name a function that makes it: `#[circuit_breaker(open = |_| ..)]`"
+)]
+pub trait FromOpen {
+    /// The error.
+    fn from_open(open: Open) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: From<Open>> FromOpen for E {
+    fn from_open(open: Open) -> Self {
+        open.into()
+    }
+}
+
+/// The error of a call that the breaker refused, made by hand.
 pub fn refused<E>(open: Open, make: impl FnOnce(Open) -> E) -> E {
     make(open)
 }

@@ -31,11 +31,19 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
     let classify = args
         .take("classify")
         .map_or_else(|| quote!(|_| #core::reliability::retry::Class::Transient), |given| quote!(#given));
-    let open = args.take("open").map_or_else(
-        // Where the error's type stands, since it is that type which lacks the conversion.
-        || quote_spanned!(function.output_span()=> ::core::convert::From::from),
-        |given| quote!(#given),
-    );
+    let refusal = match args.take("open") {
+        Some(open) => quote!(#core::attributes::refused(__daur_open, #open)),
+        None => {
+            // Where the error's type stands, since it is that type which may lack the conversion.
+            let span = function.output_span();
+            let core = core.clone().into_iter().map(|mut token| {
+                token.set_span(span);
+                token
+            });
+            let core = TokenStream::from_iter(core);
+            quote_spanned!(span=> #core::attributes::FromOpen::from_open(__daur_open))
+        }
+    };
     args.finish()?;
 
     let call = function.call();
@@ -45,7 +53,7 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
         let __daur_guard = match #root::attributes::admit(&#breaker) {
             ::core::result::Result::Ok(__daur_guard) => __daur_guard,
             ::core::result::Result::Err(__daur_open) => {
-                return ::core::result::Result::Err(#core::attributes::refused(__daur_open, #open));
+                return ::core::result::Result::Err(#refusal);
             }
         };
         let __daur_result = #call;

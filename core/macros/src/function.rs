@@ -2,7 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
-use syn::spanned::Spanned;
+use syn::spanned::Spanned as _;
 use syn::visit::Visit;
 use syn::{ItemFn, ReturnType, Type};
 
@@ -46,11 +46,7 @@ impl Function {
             "`#[{attribute}]` needs a function that returns a `Result` \
              (or an alias of it whose name ends in `Result`)"
         );
-        let span = match &self.item.sig.output {
-            ReturnType::Default => self.item.sig.ident.span(),
-            ReturnType::Type(_, returned) => returned.span(),
-        };
-        Err(syn::Error::new(span, message))
+        Err(syn::Error::new(self.output_span(), message))
     }
 
     pub(crate) fn returns_result(&self) -> bool {
@@ -65,9 +61,12 @@ impl Function {
         }
     }
 
-    /// Where the return type stands.
+    /// Where the return type stands, or would.
     pub(crate) fn output_span(&self) -> Span {
-        self.item.sig.output.span()
+        match &self.item.sig.output {
+            ReturnType::Default => self.item.sig.ident.span(),
+            ReturnType::Type(_, returned) => returned.span(),
+        }
     }
 
     /// The return type, unless it hides one (`impl Trait`), which cannot be named inside.

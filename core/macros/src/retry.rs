@@ -27,10 +27,10 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
         (None, Flavour::Std) if function.is_async() => quote!(#root::clock::TokioClock),
         (None, Flavour::Std) => quote!(#root::clock::StdClock),
         (None, Flavour::Core) => {
-            let delay = if function.is_async() { "AsyncSleep" } else { "Sleep" };
+            let delay = if function.is_async() { "an `AsyncSleep`" } else { "a `Sleep`" };
             args.error(
                 proc_macro2::Span::call_site(),
-                format!("without a host, `#[retry]` needs `time = PATH`: a static that is a `Clock` and a `{delay}`"),
+                format!("without a host, `#[retry]` needs `time = PATH`: a static that is a `Clock` and {delay}"),
             );
             quote!(())
         }

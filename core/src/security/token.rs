@@ -148,7 +148,6 @@ impl Claims {
 
     /// The boot nonce and the counter of a command's `jti`.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "the number's two halves")]
     pub fn nonce_and_counter(&self) -> Option<(u64, u64)> {
         let jti = u128::from_be_bytes(self.jti?);
         Some(((jti >> 64) as u64, jti as u64))

@@ -48,9 +48,17 @@ pub fn shared_on_tokio(config: Config) -> Result<StdShared<Executor, crate::cloc
 
 /// What a runner does after it has asked.
 enum Step<'a, S: Shared<Machine = Executor<M>>, M: Mode, E> {
-    Call { guard: Guard<'a, S, M>, limit: Option<Duration> },
+    Call {
+        guard: Guard<'a, S, M>,
+        #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "a blocking call is not interrupted"))]
+        limit: Option<Duration>,
+    },
     Wait(Duration),
-    Stop { failure: Failure<E>, cause: daur_core::reliability::executor::Cause, now: Instant },
+    Stop {
+        failure: Failure<E>,
+        cause: daur_core::reliability::executor::Cause,
+        now: Instant,
+    },
 }
 
 /// Asks whether to call.

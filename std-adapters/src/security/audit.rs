@@ -87,6 +87,8 @@ const COLUMNS: &str = "seq, device, boot, at_ns, unix_ms, kind, outcome, actor, 
 /// 2. The chain's first key is told once, by the `open` that creates it, and not stored.
 /// 3. Two processes on one database make one chain: each `append` goes on from what is stored.
 /// 4. `verify` and `recent` read what is stored and change nothing.
+/// 5. A key that has moved on is wiped from the database file; the write-ahead log may hold the last ones until
+///    SQLite's next checkpoint, so whoever copies it can still forge those records that came since.
 ///
 /// # Cost
 /// One transaction with one sync of the disk for each call of `append`: give it all events that wait.

@@ -16,9 +16,22 @@ use daur_std::reliability::breaker::SharedBreaker;
 
 #[test]
 fn the_compiler_says_what_is_wrong_where_it_stands() {
-    let cases = trybuild::TestCases::new();
-    cases.pass("ui/pass/*.rs");
-    cases.compile_fail("ui/fail/*.rs");
+    trybuild::TestCases::new().compile_fail("ui/fail/*.rs");
+}
+
+// What must compile is compiled here, which saves building everything a second time.
+#[path = "../../ui/pass/on_functions.rs"]
+mod on_functions;
+#[path = "../../ui/pass/renamed.rs"]
+mod renamed;
+#[path = "../../ui/pass/shadowed_names.rs"]
+mod shadowed_names;
+
+#[test]
+fn the_attributes_stand_where_they_may() {
+    on_functions::main();
+    renamed::main();
+    shadowed_names::main();
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +86,7 @@ impl Line {
         self.sent.push(byte);
         tokio::task::yield_now().await;
         if self.sent.len() < 3 {
-            Err(Error::Down)?
+            Err(Error::Down)?;
         }
         Ok(self.sent.len())
     }

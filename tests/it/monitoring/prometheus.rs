@@ -2,8 +2,11 @@ use daur_core::monitoring::histogram::{Full, Snapshot};
 use daur_std::monitoring::prometheus::{Format, Page, Unit};
 use proptest::prelude::*;
 
-/// Reads one sample line as the format's grammar says: name, labels unescaped, value.
-fn parse(line: &str) -> Option<(String, Vec<(String, String)>, String)> {
+/// Name, labels unescaped, value.
+type Line = (String, Vec<(String, String)>, String);
+
+/// Reads one sample line as the format's grammar says.
+fn parse(line: &str) -> Option<Line> {
     let end = line.find(['{', ' '])?;
     let (name, mut rest) = line.split_at(end);
     let name_start = |c: char| c.is_ascii_alphabetic() || c == '_' || c == ':';

@@ -35,11 +35,11 @@ fn a_chain_that_nobody_touched_verifies() {
 proptest! {
     /// A bit of the record's stored form, wherever it is.
     #[test]
-    fn any_bit_flipped_is_found_and_named(at in 0_usize..10, byte in any::<prop::sample::Index>(), bit in 0..8) {
+    fn any_bit_flipped_is_found_and_named(at in 0_usize..10, byte in any::<prop::sample::Index>(), bit in 0_u32..8) {
         let (mut entries, head) = chain(10);
         let mut stored = serde_json::to_string(&entries[at]).unwrap().into_bytes();
         let byte = byte.index(stored.len());
-        stored[byte] ^= 1 << bit;
+        stored[byte] ^= 1_u8 << bit;
         // What no longer reads as a record is found without a tag.
         if let Ok(changed) = serde_json::from_slice::<Entry>(&stored) && changed != entries[at] {
             entries[at] = changed;

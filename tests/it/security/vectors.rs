@@ -57,7 +57,7 @@ fn rfc_7914_section_11_pbkdf2_hmac_sha_256() {
             "passwd",
             "salt",
             1,
-            "55ac046e56e3089fec1691c22544b605f94185216dd0465e68b9d57c20dacbca\
+            "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc\
              49ca9cccf179b645991664b39d77ef317c71b845b1e30bd509112041d3a19783",
         ),
         (

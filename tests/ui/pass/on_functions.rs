@@ -12,7 +12,10 @@ static UPSTREAM: SharedBreaker = SharedBreaker::new(Config::DEFAULT);
 #[derive(Debug)]
 enum Error {
     Bad,
-    Refused(Open),
+    Refused {
+        #[expect(dead_code, reason = "shown by Debug")]
+        open: Open,
+    },
 }
 
 impl Error {
@@ -31,7 +34,7 @@ impl std::error::Error for Error {}
 
 impl From<Open> for Error {
     fn from(open: Open) -> Self {
-        Self::Refused(open)
+        Self::Refused { open }
     }
 }
 
@@ -107,15 +110,15 @@ impl Sensor {
     }
 
     #[retry]
-    async fn generic<T: Clone + Send>(&self, value: &T) -> Result<T, Error>
+    async fn generic<T>(&self, value: &T) -> Result<T, Error>
     where
-        T: Sync,
+        T: Clone + Sync,
     {
         Ok(value.clone())
     }
 }
 
-fn main() {
+pub(crate) fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build().unwrap();
     assert_eq!(everything("abc").unwrap(), "a");
     assert!(everything("x").unwrap_err().is_bad());

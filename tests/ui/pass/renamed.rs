@@ -1,16 +1,16 @@
 //! The crate under another name.
 
 mod vendor {
-    pub use daur_std as resilience;
+    pub(crate) use daur_std as resilience;
 }
 
-#[vendor::resilience::retry(crate = crate::vendor::resilience)]
-#[vendor::resilience::circuit_breaker(crate = crate::vendor::resilience)]
-#[vendor::resilience::measure_time(crate = crate::vendor::resilience)]
+#[vendor::resilience::retry(crate = vendor::resilience)]
+#[vendor::resilience::circuit_breaker(crate = vendor::resilience)]
+#[vendor::resilience::measure_time(crate = vendor::resilience)]
 fn read() -> Result<u8, vendor::resilience::core::reliability::breaker::Open> {
     Ok(5)
 }
 
-fn main() {
+pub(crate) fn main() {
     assert_eq!(read(), Ok(5));
 }

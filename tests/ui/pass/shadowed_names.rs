@@ -1,6 +1,6 @@
 //! The expansion names everything by its full path, whatever stands around it.
 
-#![allow(dead_code, non_camel_case_types)]
+#![expect(dead_code, reason = "they only stand in the way")]
 
 struct Ok;
 struct Err;
@@ -20,6 +20,6 @@ fn read() -> Result<u8> {
     ::core::result::Result::Ok(5)
 }
 
-fn main() {
+pub(crate) fn main() {
     ::core::assert!(::core::matches!(read(), ::core::result::Result::Ok(5)));
 }

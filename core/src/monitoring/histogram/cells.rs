@@ -97,15 +97,19 @@ pub trait Cells: sealed::Sealed {
     /// All places with their counts, lowest first.
     fn slots(&self) -> impl Iterator<Item = (Place, u64)> + '_;
 
-    /// The place of the value of rank `rank`, counted from 1.
-    fn nth(&self, rank: u64) -> Option<Place> {
-        let mut left = rank;
-        self.slots().find_map(|(place, count)| {
-            let found = left <= count;
-            left = left.wrapping_sub(count);
-            found.then_some(place)
-        })
+    /// The place of a value that `above` values exceed or follow, of which `max` is the highest.
+    fn nth_from_above(&self, above: u64, max: u64) -> Option<Place>;
+}
+
+/// The place in which the `left`-th count from the end (from 0) lies; else how many are left.
+fn walk(slots: impl Iterator<Item = (Place, u64)>, mut left: u64) -> Result<Place, u64> {
+    for (place, count) in slots {
+        if left < count {
+            return Ok(place);
+        }
+        left -= count;
     }
+    Err(left)
 }
 
 /// A cell for every scale-5 bucket of `OCTAVES` octaves: values up to 2^`OCTAVES`.
@@ -176,6 +180,26 @@ impl<C: Cell, const OCTAVES: usize> Cells for Dense<C, OCTAVES> {
         let low = [(Place::Zero, self.zeros.value()), (Place::At(-1), self.ones.value())];
         let rows = (0..).zip(self.rows.iter().flatten()).map(|(index, cell)| (Place::At(index), cell.value()));
         low.into_iter().chain(rows).chain([(Place::Above, self.above.value())])
+    }
+
+    /// By whole octaves from the one of `max` down: the interesting quantiles are near the top.
+    fn nth_from_above(&self, above: u64, max: u64) -> Option<Place> {
+        let mut left = above;
+        match self.above.value() {
+            count if left < count => return Some(Place::Above),
+            count => left -= count,
+        }
+        let octaves = usize::try_from(max.checked_ilog2().map_or(0, |octave| octave + 1)).unwrap_or(OCTAVES);
+        for (octave, row) in self.rows.get(..octaves).unwrap_or(&self.rows).iter().enumerate().rev() {
+            let count = row.iter().map(|cell| cell.value()).sum();
+            if left < count {
+                let first = i32::try_from(octave).unwrap_or(0).wrapping_mul(grid::PER_OCTAVE.cast_signed());
+                let cells = (0..grid::PER_OCTAVE.cast_signed()).zip(row).rev();
+                return walk(cells.map(|(at, cell)| (Place::At(first + at), cell.value())), left).ok();
+            }
+            left -= count;
+        }
+        walk([(Place::At(-1), self.ones.value()), (Place::Zero, self.zeros.value())].into_iter(), left).ok()
     }
 }
 
@@ -318,5 +342,12 @@ impl<C: Cell, const N: usize> Cells for Window<C, N> {
     fn slots(&self) -> impl Iterator<Item = (Place, u64)> + '_ {
         let cells = (self.base..).zip(&self.cells).map(|(index, cell)| (Place::At(index), cell.value()));
         [(Place::Zero, self.zeros.value())].into_iter().chain(cells)
+    }
+
+    fn nth_from_above(&self, above: u64, _: u64) -> Option<Place> {
+        let cells = self.cells.iter().enumerate().rev();
+        let at = |place: usize| Place::At(self.base.wrapping_add(i32::try_from(place).unwrap_or(0)));
+        let slots = cells.map(|(place, cell)| (at(place), cell.value()));
+        walk(slots.chain([(Place::Zero, self.zeros.value())]), above).ok()
     }
 }

@@ -39,7 +39,7 @@ pub trait Sample: Copy + PartialOrd + core::fmt::Debug + sealed::Sealed {
 /// 2. Sums saturate, with a mark that stays.
 ///
 /// # Cost
-/// 96 bytes for `i64`, 56 for `i32` (where sums of squares saturate above 2^64). No float is touched
+/// 96 bytes for `i64`, 64 for `i32` (where sums of squares saturate above 2^64). No float is touched
 /// before [`Stats::mean`] or [`Stats::deviation`] is asked for.
 ///
 /// # Example
@@ -62,7 +62,9 @@ pub struct Stats<V: Sample> {
     sums: V::Sums,
     first_at: Instant,
     last_at: Instant,
-    saturated: bool,
+    /// 0 or 1. The spare values of a `bool` would be used to mark an empty place in a table, which would
+    /// then not be all zeros and take flash as a `static`.
+    saturated: u8,
 }
 
 /// The figures of a [`Stats`], ready to be shown.
@@ -105,7 +107,7 @@ impl<V: Sample> Stats<V> {
             sums: V::begin(first),
             first_at: now,
             last_at: now,
-            saturated: false,
+            saturated: 0,
         }
     }
 
@@ -124,12 +126,12 @@ impl<V: Sample> Stats<V> {
             self.max = value;
         }
         if !V::accumulate(&mut self.sums, value, self.first, self.count) {
-            self.saturated = true;
+            self.saturated = 1;
         }
     }
 
     pub(super) fn mark_saturated(&mut self) {
-        self.saturated = true;
+        self.saturated = 1;
     }
 
     /// Values recorded; at least 1.
@@ -201,7 +203,7 @@ impl<V: Sample> Stats<V> {
     /// Whether a sum has reached its end.
     #[must_use]
     pub fn is_saturated(&self) -> bool {
-        self.saturated || !V::sum(&self.sums, self.first, self.count).1
+        self.saturated != 0 || !V::sum(&self.sums, self.first, self.count).1
     }
 
     /// The figures.

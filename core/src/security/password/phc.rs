@@ -1,7 +1,5 @@
 //! The text that is stored.
 
-use core::fmt::Write;
-
 use super::{Error, HASH_LEN, MAX_ITERATIONS, MIN_ITERATIONS};
 use crate::text::Text;
 
@@ -76,13 +74,25 @@ impl Phc {
     pub fn text(&self) -> Text<{ Self::LEN }> {
         let mut text = Text::EMPTY;
         text.push(PREFIX);
-        // Writing to a `Text` does not fail.
-        let _ = write!(text, "{}", self.iterations);
+        push_decimal(self.iterations, &mut text);
         text.push(",l=32$");
         encode(self.salt(), &mut text);
         text.push("$");
         encode(&self.hash, &mut text);
         text
+    }
+}
+
+/// Not `write!`, which would bring formatting, 1.5 KB of it, into an image that needs none.
+fn push_decimal(n: u32, text: &mut Text<{ Phc::LEN }>) {
+    const DIGITS: &str = "0123456789";
+    let mut divisor = 1_000_000_000;
+    while divisor > 0 {
+        let digit = (n / divisor % 10) as usize;
+        if n >= divisor || divisor == 1 {
+            text.push(DIGITS.get(digit..digit + 1).unwrap_or_default());
+        }
+        divisor /= 10;
     }
 }
 

@@ -3,7 +3,6 @@
 use super::Error;
 
 /// The character of six bits, by arithmetic: a table would tell its index to the cache, and the tag is encoded here.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the result is ASCII")]
 const fn character(six: u8) -> u8 {
     let v = six as i16;
     let mut c = v + 65;

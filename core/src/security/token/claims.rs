@@ -167,7 +167,6 @@ fn decimal(out: &mut Writer<'_>, mut value: u64) {
     let mut digits = [b'0'; 20];
     let mut used = 1;
     for (i, digit) in digits.iter_mut().rev().enumerate() {
-        #[expect(clippy::cast_possible_truncation, reason = "below ten")]
         let last = (value % 10) as u8;
         *digit = b'0' + last;
         if last > 0 {

@@ -4,6 +4,6 @@
 
 use daur_measures::{black_box, image, now};
 
-image!(machine: u32 = 0; {
+image!(machine: () = (); {
     black_box((&mut *machine, now()));
 });
