@@ -189,8 +189,8 @@ def reply(link, what, verdict):
 
 
 def journey(link):
-    with open(os.path.join(EXAMPLE, "demo-fleet.key"), "rb") as file:
-        fleet_key = file.read().strip()
+    with open(os.path.join(EXAMPLE, "demo-fleet.key")) as file:
+        fleet_key = bytes.fromhex(file.read())
     key = hmac.digest(fleet_key, b"daur device key v1\0" + DEVICE.encode(), hashlib.sha256)
 
     hello = link.until("the first frame says who speaks", 10, lambda r: r["record"] == "hello" and r["seq"] == 0)

@@ -15,11 +15,14 @@ fn main() {
     println!("cargo::rerun-if-changed=stm32f405.x");
 
     // The image holds this device's own key. The fleet key, from which it and the host's copy are
-    // derived, stays with whoever builds: a file of 32 bytes or more, or the example's, which is no secret.
+    // derived, stays with whoever builds: a file as the host has it, 64
+    // hexadecimal digits, or the example's, which is no secret.
     let fleet_key = env::var_os("DAUR_FLEET_KEY_FILE").map_or_else(|| PathBuf::from("demo-fleet.key"), PathBuf::from);
-    let fleet_key_bytes = fs::read(&fleet_key).expect("the fleet key's file can be read");
+    let text = fs::read_to_string(&fleet_key).expect("the fleet key's file can be read");
+    let fleet_key_bytes = hex(text.trim_end());
+    assert!(fleet_key_bytes.len() == 32, "{}: not a key: expected 64 hexadecimal digits", fleet_key.display());
     let device = DeviceId::new(DEVICE).expect("a name of at most 16 characters");
-    let key = derive_device_key(fleet_key_bytes.trim_ascii(), &device);
+    let key = derive_device_key(&fleet_key_bytes, &device);
     fs::write(
         out.join("identity.rs"),
         format!(
@@ -39,4 +42,13 @@ fn main() {
     for arg in ["--nmagic", "-Tlink.x", "-Tembedded-test.x", "-Tdefmt.x"] {
         println!("cargo::rustc-link-arg-tests={arg}");
     }
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
+    digits
+        .unwrap_or_default()
+        .chunks(2)
+        .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | *digit as u8))
+        .collect()
 }

