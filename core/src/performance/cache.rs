@@ -115,7 +115,7 @@ pub enum Inserted<K, V> {
 ///
 /// RAM: 22 bytes an entry of `u32 -> u32` with `Lru<u8>` and 120 for the machine on a 32-bit target (1,528
 /// for `N` = 64); 34 an entry of `u64 -> u64` with `Lru<u16>`. Flash of the former with `get` and
-/// `insert_with_ttl`: 1.9 KiB on thumbv7em. A `static` with [`Config::DEFAULT`] lies in `.bss`; one with a
+/// `insert_with_ttl`: 1.8 KiB on thumbv7em. A `static` with [`Config::DEFAULT`] lies in `.bss`; one with a
 /// ttl lies in `.data`, and takes its size in flash too: there, rather insert with a ttl.
 ///
 /// # Errors
@@ -467,21 +467,21 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher> Cache<K, V, N, 
             self.ring.touch(index);
             return self.replace(index, value, expiry, now);
         }
-        if self.len() < self.capacity() {
-            let index = self.ring.take_free();
-            self.put(hash, index, Entry { key, value, expiry });
-            return Inserted::Added;
-        }
-        let oldest = self.ring.oldest();
-        let Some(old) = self.entry(oldest).filter(|_| self.capacity() > 0) else {
-            self.counts.refused += 1;
-            return Inserted::Refused(key, value);
+        let index = if self.len() < self.capacity() {
+            self.ring.take_free()
+        } else {
+            let oldest = self.ring.oldest();
+            let Some(old) = self.entry(oldest).filter(|_| self.capacity() > 0) else {
+                self.counts.refused += 1;
+                return Inserted::Refused(key, value);
+            };
+            let old_hash = self.hash(&old.key);
+            self.table.take(old_hash, oldest);
+            self.ring.recycle_oldest();
+            self.counts.evicted += 1;
+            oldest
         };
-        let old_hash = self.hash(&old.key);
-        self.table.take(old_hash, oldest);
-        self.ring.recycle_oldest();
-        self.counts.evicted += 1;
-        self.put(hash, oldest, Entry { key, value, expiry })
+        self.put(hash, index, Entry { key, value, expiry })
             .map_or(Inserted::Added, |old| Inserted::Evicted(old.key, old.value))
     }
 
@@ -503,7 +503,7 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher> Cache<K, V, N, 
         Inserted::Replaced(old)
     }
 
-    /// Puts an entry to a place that no hash leads to, and returns what was there.
+    /// Puts an entry to a place that no hash leads to, and returns what was evicted from there.
     #[inline]
     fn put(&mut self, hash: u32, index: usize, entry: Entry<K, V>) -> Option<Entry<K, V>> {
         self.table.place(hash, index);

@@ -52,6 +52,9 @@ fn lookups(n: usize) -> Vec<u64> {
 }
 
 fn hit<const N: usize>(options: &Options, title: &str) {
+    if !options.wants(title) {
+        return;
+    }
     let keys = lookups(N);
     macro_rules! hits {
         ($name:literal, $cache:expr, |$c:ident, $key:ident| $get:expr) => {{
@@ -95,6 +98,9 @@ fn hit<const N: usize>(options: &Options, title: &str) {
 }
 
 fn insert<const N: usize>(options: &Options, title: &str, target: f64) {
+    if !options.wants(title) {
+        return;
+    }
     const INSERTS: u32 = 16_384;
     macro_rules! inserts {
         ($name:literal, $cache:expr, |$c:ident, $key:ident| $insert:expr) => {{
@@ -126,6 +132,9 @@ fn insert<const N: usize>(options: &Options, title: &str, target: f64) {
 }
 
 fn worst<const N: usize>(options: &Options, title: &str) {
+    if !options.wants(title) {
+        return;
+    }
     // So many that `lru` has to rehash in both.
     let (inserts, rarer) = if N > 10_000 { (16 * N as u64, 6) } else { (64 * N as u64, 1) };
     macro_rules! worst {

@@ -28,6 +28,11 @@ impl Options {
         }
         options
     }
+
+    /// Whether the comparison of this title is asked for; to be asked before a costly one is set up.
+    pub(crate) fn wants(&self, title: &str) -> bool {
+        self.filter.as_ref().is_none_or(|filter| title.contains(filter))
+    }
 }
 
 /// One subject of a comparison: a closure that does one repeat and returns its time per operation.
@@ -94,7 +99,7 @@ pub(crate) fn worst_of(
 
 /// Runs the subjects in turns and prints their rows; the first is ours, the others are its peers.
 pub(crate) fn compare(options: &Options, title: &str, mut subjects: Vec<Subject>) {
-    if options.filter.as_ref().is_some_and(|filter| !title.contains(filter)) {
+    if !options.wants(title) {
         return;
     }
     for subject in &mut subjects {

@@ -93,6 +93,15 @@ mod rules {
     }
 
     #[test]
+    fn rule_3_poll_at_lies_ahead_after_a_poll_even_within_a_round() {
+        let mut cache = full();
+        cache.insert_with_ttl(0, 0, Duration::from_secs(19), at(1));
+        assert_eq!(cache.sweep(at(11), 1), 0, "the first place holds the one that lives longer");
+        cache.poll(at(20));
+        assert_eq!((cache.len(), cache.poll_at()), (0, None));
+    }
+
+    #[test]
     fn rule_4_nothing_is_evicted_while_there_is_room_and_then_what_was_used_longest_ago() {
         let mut cache = full();
         assert_eq!(cache.get(&0, at(2)), Some(&0));
