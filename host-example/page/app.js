@@ -88,8 +88,10 @@ function paths(values, max) {
 }
 const recent = (values, n) => { const cut = values.slice(-n); while (cut.length < n) cut.unshift(null); return cut; };
 
-function sparkline(svg, values, n, max, cls) {
-  const shown = recent(values, n);
+// The window grows with what there is, so that a young server's line is not a dot at the edge.
+const span_of = (points, least, most) => Math.min(most, Math.max(least, points));
+function sparkline(svg, values, least, most, max, cls) {
+  const n = span_of(values.length, least, most), shown = recent(values, n);
   const top = max || Math.max(1e-9, ...shown.filter((v) => v != null)) * 1.1;
   svg.setAttribute("viewBox", `0 0 ${n - 1} 100`);
   svg.setAttribute("preserveAspectRatio", "none");
@@ -99,25 +101,20 @@ function sparkline(svg, values, n, max, cls) {
   svg.children[1].setAttribute("d", line);
 }
 
-// A round number at or above x: 1, 2 or 5 and zeros.
-function nice(x) {
-  const p = 10 ** Math.floor(Math.log10(Math.max(x, 1)));
-  return [1, 2, 5, 10].map((m) => m * p).find((m) => m >= x);
-}
-
+// Latencies on a logarithmic scale: a median of 50 µs and a tail of a second are both to be seen.
 class Chart {
   constructor(el, series, format) {
     this.el = el; this.series = series; this.format = format; this.at = null;
     this.svg = s("svg", { preserveAspectRatio: "none", "aria-hidden": "true" });
-    this.lines = series.map(({ cls }, i) => [i === series.length - 1 ? s("path", { class: `area ${cls}` }) : null, s("path", { class: `line ${cls}` })]);
-    this.rules = [0, 1, 2].map(() => s("line", { class: "grid-line" }));
-    this.svg.append(...this.rules, ...this.lines.flat().filter(Boolean));
-    this.axes = [0, 1].map(() => h("span", { class: "axis" }));
-    this.span = h("span", { class: "span" });
+    this.rules = s("g", {});
+    this.lines = series.map(({ cls }, i) => [i === 0 ? s("path", { class: `area ${cls}` }) : null, s("path", { class: `line ${cls}` })]);
+    this.svg.append(this.rules, ...this.lines.flat().filter(Boolean));
+    this.axes = h("div", { "aria-hidden": "true" });
+    this.from = h("span", { class: "span from" }); this.to = h("span", { class: "span to" }, "now");
     this.cursor = h("div", { class: "cursor", hidden: "" });
     this.tip = h("div", { class: "tip", hidden: "" });
     el.setAttribute("role", "img");
-    el.append(this.svg, ...this.axes, this.span, this.cursor, this.tip);
+    el.append(this.svg, this.axes, this.from, this.to, this.cursor, this.tip);
     el.addEventListener("pointermove", (e) => { const b = el.getBoundingClientRect(); this.point((e.clientX - b.left) / b.width); });
     el.addEventListener("pointerleave", () => this.point(null));
     el.addEventListener("blur", () => this.point(null));
@@ -125,30 +122,37 @@ class Chart {
       const step = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
       if (!step) { if (e.key === "Escape") this.point(null); return; }
       e.preventDefault();
-      this.point(Math.min(1, Math.max(0, (this.at ?? 1) + step / (KEEP - 1))));
+      this.point(Math.min(1, Math.max(0, (this.at ?? 1) + step / (this.points.length - 1))));
     });
   }
   draw(points) {
-    this.points = recent(points, KEEP);
-    const values = this.series.map(({ key }) => this.points.map((p) => (p ? p[key] : null)));
-    const top = nice(Math.max(1, ...values.flat().filter((v) => v != null)));
-    this.svg.setAttribute("viewBox", `0 0 ${KEEP - 1} 100`);
+    const n = span_of(points.length, 60, KEEP);
+    this.points = recent(points, n);
+    const values = this.series.map(({ key }) => this.points.map((p) => (p && p[key] != null ? Math.log10(Math.max(1, p[key])) : null)));
+    const known = values.flat().filter((v) => v != null);
+    const low = known.length ? Math.floor(Math.min(...known)) : 0, high = known.length ? Math.max(low + 1, Math.ceil(Math.max(...known))) : 3;
+    this.svg.setAttribute("viewBox", `0 0 ${n - 1} 100`);
     this.lines.forEach(([area, line], i) => {
-      const d = paths(values[i], top);
+      const d = paths(values[i].map((v) => (v == null ? v : v - low)), high - low);
       if (area) area.setAttribute("d", d.area);
       line.setAttribute("d", d.line);
     });
-    [2, 49, 98].forEach((y, i) => { for (const [k, v] of [["x1", 0], ["x2", KEEP - 1], ["y1", y], ["y2", y]]) this.rules[i].setAttribute(k, v); });
-    this.axes[0].style.top = "calc(2% + 1.15em)"; text(this.axes[0], this.format(top));
-    this.axes[1].style.top = "calc(49% + 1.15em)"; text(this.axes[1], this.format(top / 2));
-    text(this.span, "5 minutes");
-    const now = points[points.length - 1];
-    this.el.setAttribute("aria-label", now ? `Latency over the last minute, five minutes of it. Now ${this.series.map(({ key, name }) => `${name} ${this.format(now[key])}`).join(", ")}. Arrow keys show earlier moments.` : "No calls yet");
+    const scale = `${low}/${high}/${n}`;
+    if (scale !== this.scale) {
+      this.scale = scale;
+      const decades = Array.from({ length: high - low + 1 }, (_, i) => low + i);
+      const y = (decade) => 98 - ((decade - low) / (high - low)) * 94;
+      this.rules.replaceChildren(...decades.map((d) => s("line", { class: "grid-line", x1: 0, x2: n - 1, y1: y(d), y2: y(d) })));
+      this.axes.replaceChildren(...decades.slice(1).map((d) => { const label = h("span", { class: "axis" }, this.format(10 ** d)); label.style.top = `${y(d)}%`; return label; }));
+    }
+    const first = this.points.find(Boolean), now = points[points.length - 1];
+    text(this.from, n === KEEP ? "5 minutes ago" : first ? clock(this.points[0]?.t ?? now.t - (n - 1) * 1000) : "");
+    this.el.setAttribute("aria-label", now ? `Latency percentiles of the last minute over time, on a logarithmic scale. Now ${this.series.map(({ key, name }) => `${name} ${this.format(now[key])}`).join(", ")}. Arrow keys show earlier moments.` : "No calls yet");
     if (this.at !== null) this.point(this.at);
   }
   point(at) {
     this.at = at;
-    const p = at === null || !this.points ? null : this.points[Math.round(at * (KEEP - 1))];
+    const p = at === null || !this.points ? null : this.points[Math.round(at * (this.points.length - 1))];
     this.cursor.hidden = this.tip.hidden = !p;
     if (!p) return;
     this.cursor.style.left = `${at * 100}%`;
@@ -245,7 +249,8 @@ function verdict(st) {
   const level = red ? "red" : st.attention.length ? "amber" : "green";
   $("verdict").dataset.level = level;
   const n = st.attention.length;
-  const title = n === 0 ? "Everything is well" : n === 1 ? "One thing needs a look" : `${n} things need a look`;
+  const words = ["Nothing", "One thing", "Two things", "Three things", "Four things", "Five things", "Six things"];
+  const title = n === 0 ? "Everything is well" : `${words[n] || `${n} things`} ${n === 1 ? "needs" : "need"} a look`;
   text($("verdict-title"), title);
   document.title = n ? `(${n}) Daur – ${st.host}` : `Daur – ${st.host}`;
   const online = st.devices.filter((d) => d.connected).length;
@@ -270,7 +275,7 @@ function tiles(st) {
       const value = box.children[1];
       if (value.dataset.text !== t.value.join(" ")) { value.dataset.text = t.value.join(" "); value.replaceChildren(t.value[0], ...(t.value[1] ? [h("small", {}, t.value[1])] : [])); }
       text(box.children[2], t.note); box.children[2].title = t.note;
-      sparkline(svg, t.values, 120, t.max, t.cls);
+      sparkline(svg, t.values, 30, 120, t.max, t.cls);
     });
 }
 
@@ -293,15 +298,17 @@ function breakers(full) {
   for (const b of st.breakers) { const seen = breakerHistory.get(b.name) || []; seen.push(b.state); breakerHistory.set(b.name, seen.slice(-KEEP)); }
   if (!st.breakers.length) { list.replaceChildren(h("li", { class: "empty" }, "A breaker appears with the first command of its program.")); return; }
   keyed(list, st.breakers, (b) => b.name,
-    () => h("li", {}, h("span", { class: "name mono" }), h("span", { class: "badge" }), h("span", { class: "sub" }), h("span"), s("svg", { class: "strip", viewBox: `0 0 ${KEEP} 1`, preserveAspectRatio: "none", "aria-hidden": "true" })),
+    () => h("li", {}, h("span", { class: "name mono" }), s("svg", { class: "strip", viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" }), h("span", { class: "badge" }), h("span", { class: "sub" })),
     (li, b) => {
       const [level] = STATES[b.state] || ["amber"];
       text(li.children[0], b.name);
-      li.children[1].dataset.level = level; text(li.children[1], b.state.replace("_", " "));
-      text(li.children[2], b.retry_in_ms != null ? `tries again in ${span(b.retry_in_ms)}, ${count(b.refused)} refused` : `${b.consecutive_failures} failures in a row, opened ${count(b.opened)} times`);
-      const states = breakerHistory.get(b.name), bars = [];
-      for (let i = 0; i < states.length;) { let j = i; while (j < states.length && states[j] === states[i]) j += 1; bars.push(s("rect", { x: KEEP - states.length + i, y: 0, width: j - i, height: 1, class: (STATES[states[i]] || ["", "half"])[1] })); i = j; }
-      li.children[4].replaceChildren(...bars);
+      li.children[2].dataset.level = level; text(li.children[2], b.state.replace("_", " "));
+      const now = b.retry_in_ms != null ? `tries again in ${span(b.retry_in_ms)}, ${count(b.refused)} refused` : b.consecutive_failures ? `${b.consecutive_failures} failed in a row` : b.state === "half_open" ? "waits for one good call" : "";
+      text(li.children[3], now); li.children[3].hidden = !now;
+      li.title = `${count(b.runs)} runs, ${count(b.retries)} tried again, opened ${count(b.opened)} times, ${count(b.refused)} refused`;
+      const states = breakerHistory.get(b.name), n = span_of(states.length, 60, KEEP), bars = [];
+      for (let i = 0; i < states.length;) { let j = i; while (j < states.length && states[j] === states[i]) j += 1; bars.push(s("rect", { x: n - states.length + i, y: 0, width: j - i, height: 1, class: (STATES[states[i]] || ["", "half"])[1] })); i = j; }
+      li.children[1].setAttribute("viewBox", `0 0 ${n} 1`); li.children[1].replaceChildren(...bars);
     });
 }
 
@@ -343,7 +350,10 @@ function errors(st) {
   if (!e.total) { $("errors-top").replaceChildren(none()); $("errors-recent").replaceChildren(none()); return; }
   $("errors-top").querySelector(".empty")?.remove(); $("errors-recent").querySelector(".empty")?.remove();
   keyed($("errors-top"), e.top, (k) => k.kind, () => h("li", {}, h("span", { class: "name mono" }), h("span")), (li, k) => { text(li.children[0], k.kind); text(li.children[1], `${count(k.count)}${k.bound ? ` (±${count(k.bound)})` : ""}`); });
-  keyed($("errors-recent"), e.recent, (r) => `${r.at_ms}/${r.kind}/${r.message}`, () => h("li", {}, h("span", { class: "name" }), h("span", { class: "sub" })), (li, r) => { text(li.children[0], r.message || r.kind); text(li.children[1], `${r.kind} · ${clock(r.at_ms)}`); });
+  // The same again and again is one line with a count.
+  const folded = [];
+  for (const r of e.recent) { const last = folded[folded.length - 1]; if (last && last.kind === r.kind && last.message === r.message) last.times += 1; else folded.push({ ...r, times: 1 }); }
+  keyed($("errors-recent"), folded.map((r, i) => ({ ...r, i })), (r) => r.i, () => h("li", {}, h("span", { class: "name" }), h("span", { class: "sub" })), (li, r) => { text(li.children[0], `${r.message || r.kind}${r.times > 1 ? ` (${r.times} times)` : ""}`); text(li.children[1], `${r.kind} · ${clock(r.at_ms)}`); });
 }
 
 function devices(st) {
@@ -360,10 +370,10 @@ function device(card, d) {
   text(part("state"), d.connected ? "connected" : "not connected");
   part("state").dataset.level = d.connected ? "green" : "red";
   text(part("seen"), d.last_seen_ms == null ? d.link_error || "never seen" : `seen ${span(d.last_seen_ms)} ago`);
-  facts(part("facts"), [
+  facts(part("facts"), d.boot_id == null && !d.frames && !d.crc_errors ? [] : [
     ["Boot id", d.boot_id ?? "–"], ["Frames", count(d.frames)], ["Lost", count(d.lost), d.lost ? "warn" : ""], ["CRC errors", count(d.crc_errors), d.crc_errors ? "warn" : ""],
     ["Firmware", d.firmware ?? "–"], ["Reset by", d.reset_cause ? d.reset_cause.replace("_", " ") : "–"], ["Up", d.boot_id ? span(d.device_uptime_ms) : "–"],
-    ...(d.system ? [["Stack", `${bytes(d.system.stack_high_water)} of ${bytes(d.system.stack_size)}`], ["Idle", percent(d.system.idle_permille)]] : []),
+    ...(d.system ? [["Stack used", d.system.stack_size ? percent((d.system.stack_high_water * 1000) / d.system.stack_size) : "–"], ["Idle", percent(d.system.idle_permille)]] : []),
   ]);
   keyed(part("breakers"), Object.entries(d.breakers), ([name]) => name,
     () => h("li", {}, h("span", { class: "name mono" }), h("span", { class: "badge" })),
@@ -379,7 +389,7 @@ function device(card, d) {
       const values = seen.slice(-60).map((p) => p.plot), low = Math.min(...values.filter((v) => v != null)), high = Math.max(...values.filter((v) => v != null));
       // A gauge is drawn between its own bounds: what matters is how it moves.
       const from = x.kind === "gauge" ? low - (high - low || Math.abs(low) || 1) * 0.15 : 0;
-      sparkline(li.children[1], values.map((v) => (v == null ? v : v - from)), 60, undefined, cls);
+      sparkline(li.children[1], values.map((v) => (v == null ? v : v - from)), 12, 60, undefined, cls);
     });
   keyed(part("errors"), Object.entries(d.errors), ([kind]) => kind,
     () => h("li", {}, h("span", { class: "name" }), h("span"), h("span", { class: "sub" })),

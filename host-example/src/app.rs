@@ -72,7 +72,8 @@ impl App {
         let dir = DataDir::open(&config.data_dir)
             .map_err(|error| format!("the data directory {} cannot be used: {error}", config.data_dir.display()))?;
         let users = Users::open(&dir.database()).map_err(|error| format!("the users cannot be opened: {error}"))?;
-        let token_key = keys::load_or_create(dir.path(), "token.key").map_err(|error| format!("the token key cannot be used: {error}"))?;
+        let token_key = keys::load_or_create(dir.path(), "token.key")
+            .map_err(|error| format!("the token key cannot be used: {error}"))?;
         let fleet_key = fleet_key(&config, &dir)?;
         let gate = Arc::new(Gate::new(config.policy, users, &token_key)?);
         let audit_key = dir.audit_key();
@@ -108,7 +109,13 @@ impl App {
             config,
             dir,
         });
-        app.audit.note(Event::new(Kind::Start, Outcome::Success, "", "", concat!("daur-host ", env!("CARGO_PKG_VERSION"))));
+        app.audit.note(Event::new(
+            Kind::Start,
+            Outcome::Success,
+            "",
+            "",
+            concat!("daur-host ", env!("CARGO_PKG_VERSION")),
+        ));
         Ok((app, writer))
     }
 
@@ -129,7 +136,8 @@ impl App {
             self.audit.note(Event::new(Kind::AccessDenied, Outcome::Denied, caller.name(), &source, &detail));
             problem
         };
-        check_origin(request.method(), request.headers(), caller.by_cookie).map_err(|problem| refused(problem, "foreign origin"))?;
+        check_origin(request.method(), request.headers(), caller.by_cookie)
+            .map_err(|problem| refused(problem, "foreign origin"))?;
         self.gate.admit_user(caller.name()).map_err(|problem| refused(problem, "rate limit"))?;
         if !caller.permissions().contains(needed) {
             let detail = format!("This needs the permission `{needed}`, which this user does not have.");

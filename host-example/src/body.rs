@@ -25,11 +25,10 @@ const ARRIVAL: Duration = Duration::from_secs(10);
 /// # Errors
 /// `bad_request` if it is not what `T` needs, `payload_too_large`, `timeout` if it does not arrive.
 pub async fn json<T: DeserializeOwned>(request: Request<Body>, limit: usize) -> Result<T, Problem> {
-    let is_json = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")));
+    let is_json =
+        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+            value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+        });
     let bytes = read(request, limit).await?;
     // A form of another site can send text, never this type.
     if !is_json {

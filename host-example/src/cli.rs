@@ -146,7 +146,17 @@ mod tests {
 
     #[test]
     fn no_subcommand_serves() {
-        let cli = Cli::parse_from(["daur-host", "--listen", "127.0.0.1:0", "--data-dir", "d", "--device", "tcp:h:1", "--device", "/dev/ttyACM0"]);
+        let cli = Cli::parse_from([
+            "daur-host",
+            "--listen",
+            "127.0.0.1:0",
+            "--data-dir",
+            "d",
+            "--device",
+            "tcp:h:1",
+            "--device",
+            "/dev/ttyACM0",
+        ]);
         let Ok(Task::Serve(config)) = cli.task() else { panic!("it serves") };
         assert_eq!((config.listen.port(), config.devices.len()), (0, 2));
     }
@@ -155,6 +165,9 @@ mod tests {
     fn what_is_no_device_or_time_is_refused() {
         assert!(Cli::try_parse_from(["daur-host", "--device", "tcp:9000"]).is_err());
         assert!(Cli::try_parse_from(["daur-host", "--command-timeout", "soon"]).is_err());
-        assert!(Cli::try_parse_from(["daur-host", "user", "add", "a", "--permissions", "root", "--password-stdin"]).is_err());
+        assert!(
+            Cli::try_parse_from(["daur-host", "user", "add", "a", "--permissions", "root", "--password-stdin"])
+                .is_err()
+        );
     }
 }

@@ -12,16 +12,15 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
-use std::time::Duration as StdDuration;
 
 use daur_core::reliability::breaker;
-use daur_core::reliability::executor::{self, Admit, Executor, Failure, Guard, Next};
+use daur_core::reliability::executor::{Config as ExecutorConfig, ConfigError, Executor, Failure};
 use daur_core::reliability::retry::{self, Class};
 use daur_core::security::input::command::{AllowList, Refusal};
 use daur_core::shared::Shared;
-use daur_core::time::{Clock, Duration, Instant};
+use daur_core::time::{Clock, Duration};
 use daur_std::clock::{StdClock, SystemWallClock};
-use daur_std::rng::os_seed;
+use daur_std::reliability::executor;
 use daur_std::services::result_cache::{self, Computed, ResultCache, Source};
 use daur_std::shared::StdShared;
 use serde::Serialize;
@@ -160,12 +159,13 @@ impl Commands {
         cache: PathBuf,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let executor = executor::Config { retry: config.retry, breaker: config.breaker, ..executor::Config::DEFAULT };
+        let executor_config =
+            ExecutorConfig { retry: config.retry, breaker: config.breaker, ..ExecutorConfig::DEFAULT };
         let programs = allowed
             .programs
             .iter()
-            .map(|program| Ok(Program { name: program.name, executor: StdShared::new(Executor::try_new(executor, os_seed())?) }))
-            .collect::<Result<_, executor::ConfigError>>()?;
+            .map(|program| Ok(Program { name: program.name, executor: executor::shared(executor_config)? }))
+            .collect::<Result<_, ConfigError>>()?;
         let mut hasher = DefaultHasher::new();
         format!("{allowed:?} {} {:?}", config.output_limit, config.program_dirs).hash(&mut hasher);
         Ok(Self {
@@ -220,13 +220,14 @@ impl Commands {
         let mut attempts = 0;
         let compute = async || {
             let output = self.execute(command, &mut attempts).await?;
-            let bytes = serde_json::to_vec(&output).map_err(|error| Problem::internal("an output cannot be kept", &error))?;
+            let bytes =
+                serde_json::to_vec(&output).map_err(|error| Problem::internal("an output cannot be kept", &error))?;
             Ok(if output.exit_code == 0 { Computed::Keep(bytes) } else { Computed::Pass(bytes) })
         };
         let answer = self.cache.get_or_compute_async(&key, self.config.ttl, &SystemWallClock, compute).await?;
         let cached = answer.source != Source::Computed;
-        let output: Output =
-            serde_json::from_slice(&answer.value).map_err(|error| Problem::internal("a kept output cannot be read", &error))?;
+        let output: Output = serde_json::from_slice(&answer.value)
+            .map_err(|error| Problem::internal("a kept output cannot be read", &error))?;
         Ok(Answer {
             success: output.exit_code == 0,
             stdout: output.stdout,
@@ -243,72 +244,37 @@ impl Commands {
 
     /// Starts the program, through its executor.
     async fn execute(&self, command: &Admitted, attempts: &mut u32) -> Result<Output, Problem> {
-        let busy = || Problem::new(Code::Overloaded, "Too many commands run at the moment.").retry_after(Duration::from_secs(1));
+        let busy = || {
+            Problem::new(Code::Overloaded, "Too many commands run at the moment.").retry_after(Duration::from_secs(1))
+        };
         let place = time::timeout(self.config.queue_wait.into(), self.places.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(busy()) };
         let program = &self.programs[command.program];
         let mut stop = self.stop.clone();
-        let ended = tokio::select! {
-            ended = self.attempts(&program.executor, command, attempts) => ended,
+        let execution = tokio::select! {
+            execution = executor::execute(&program.executor, class, || self.start(command)) => execution,
             () = stopped(&mut stop) => return Err(Problem::new(Code::Overloaded, "The server is stopping.").closing()),
         };
-        ended.map_err(|failure| match failure {
+        *attempts = execution.attempts;
+        execution.result.map_err(|failure| match failure {
             Failure::Error(runner::Error::Timeout) | Failure::TimedOut => {
-                Problem::new(Code::Timeout, format!("The command took longer than {} and was ended.", self.config.timeout))
+                let detail = format!("The command took longer than {} and was ended.", self.config.timeout);
+                Problem::new(Code::Timeout, detail)
             }
             Failure::Open { retry_at } => {
                 let wait = retry_at.since(StdClock.now());
-                let detail = format!("`{}` has failed too often of late and is not started for a while.", program.name);
+                let detail = format!("`{}` failed too often; it is not started now.", program.name);
                 Problem::new(Code::CircuitOpen, detail).retry_after(wait)
             }
             failure => Problem::internal("a program could not be run", &failure),
         })
     }
 
-    /// Drives the executor: every attempt asks the breaker, every failure asks the retry rules.
-    async fn attempts(
-        &self,
-        executor: &StdShared<Executor>,
-        command: &Admitted,
-        attempts: &mut u32,
-    ) -> Result<Output, Failure<runner::Error>> {
-        let mut run = executor.with(Executor::start);
-        let mut last = None;
-        loop {
-            let permit = match executor.with(|executor, now| executor.admit(&mut run, now)) {
-                Admit::Go { permit, .. } => permit,
-                Admit::Wait { until } => {
-                    sleep_until(until).await;
-                    continue;
-                }
-                Admit::Stop(cause) => return Err(Failure::of(last, cause)),
-            };
-            let guard = Guard::new(executor, permit);
-            *attempts = run.attempts();
-            let error = match self.start(command).await {
-                Ok(output) => {
-                    guard.on_success(&mut run);
-                    return Ok(output);
-                }
-                Err(error) => error,
-            };
-            let class = match error {
-                runner::Error::Spawn(_) => Class::Transient,
-                runner::Error::Timeout => Class::Permanent,
-            };
-            tracing::warn!(program = command.words.first(), %error, "a command failed");
-            last = Some(Failure::Error(error));
-            match guard.on_failure(&mut run, class).0 {
-                Next::Retry { at } => sleep_until(at).await,
-                Next::Stop(cause) => return Err(Failure::of(last, cause)),
-            }
-        }
-    }
-
     async fn start(&self, command: &Admitted) -> Result<Output, runner::Error> {
         let name = self.programs[command.program].name;
-        let program = runner::find(name, &self.config.program_dirs)
-            .ok_or_else(|| runner::Error::Spawn(std::io::Error::new(std::io::ErrorKind::NotFound, format!("no program `{name}`"))))?;
+        let program = runner::find(name, &self.config.program_dirs).ok_or_else(|| {
+            runner::Error::Spawn(std::io::Error::new(std::io::ErrorKind::NotFound, format!("no program `{name}`")))
+        })?;
         let job = Job {
             program,
             args: command.words.iter().skip(1).cloned().collect(),
@@ -369,6 +335,11 @@ pub const fn state_name(state: breaker::State) -> &'static str {
     }
 }
 
-async fn sleep_until(at: Instant) {
-    time::sleep(StdDuration::from(at.since(StdClock.now()))).await;
+/// What a failure means for retry and breaker: rule 4.
+fn class(error: &runner::Error) -> Class {
+    tracing::warn!(%error, "a command failed");
+    match error {
+        runner::Error::Spawn(_) => Class::Transient,
+        runner::Error::Timeout => Class::Permanent,
+    }
 }

@@ -110,10 +110,20 @@ impl Gate {
     ///
     /// # Errors
     /// A key that is too short; the operating system's, if it has no randomness.
-    pub fn new(policy: Policy<'static>, users: Users, key: &[u8]) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let config = token::Config { issuer: Some(Text::cut(ISSUER)), max_lifetime: policy.token_lifetime, ..token::Config::DEFAULT };
-        let per_user = limiter::Config { rate: policy.api_rate, period: Duration::from_secs(1), burst: policy.api_burst };
-        let per_address = limiter::Config { rate: policy.login_rate, period: Duration::from_secs(60), burst: policy.login_rate };
+    pub fn new(
+        policy: Policy<'static>,
+        users: Users,
+        key: &[u8],
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let config = token::Config {
+            issuer: Some(Text::cut(ISSUER)),
+            max_lifetime: policy.token_lifetime,
+            ..token::Config::DEFAULT
+        };
+        let per_user =
+            limiter::Config { rate: policy.api_rate, period: Duration::from_secs(1), burst: policy.api_burst };
+        let per_address =
+            limiter::Config { rate: policy.login_rate, period: Duration::from_secs(60), burst: policy.login_rate };
         Ok(Self {
             policy,
             keys: Keys::new(config, None, key)?,
@@ -157,7 +167,8 @@ impl Gate {
     /// [`Refused`], with `unauthenticated`, `locked_out` or `overloaded`.
     pub async fn login(self: &std::sync::Arc<Self>, name: &str, password: String) -> Result<Issued, Refused> {
         let Ok(Ok(_turn)) = time::timeout(HASHING_WAIT, self.hashing.acquire()).await else {
-            let problem = Problem::new(Code::Overloaded, "Too many logins at a time.").retry_after(Duration::from_secs(1));
+            let problem =
+                Problem::new(Code::Overloaded, "Too many logins at a time.").retry_after(Duration::from_secs(1));
             return Err(Refused { problem, reason: "too many logins at a time", locked: false });
         };
         let internal = |what: &str, error: &dyn std::fmt::Display| Refused {
@@ -198,7 +209,12 @@ impl Gate {
 
     /// Refuses a locked name, else takes the attempt into account; says whether it locked the name.
     fn lockout(&self, known: bool, name: &str, attempt: Attempt) -> Result<bool, Refused> {
-        fn step<const N: usize>(table: &mut Lockout<N>, name: &str, attempt: Attempt, now: Instant) -> Result<bool, Duration> {
+        fn step<const N: usize>(
+            table: &mut Lockout<N>,
+            name: &str,
+            attempt: Attempt,
+            now: Instant,
+        ) -> Result<bool, Duration> {
             table.check(name, now).map_err(|locked| locked.retry_at - now)?;
             match attempt {
                 Attempt::Begins => {}
@@ -289,7 +305,11 @@ enum Checked {
 }
 
 /// Blocking: hashes the password.
-fn check(user: Option<&User>, password: &str, iterations: u32) -> Result<Checked, Box<dyn std::error::Error + Send + Sync>> {
+fn check(
+    user: Option<&User>,
+    password: &str,
+    iterations: u32,
+) -> Result<Checked, Box<dyn std::error::Error + Send + Sync>> {
     let Some(user) = user else {
         password::dummy(password, iterations);
         return Ok(Checked::Wrong);

@@ -84,17 +84,25 @@ pub async fn serve(listener: TcpListener, router: Router, config: Config, mut st
     connections.len()
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, config: Config, mut stop: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    config: Config,
+    mut stop: watch::Receiver<bool>,
+) {
     // Answers are small and written at once: waiting for more of them only adds delay.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
         let mut router = router.clone();
-        async move { Ok::<_, Infallible>(match router.call(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }) }
+        async move {
+            Ok::<_, Infallible>(match router.call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            })
+        }
     });
     let mut connection = std::pin::pin!(
         http1::Builder::new()

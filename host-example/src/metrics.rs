@@ -135,7 +135,8 @@ fn of_device(device: &DeviceStatus, page: &mut Page) {
     let firmware = device.firmware.as_deref().unwrap_or("");
     page.gauge("daur_device_info", "Its life and its firmware, as labels.")
         .sample(&[("device", name), ("boot_id", boot), ("firmware", firmware)], 1_u64);
-    page.gauge("daur_device_uptime_seconds", "Time since its reset.").sample(&own, device.device_uptime_ms as f64 / 1e3);
+    page.gauge("daur_device_uptime_seconds", "Time since its reset.")
+        .sample(&own, device.device_uptime_ms as f64 / 1e3);
     for (family, help, value) in [
         ("daur_device_frames", "Frames taken.", device.frames),
         ("daur_device_crc_errors", "Stretches of bytes with a wrong check sum.", device.crc_errors),
@@ -159,7 +160,8 @@ fn of_device(device: &DeviceStatus, page: &mut Page) {
             SeriesValue::Distribution { count, sum, p50, p95, p99, unit, .. } => {
                 let labels = [("device", name), ("series", series.as_str()), ("unit", unit.as_str())];
                 page.counter("daur_device_distribution_count", "Values of a distribution.").sample(&labels, count);
-                page.counter("daur_device_distribution_sum", "Their sum, in the unit of the label.").sample(&labels, sum);
+                page.counter("daur_device_distribution_sum", "Their sum, in the unit of the label.")
+                    .sample(&labels, sum);
                 let mut quantiles = page.gauge("daur_device_distribution_quantile", "Its quantiles.");
                 for (quantile, value) in [("0.5", p50), ("0.95", p95), ("0.99", p99)] {
                     let labels = [labels[0], labels[1], labels[2], ("quantile", quantile)];

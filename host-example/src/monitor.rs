@@ -123,7 +123,12 @@ impl Monitor {
 
     /// Measures a request until [`Measured::answered`], or counts it as abandoned.
     pub fn measure(&self, operation: &'static str) -> Measured<'_> {
-        Measured { monitor: self, guard: Some(profiler::time(&self.operations, operation)), operation, began: StdClock.now() }
+        Measured {
+            monitor: self,
+            guard: Some(profiler::time(&self.operations, operation)),
+            operation,
+            began: StdClock.now(),
+        }
     }
 
     /// Records an error: its kind and what it said.

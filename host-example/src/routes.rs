@@ -52,7 +52,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/audit", get(audit))
         .route("/api/audit/verify", get(audit_verify))
         .fallback(async || Problem::new(Code::NotFound, "There is nothing at this path."))
-        .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed, "The path exists, but not with this method; `Allow` says with which."))
+        .method_not_allowed_fallback(async || {
+            Problem::new(Code::MethodNotAllowed, "The path exists, but not with this method; `Allow` says with which.")
+        })
         .layer(middleware::from_fn_with_state(Arc::clone(&app), track))
         .with_state(app)
 }
@@ -114,12 +116,16 @@ async fn login(State(app): Shared, request: Request<Body>) -> Answer {
             let outcome = if refused.problem.code() == Code::LockedOut { Outcome::Denied } else { Outcome::Failure };
             app.audit.record(Event::new(Kind::Login, outcome, &user, &from, refused.reason)).await?;
             if refused.locked {
-                app.audit.record(Event::new(Kind::Lockout, Outcome::Denied, &user, &from, "too many wrong passwords")).await?;
+                app.audit
+                    .record(Event::new(Kind::Lockout, Outcome::Denied, &user, &from, "too many wrong passwords"))
+                    .await?;
             }
             return Err(refused.problem);
         }
     };
-    app.audit.record(Event::new(Kind::Login, Outcome::Success, &user, &from, &format!("permissions {}", issued.permissions))).await?;
+    app.audit
+        .record(Event::new(Kind::Login, Outcome::Success, &user, &from, &format!("permissions {}", issued.permissions)))
+        .await?;
     let lifetime = app.config.policy.token_lifetime.as_secs();
     let cookie = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={lifetime}", issued.token);
     let mut response = as_json(&json!({
@@ -185,7 +191,8 @@ async fn command(State(app): Shared, request: Request<Body>) -> Answer {
     let caller = app.admit(&request, Permissions::WRITE)?;
     let from = source(&request);
     let Command { command } = body::json(request, app.config.policy.max_body).await?;
-    let event = |outcome, what: &str| Event::new(Kind::Command, outcome, caller.name(), &from, &format!("{what}: {command}"));
+    let event =
+        |outcome, what: &str| Event::new(Kind::Command, outcome, caller.name(), &from, &format!("{what}: {command}"));
     let admitted = match app.commands.admit(&command) {
         Ok(admitted) => admitted,
         Err(problem) => {
@@ -308,7 +315,9 @@ async fn device_command(State(app): Shared, Path(id): Path<String>, request: Req
     let caller = app.admit(&request, Permissions::WRITE)?;
     let from = source(&request);
     let Command { command } = body::json(request, app.config.policy.max_body).await?;
-    let event = |outcome, what: &str| Event::new(Kind::Command, outcome, caller.name(), &from, &format!("device {id}: {what}: {command}"));
+    let event = |outcome, what: &str| {
+        Event::new(Kind::Command, outcome, caller.name(), &from, &format!("device {id}: {what}: {command}"))
+    };
     let mut abandoned = Abandoned { app: &app, event: Some(event(Outcome::Failure, "abandoned")) };
     let sent = app.registry.send_command(&id, &command, caller.name(), caller.permissions()).await;
     abandoned.event = None;
@@ -360,8 +369,12 @@ async fn audit(State(app): Shared, request: Request<Body>) -> Answer {
 
 async fn audit_verify(State(app): Shared, request: Request<Body>) -> Answer {
     app.admit(&request, Permissions::ADMIN)?;
-    let key = keys::load(&app.dir.audit_key())
-        .map_err(|_| Problem::new(Code::NotConfigured, "The chain's first key is not in the data directory: verify where it is kept."))?;
+    let key = keys::load(&app.dir.audit_key()).map_err(|_| {
+        Problem::new(
+            Code::NotConfigured,
+            "The chain's first key is not in the data directory: verify where it is kept.",
+        )
+    })?;
     match app.audit.verify(key).await {
         Ok(head) => as_json(&json!({ "intact": true, "records": head.seq })),
         Err(error) => as_json(&json!({ "intact": false, "error": error })),

@@ -198,9 +198,7 @@ impl Head {
         }
         match String::from_utf8(self.kept) {
             Ok(text) => (Kept { text, cut: self.cut }, false),
-            Err(error) => {
-                (Kept { text: String::from_utf8_lossy(error.as_bytes()).into_owned(), cut: self.cut }, true)
-            }
+            Err(error) => (Kept { text: String::from_utf8_lossy(error.as_bytes()).into_owned(), cut: self.cut }, true),
         }
     }
 }

@@ -37,9 +37,12 @@ impl Server {
         let (app, writer) = App::open(config, stopped.clone())?;
         let users = app.gate.users().map_err(|_| "the users cannot be counted")?;
         if users == 0 && !listen.ip().is_loopback() {
-            return Err(format!("{listen} can be reached from outside, and no user exists yet; {}", how_to_add(&app)).into());
+            return Err(
+                format!("{listen} can be reached from outside, and no user exists yet; {}", how_to_add(&app)).into()
+            );
         }
-        let listener = TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+        let listener =
+            TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
         let address = listener.local_addr()?;
         let sampling = tokio::spawn(status::sampler(Arc::clone(&app)));
         let serving = tokio::spawn(http::serve(listener, routes::router(Arc::clone(&app)), limits, stopped));

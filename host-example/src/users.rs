@@ -21,7 +21,13 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # Errors
 /// A name that is taken or is none, a password that breaks the rules, a store that cannot be written.
-pub async fn add(data_dir: &Path, name: &str, password: &str, permissions: Permissions, policy: &Policy<'_>) -> Result<(), Error> {
+pub async fn add(
+    data_dir: &Path,
+    name: &str,
+    password: &str,
+    permissions: Permissions,
+    policy: &Policy<'_>,
+) -> Result<(), Error> {
     policy.password.check(password, name).map_err(|broken| format!("this password is not allowed: {broken}"))?;
     let dir = DataDir::open(data_dir)?;
     let phc = password::hash(password, &random::<{ password::SALT_LEN }>()?, policy.iterations)?;
@@ -33,7 +39,8 @@ pub async fn add(data_dir: &Path, name: &str, password: &str, permissions: Permi
     })?;
     let audit_key = dir.audit_key();
     let (audit, writer) = audit::open(&dir.database(), BootId(0), |key| keys::store(&audit_key, key))?;
-    let event = Event::new(Kind::UserChange, Outcome::Success, name, "command line", &format!("added with {permissions}"));
+    let event =
+        Event::new(Kind::UserChange, Outcome::Success, name, "command line", &format!("added with {permissions}"));
     let recorded = audit.record(event).await;
     drop(audit);
     writer.join();

@@ -80,7 +80,7 @@ try {
   done("its numbers live");
 
   for (const command of ["uname -a", "uname -a", "date", "uptime", "echo hello", "df -h"]) {
-    await page.getByLabel("Command", { exact: true }).fill(command);
+    await page.getByRole("textbox", { name: "Command", exact: true }).fill(command);
     await page.getByRole("button", { name: "Run" }).click();
     await page.locator("#command-result .badge").waitFor();
     await page.waitForFunction(() => !document.querySelector("#command-form button").disabled);
@@ -112,6 +112,7 @@ try {
   done("an open breaker and a refused command are told");
 
   await page.waitForTimeout(Number(process.env.SETTLE_MS || 4000));
+  await page.evaluate(() => scrollTo(0, 0));
   await page.screenshot({ path: join(shots, "light.png"), fullPage: true });
   const state = await page.context().storageState();
   const dark = await open({ colorScheme: "dark", storageState: state });

@@ -57,7 +57,8 @@ impl Host {
         let dir = Dir::new();
         let mut config = Config::new(([127, 0, 0, 1], 0).into(), dir.0.join("data"));
         // What is tested is not how long a hash takes.
-        config.policy = Policy { iterations: 1_000, login_rate: 1_000, api_rate: 1_000, api_burst: 1_000, ..config.policy };
+        config.policy =
+            Policy { iterations: 1_000, login_rate: 1_000, api_rate: 1_000, api_burst: 1_000, ..config.policy };
         change(&mut config);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (data, policy) = (config.data_dir.clone(), config.policy);
@@ -113,7 +114,9 @@ impl Host {
         let reply = self.get(token, "/api/audit?limit=200").json();
         let events = reply["events"].as_array().expect("events");
         let of_kind = events.iter().filter(|event| event["kind"] == kind);
-        of_kind.map(|event| format!("{}: {}", event["outcome"].as_str().unwrap(), event["detail"].as_str().unwrap())).collect()
+        of_kind
+            .map(|event| format!("{}: {}", event["outcome"].as_str().unwrap(), event["detail"].as_str().unwrap()))
+            .collect()
     }
 
     /// Sends `bytes` as they are and reads what comes until the server closes or falls silent.

@@ -73,7 +73,10 @@ fn another_exit_code_is_an_answer_and_is_not_kept() {
     for _ in 0..2 {
         let reply = host.command(&ada, "ls not-there");
         let body = reply.json();
-        assert_eq!((reply.status, &body["success"], &body["cached"], &body["attempts"]), (200, &json!(false), &json!(false), &json!(1)));
+        assert_eq!(
+            (reply.status, &body["success"], &body["cached"], &body["attempts"]),
+            (200, &json!(false), &json!(false), &json!(1))
+        );
         assert_eq!(body["exit_code"], 2);
         assert!(body["stderr"].as_str().unwrap().contains("not-there"));
     }
@@ -89,7 +92,17 @@ fn what_the_policy_refuses_is_403_what_is_no_plain_line_is_400_and_both_are_audi
     for refused in ["rm -rf /", "/bin/rm -rf /", "sudo uname", "ls /etc", "ls ../..", "uname --unknown"] {
         host.command(&ada, refused).is_problem(403, "forbidden_command");
     }
-    for broken in ["echo a; id", "echo a | cat", "echo $(id)", "echo `id`", "echo a > b", "echo a\nid", "echo 'a", "", "echo $HOME"] {
+    for broken in [
+        "echo a; id",
+        "echo a | cat",
+        "echo $(id)",
+        "echo `id`",
+        "echo a > b",
+        "echo a\nid",
+        "echo 'a",
+        "",
+        "echo $HOME",
+    ] {
         host.command(&ada, broken).is_problem(400, "invalid_command");
     }
     let audited = host.audited(&ada, "command");
@@ -106,7 +119,9 @@ fn a_body_that_is_not_the_expected_json_is_400() {
     for body in ["", "{", "[]", "{}", r#"{"command":5}"#, r#"{"command":"uname","shell":true}"#] {
         host.call("POST", "/api/command", &headers, Some(body)).is_problem(400, "bad_request");
     }
-    let as_form = format!("POST /api/command HTTP/1.1\r\nHost: h\r\nAuthorization: {bearer}\r\nContent-Type: text/plain\r\nContent-Length: 19\r\n\r\n{{\"command\":\"uname\"}}");
+    let as_form = format!(
+        "POST /api/command HTTP/1.1\r\nHost: h\r\nAuthorization: {bearer}\r\nContent-Type: text/plain\r\nContent-Length: 19\r\n\r\n{{\"command\":\"uname\"}}"
+    );
     let answer = host.raw(as_form.as_bytes());
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("bad_request"), "{answer}");
 }
@@ -135,7 +150,9 @@ fn a_program_that_keeps_failing_is_refused_for_a_while() {
     assert_eq!(host.command(&ada, "sh -c 'echo fine'").json()["stdout"], "fine\n");
     let status = host.get(&ada, "/api/status").json();
     assert_eq!(status["attention"][0], json!({ "level": "red", "text": "Breaker of sleep is open" }));
-    assert!(host.call("GET", "/metrics", &[], None).text.contains(r#"daur_breaker_state{breaker="sleep",state="open"} 1"#));
+    assert!(
+        host.call("GET", "/metrics", &[], None).text.contains(r#"daur_breaker_state{breaker="sleep",state="open"} 1"#)
+    );
 }
 
 #[test]
@@ -163,14 +180,20 @@ fn a_client_that_goes_away_takes_its_command_with_it() {
     assert!(eventually(|| host.get(&ada, "/api/status").json()["running"] == 1));
     drop(stream);
     assert!(!lives("4004"));
-    assert!(eventually(|| host.audited(&ada, "command").first().is_some_and(|event| event.starts_with("failure: abandoned: sh"))));
+    assert!(eventually(|| host
+        .audited(&ada, "command")
+        .first()
+        .is_some_and(|event| event.starts_with("failure: abandoned: sh"))));
 }
 
 #[test]
 fn output_over_the_limit_is_cut_and_marked() {
     let host = Host::start_with(|config| config.command.output_limit = 8);
     let body = host.command(&host.token("ada"), "echo 0123456789").json();
-    assert_eq!((&body["stdout"], &body["truncated"], &body["success"]), (&json!("01234567"), &json!(true), &json!(true)));
+    assert_eq!(
+        (&body["stdout"], &body["truncated"], &body["success"]),
+        (&json!("01234567"), &json!(true), &json!(true))
+    );
 }
 
 #[test]

@@ -16,7 +16,9 @@ fn a_body_of_two_megabytes_is_413_whatever_its_length_says() {
     let host = Host::start();
     let ada = host.token("ada");
     let head = |length: &str| {
-        format!("POST /api/command HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {ada}\r\nContent-Type: application/json\r\n{length}\r\n\r\n")
+        format!(
+            "POST /api/command HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {ada}\r\nContent-Type: application/json\r\n{length}\r\n\r\n"
+        )
     };
     // No length at all: chunks, as many as the client likes.
     let mut chunked = head("Transfer-Encoding: chunked").into_bytes();

@@ -43,7 +43,8 @@ impl Program {
     }
 
     fn post(&self, path: &str, token: &str, body: &Value) -> Value {
-        let request = ureq::post(format!("http://{}{path}", self.address)).header("Authorization", format!("Bearer {token}"));
+        let request =
+            ureq::post(format!("http://{}{path}", self.address)).header("Authorization", format!("Bearer {token}"));
         request.send_json(body).unwrap().body_mut().read_json().unwrap()
     }
 
@@ -77,7 +78,8 @@ fn a_first_start_says_how_to_add_a_user_and_one_added_meanwhile_can_log_in() {
     assert_eq!(answer["stdout"], "Linux\n");
     let (code, messages, _) = program.terminate();
     assert_eq!(code, Some(0), "{messages}");
-    let how = messages.lines().find(|line| line.starts_with("No user exists yet; add one: daur-host user add NAME")).unwrap();
+    let how =
+        messages.lines().find(|line| line.starts_with("No user exists yet; add one: daur-host user add NAME")).unwrap();
     assert!(how.ends_with(&format!("--data-dir {}", dir.0.display())), "{how}");
 }
 
@@ -104,7 +106,12 @@ fn sigterm_ends_streams_and_commands_and_the_program_with_0() {
     let mut command = TcpStream::connect(program.address).unwrap();
     write!(command, "POST /api/command HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
     assert!(eventually(|| {
-        let metrics = ureq::get(format!("http://{}/metrics", program.address)).call().unwrap().body_mut().read_to_string().unwrap();
+        let metrics = ureq::get(format!("http://{}/metrics", program.address))
+            .call()
+            .unwrap()
+            .body_mut()
+            .read_to_string()
+            .unwrap();
         metrics.contains("daur_commands_running 1\n") && metrics.contains("daur_event_streams 1\n")
     }));
     let (code, messages, took) = program.terminate();

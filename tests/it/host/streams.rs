@@ -26,7 +26,20 @@ fn the_stream_tells_the_history_and_then_every_status() {
     assert!(names.len() > 3 && names[1..].iter().all(|name| *name == "status"), "{names:?}");
     let status = lines.iter().rev().find_map(|line| line.strip_prefix("data: ")).unwrap();
     let status: Value = serde_json::from_str(status).unwrap();
-    for part in ["version", "health", "attention", "requests", "latency", "operations", "cache", "breakers", "errors", "security", "devices", "point"] {
+    for part in [
+        "version",
+        "health",
+        "attention",
+        "requests",
+        "latency",
+        "operations",
+        "cache",
+        "breakers",
+        "errors",
+        "security",
+        "devices",
+        "point",
+    ] {
         assert!(!status[part].is_null(), "{part}");
     }
 }
@@ -74,7 +87,10 @@ fn the_figures_are_there_for_prometheus_and_the_probes() {
     let host = Host::start();
     let ada = host.token("ada");
     host.command(&ada, "uname");
-    assert_eq!((host.call("GET", "/livez", &[], None).status, host.call("GET", "/readyz", &[], None).status), (200, 200));
+    assert_eq!(
+        (host.call("GET", "/livez", &[], None).status, host.call("GET", "/readyz", &[], None).status),
+        (200, 200)
+    );
     let reply = host.call("GET", "/metrics", &[], None);
     assert!(reply.header("content-type").starts_with("text/plain; version=0.0.4"));
     for line in [

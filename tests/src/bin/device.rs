@@ -63,7 +63,11 @@ impl Device {
             reads: 0,
             failures: 0,
             latency: Auto::new(),
-            breaker: Breaker::new(breaker::Config { failures: 3, recovery_timeout: Duration::from_secs(4), ..breaker::Config::DEFAULT }),
+            breaker: Breaker::new(breaker::Config {
+                failures: 3,
+                recovery_timeout: Duration::from_secs(4),
+                ..breaker::Config::DEFAULT
+            }),
             interval: Duration::from_millis(250),
         }
     }
@@ -128,7 +132,12 @@ impl Device {
             if self.reads % 40 < 3 {
                 self.failures += 1;
                 self.breaker.on_failure(permit, now);
-                self.push(&Record::Error { kind: Text::cut("i2c_nack"), total: self.failures, message: Text::cut("the sensor at 0x48 does not answer"), at: now });
+                self.push(&Record::Error {
+                    kind: Text::cut("i2c_nack"),
+                    total: self.failures,
+                    message: Text::cut("the sensor at 0x48 does not answer"),
+                    at: now,
+                });
             } else {
                 self.breaker.on_success(permit, now);
                 self.latency.record(400_000 + self.rng.at_most(900_000));
@@ -165,7 +174,12 @@ impl Device {
                 refused: shown.refused.into(),
                 retry_at: shown.retry_at,
             },
-            Record::System { uptime: now.since(Instant::ZERO), stack_high_water: 2_912, stack_size: 8_192, idle_permille: 941 },
+            Record::System {
+                uptime: now.since(Instant::ZERO),
+                stack_high_water: 2_912,
+                stack_size: 8_192,
+                idle_permille: 941,
+            },
             Record::Health { live: true, ready: state == BreakerState::Closed },
         ];
         for record in &records {
