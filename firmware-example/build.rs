@@ -34,8 +34,6 @@ fn main() {
     println!("cargo::rerun-if-env-changed=DAUR_FLEET_KEY_FILE");
     println!("cargo::rerun-if-changed={}", fleet_key.display());
 
-    println!("cargo::rustc-check-cfg=cfg(rust_analyzer)"); // asked for by embedded-test
-
     for arg in ["--nmagic", "-Tlink.x", "-Tdefmt.x"] {
         println!("cargo::rustc-link-arg-bins={arg}");
     }

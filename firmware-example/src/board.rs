@@ -1,18 +1,18 @@
 //! What differs between QEMU's netduinoplus2 and the chip itself.
 
 /// Processor clock in Hz: QEMU runs the machine at the chip's maximum from the first instruction.
-#[cfg(feature = "qemu")]
+#[cfg(not(daur_board))]
 pub const SYSCLK_HZ: u32 = 168_000_000;
 
 /// Processor clock in Hz: the chip starts on its internal RC oscillator, and the example stays there.
-#[cfg(not(feature = "qemu"))]
+#[cfg(daur_board)]
 pub const SYSCLK_HZ: u32 = 16_000_000;
 
 /// Leaves the machine after a failure that cannot be handled: QEMU ends, a chip starts again.
 pub fn abort() -> ! {
-    #[cfg(feature = "qemu")]
+    #[cfg(not(daur_board))]
     semihosting::process::exit(101);
-    #[cfg(not(feature = "qemu"))]
+    #[cfg(daur_board)]
     cortex_m::peripheral::SCB::sys_reset();
 }
 

@@ -99,10 +99,10 @@ impl BootSource for Scripted {
     }
 }
 
-#[cfg(feature = "hw")]
+#[cfg(daur_board)]
 pub use chip::Chip;
 
-#[cfg(feature = "hw")]
+#[cfg(daur_board)]
 mod chip {
     use super::{Boot, BootId, BootSource, ResetCause, count_start};
     use crate::board::Register;

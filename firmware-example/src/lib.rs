@@ -4,6 +4,12 @@
 //! commands, is `daur-core` as it runs on the host.
 #![no_std]
 
+// The way out of the logs, for whatever links this crate.
+#[cfg(daur_board)]
+use defmt_rtt as _;
+#[cfg(not(daur_board))]
+use defmt_semihosting as _;
+
 pub mod board;
 pub mod boot;
 pub mod clock;

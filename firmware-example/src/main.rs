@@ -15,10 +15,6 @@ use daur_firmware::node::Node;
 use daur_firmware::sensor::{Script, ScriptedBus};
 use daur_firmware::uart::Uart;
 use daur_firmware::{board, config};
-#[cfg(not(feature = "qemu"))]
-use defmt_rtt as _;
-#[cfg(feature = "qemu")]
-use defmt_semihosting as _;
 
 defmt::timestamp!("{=u64:ms}", Timer.now().as_millis());
 
@@ -33,12 +29,12 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     board::abort()
 }
 
-#[cfg(feature = "qemu")]
+#[cfg(not(daur_board))]
 fn start() -> Boot {
     boot::Scripted { seed: 0x6461_7572 }.boot()
 }
 
-#[cfg(not(feature = "qemu"))]
+#[cfg(daur_board)]
 fn start() -> Boot {
     boot::Chip.boot()
 }

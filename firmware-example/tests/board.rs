@@ -3,7 +3,6 @@
 #![no_main]
 
 use cortex_m_rt as _;
-use defmt_semihosting as _;
 
 #[cfg(test)]
 #[embedded_test::tests]
