@@ -106,7 +106,7 @@ async fn login(State(app): Shared, request: Request<Body>) -> Answer {
     if let Some(address) = peer
         && let Err(problem) = app.gate.admit_address(address)
     {
-        app.note_stranger(&from, "POST /api/login: rate limit");
+        app.note_refusal("", &from, "POST /api/login: rate limit");
         return Err(problem);
     }
     let Login { user, password } = body::json(request, app.config.policy.max_body).await?;
