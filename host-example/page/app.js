@@ -264,7 +264,7 @@ function tiles(st) {
   const list = [
     { id: "cpu", name: "CPU", value: sys.cpu_permille == null ? ["–"] : [(sys.cpu_permille / 10).toFixed(0), "%"], note: `load ${sys.load1 ?? "–"} on ${sys.cpus ?? "–"} cores`, values: column("cpu"), max: 1050, cls: "s1" },
     { id: "memory", name: "Memory", value: bytes(sys.memory_used).split(" "), note: `of ${bytes(sys.memory_total)}`, values: column("memory"), max: sys.memory_total, cls: "s4" },
-    { id: "requests", name: "Requests", value: [trim(st.requests.per_second), "/s"], note: `${count(st.requests.total)} in all, ${count(st.requests.refused)} refused, ${count(st.requests.failed)} failed`, values: column("rps"), cls: "s1" },
+    { id: "requests", name: "Requests", value: [st.requests.per_second ? trim(st.requests.per_second) : "0", "/s"], note: `${count(st.requests.total)} in all, ${count(st.requests.refused)} refused, ${count(st.requests.failed)} failed`, values: column("rps"), cls: "s1" },
     { id: "p95", name: "Latency p95", value: micros(st.latency.p95_us).split(" "), note: `p50 ${micros(st.latency.p50_us)}, p99 ${micros(st.latency.p99_us)}`, values: column("p95"), cls: "s2" },
     { id: "hits", name: "Cache hits", value: st.cache.hit_permille == null ? ["–"] : percent(st.cache.hit_permille).split(" "), note: `${count(st.cache.hits)} hits, ${count(st.cache.misses)} misses`, values: column("hit"), max: 1050, cls: "s1" },
   ];

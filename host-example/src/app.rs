@@ -30,8 +30,8 @@ use crate::status::NetworkRates;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Refusals of strangers that are audited one by one; what is beyond is counted and told.
-const STRANGERS: Quota = Quota::new(limiter::Config { rate: 20, period: Duration::from_secs(1), burst: 200 });
+/// Refusals at the gate that are audited one by one; what is beyond is counted, and told with the next one.
+const REFUSALS: Quota = Quota::new(limiter::Config { rate: 20, period: Duration::from_secs(1), burst: 200 });
 
 /// The server's parts.
 pub struct App {
@@ -59,7 +59,7 @@ pub struct App {
     pub started: Instant,
     /// The machine's name.
     pub host: String,
-    strangers: StdShared<(Gcra, u64)>,
+    refusals: StdShared<(Gcra, u64)>,
     rates: Mutex<NetworkRates>,
 }
 
@@ -104,7 +104,7 @@ impl App {
             stop,
             started: StdClock.now(),
             host: host_name(),
-            strangers: StdShared::new((Gcra::NEW, 0)),
+            refusals: StdShared::new((Gcra::NEW, 0)),
             rates: Mutex::default(),
             config,
             dir,
@@ -128,12 +128,11 @@ impl App {
         let source = source(request);
         let caller = self.gate.identify(request.headers()).map_err(|error| {
             let reason = error.map_or("no token".to_owned(), |error| error.to_string());
-            self.note_stranger(&source, &format!("{what}: {reason}"));
+            self.note_refusal("", &source, &format!("{what}: {reason}"));
             Problem::new(Code::Unauthenticated, "A valid token is needed: log in with POST /api/login.")
         })?;
         let refused = |problem: Problem, why: &str| {
-            let detail = format!("{what}: {why}");
-            self.audit.note(Event::new(Kind::AccessDenied, Outcome::Denied, caller.name(), &source, &detail));
+            self.note_refusal(caller.name(), &source, &format!("{what}: {why}"));
             problem
         };
         check_origin(request.method(), request.headers(), caller.by_cookie)
@@ -161,10 +160,10 @@ impl App {
         *rates
     }
 
-    /// Audits the refusal of somebody unknown, so that a flood of them fills neither disk nor queue.
-    pub fn note_stranger(&self, source: &str, detail: &str) {
-        let (due, untold) = self.strangers.with(|(allowance, untold), now| {
-            if allowance.check(&STRANGERS, now).is_ok() {
+    /// Audits a refusal at the gate, such that a flood of them fills neither disk nor queue.
+    pub fn note_refusal(&self, actor: &str, source: &str, detail: &str) {
+        let (due, untold) = self.refusals.with(|(allowance, untold), now| {
+            if allowance.check(&REFUSALS, now).is_ok() {
                 (true, std::mem::take(untold))
             } else {
                 *untold += 1;
@@ -172,11 +171,11 @@ impl App {
             }
         });
         if untold > 0 {
-            let lost = format!("{untold} refusals of strangers were counted, not written");
+            let lost = format!("{untold} refusals were counted, not written");
             self.audit.note(Event::new(Kind::Lost, Outcome::Denied, "", "", &lost));
         }
         if due {
-            self.audit.note(Event::new(Kind::AccessDenied, Outcome::Denied, "", source, detail));
+            self.audit.note(Event::new(Kind::AccessDenied, Outcome::Denied, actor, source, detail));
         }
     }
 }

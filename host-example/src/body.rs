@@ -25,14 +25,14 @@ const ARRIVAL: Duration = Duration::from_secs(10);
 /// # Errors
 /// `bad_request` if it is not what `T` needs, `payload_too_large`, `timeout` if it does not arrive.
 pub async fn json<T: DeserializeOwned>(request: Request<Body>, limit: usize) -> Result<T, Problem> {
-    let is_json =
-        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-            value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-        });
+    let declared = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = declared.and_then(|value| value.split(';').next()).unwrap_or("").trim();
+    // A form of another site's page can send text, never this type. A program says what it likes.
+    let from_page = request.headers().contains_key(header::ORIGIN);
+    let acceptable = kind.eq_ignore_ascii_case("application/json") || !from_page;
     let bytes = read(request, limit).await?;
-    // A form of another site can send text, never this type.
-    if !is_json {
-        return Err(Problem::new(Code::BadRequest, "The body must be JSON, with `Content-Type: application/json`."));
+    if !acceptable {
+        return Err(Problem::new(Code::BadRequest, "A page must send JSON, with `Content-Type: application/json`."));
     }
     serde_json::from_slice(&bytes)
         .map_err(|error| Problem::new(Code::BadRequest, format!("The body is not what is expected here: {error}.")))

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use daur_core::security::policy::Policy;
@@ -66,6 +66,8 @@ impl DataDir {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let dir = Self(path.canonicalize()?);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.work())?;
+        // SQLite would make it readable by others; its side files take the mode of the database.
+        fs::OpenOptions::new().append(true).create(true).mode(0o600).open(dir.database())?;
         Ok(dir)
     }
 

@@ -103,13 +103,14 @@ async fn login(State(app): Shared, request: Request<Body>) -> Answer {
     let from = source(&request);
     check_origin(request.method(), request.headers(), false)?;
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
+    let Login { user, password } = body::json(request, app.config.policy.max_body).await?;
+    // A body that cannot be read is no attempt to log in.
     if let Some(address) = peer
         && let Err(problem) = app.gate.admit_address(address)
     {
-        app.note_stranger(&from, "POST /api/login: rate limit");
+        app.note_refusal("", &from, "POST /api/login: rate limit");
         return Err(problem);
     }
-    let Login { user, password } = body::json(request, app.config.policy.max_body).await?;
     let issued = match app.gate.login(&user, password).await {
         Ok(issued) => issued,
         Err(refused) => {

@@ -84,3 +84,20 @@ fn every_answer_forbids_what_a_page_does_not_need() {
     }
     assert_eq!(host.call("GET", "/api/session", &[], None).header("cache-control"), "no-store");
 }
+
+#[test]
+fn a_flood_of_refusals_is_counted_and_not_written_one_by_one() {
+    let host = Host::start();
+    let ada = host.token("ada");
+    let app = std::sync::Arc::clone(host.server.as_ref().unwrap().app());
+    for _ in 0..2_000 {
+        app.note_refusal("", "10.0.0.1", "GET /api/status: no token");
+    }
+    // The next one that is written brings the count along.
+    assert!(eventually(|| {
+        app.note_refusal("", "10.0.0.1", "GET /api/status: no token");
+        host.audited(&ada, "lost").iter().any(|event| event.contains("refusals were counted, not written"))
+    }));
+    let audit = app.audit.snapshot();
+    assert!(audit.records < 1_000 && audit.lost == 0, "{audit:?}");
+}

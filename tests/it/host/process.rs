@@ -146,8 +146,8 @@ fn what_is_written_lies_in_the_data_directory_and_is_for_its_owner_alone() {
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&data), 0o700);
-    for key in ["token.key", "fleet.key", "audit.key"] {
-        assert_eq!(mode(&data.join(key)), 0o600, "{key}");
+    for file in ["token.key", "fleet.key", "audit.key", "daur.db", "cache.db"] {
+        assert_eq!(mode(&data.join(file)), 0o600, "{file}");
     }
     child.kill().unwrap();
     child.wait().unwrap();
