@@ -136,11 +136,11 @@ pub enum Unit {
 /// assert_eq!(
 ///     page.finish(),
 ///     "# HELP daur_requests_total Requests answered.\n\
-///      # TYPE daur_requests_total counter\n\
+///      ## TYPE daur_requests_total counter\n\
 ///      daur_requests_total{code=\"200\"} 3\n\
 ///      daur_requests_total{code=\"404\"} 1\n\
-///      # HELP daur_up Whether it is up.\n\
-///      # TYPE daur_up gauge\n\
+///      ## HELP daur_up Whether it is up.\n\
+///      ## TYPE daur_up gauge\n\
 ///      daur_up 1\n",
 /// );
 /// ```
