@@ -48,45 +48,48 @@ pub(super) struct Encoder<P> {
     crc: Crc32,
 }
 
-// Each of these stands once for all records: inlined it would be there fifty times.
+// Each of these stands once for all records: inlined it would be there fifty times. They give the encoder back, so
+// that it stays in its register from call to call.
 impl<P: Place> Encoder<P> {
     /// One byte as it is: a small enum, a flag.
     #[inline(never)]
-    pub(super) fn byte(&mut self, byte: u8) {
+    pub(super) fn byte(&mut self, byte: u8) -> &mut Self {
         self.crc.push(byte);
         self.stuff(byte);
+        self
     }
 
     /// An unsigned number: seven bits a byte, the least first.
     #[inline(never)]
-    pub(super) fn number(&mut self, mut number: u64) {
+    pub(super) fn number(&mut self, mut number: u64) -> &mut Self {
         while number > 0x7F {
             self.byte(number.to_le_bytes()[0] | 0x80);
             number >>= 7;
         }
-        self.byte(number.to_le_bytes()[0]);
+        self.byte(number.to_le_bytes()[0])
     }
 
     /// As [`number`](Self::number), for numbers that are small on the device as well.
     #[inline(never)]
-    pub(super) fn small(&mut self, number: u32) {
-        self.number(u64::from(number));
+    pub(super) fn small(&mut self, number: u32) -> &mut Self {
+        self.number(u64::from(number))
     }
 
     /// A text.
     #[inline(never)]
-    pub(super) fn text<const N: usize>(&mut self, text: &Text<N>) {
-        self.bytes(text.as_bytes());
+    pub(super) fn text<const N: usize>(&mut self, text: &Text<N>) -> &mut Self {
+        self.bytes(text.as_bytes())
     }
 
     /// A text's bytes, behind their number.
     #[inline(never)]
-    pub(super) fn bytes(&mut self, text: &[u8]) {
+    pub(super) fn bytes(&mut self, text: &[u8]) -> &mut Self {
         // No text here is longer than a frame.
         self.small(u32::try_from(text.len()).unwrap_or(u32::MAX));
         for &byte in text {
             self.byte(byte);
         }
+        self
     }
 
     #[inline(never)]
@@ -113,7 +116,7 @@ impl<P: Place> Encoder<P> {
         self.full |= !self.place.put(at, byte);
     }
 
-    fn finish(mut self) -> Option<usize> {
+    fn finish(&mut self) -> Option<usize> {
         for byte in self.crc.finish().to_le_bytes() {
             self.stuff(byte);
         }

@@ -159,7 +159,10 @@ mod tests {
 
     fn encoded(text: &str) -> Vec<u8> {
         let mut line = [0; 600];
-        let len = cobs::encode(&mut line[..], |out| out.bytes(text.as_bytes())).unwrap();
+        let len = cobs::encode(&mut line[..], |out| {
+            out.bytes(text.as_bytes());
+        })
+        .unwrap();
         line[..len].to_vec()
     }
 

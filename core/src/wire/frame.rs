@@ -89,8 +89,7 @@ impl Frame {
 /// Encodes a frame whose record need not be copied.
 pub(super) fn encode<P: Place>(seq: u32, at: Instant, record: &Record, place: P) -> Option<usize> {
     cobs::encode(place, |out| {
-        out.small(seq);
-        out.number(at.as_nanos());
+        out.small(seq).number(at.as_nanos());
         record.write(out);
     })
 }
@@ -139,14 +138,14 @@ impl<'a> Downlink<'a> {
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         cobs::encode(out, |out| match self {
             Self::Ack { seq } => {
-                out.byte(0);
-                out.small(*seq);
+                out.byte(0).small(*seq);
             }
             Self::Command { token } => {
-                out.byte(1);
-                out.bytes(token.as_bytes());
+                out.byte(1).bytes(token.as_bytes());
             }
-            Self::Identify => out.byte(2),
+            Self::Identify => {
+                out.byte(2);
+            }
         })
         .ok_or(EncodeError)
     }

@@ -221,16 +221,15 @@ impl Record {
         }
         match self {
             Self::Hello { device, boot, nonce, schema, firmware, reset } => {
-                out.text(device.as_text());
-                out.small(boot.0);
-                out.number(*nonce);
-                out.small(u32::from(*schema));
-                out.text(firmware);
-                out.byte(*reset as u8);
+                out.text(device.as_text())
+                    .small(boot.0)
+                    .number(*nonce)
+                    .small(u32::from(*schema))
+                    .text(firmware)
+                    .byte(*reset as u8);
             }
             Self::Lost { count, since } => {
-                out.small(*count);
-                out.number(since.as_nanos());
+                out.small(*count).number(since.as_nanos());
             }
             Self::Counter { total, .. } => {
                 out.number(*total);
@@ -240,56 +239,45 @@ impl Record {
                 out.number(((value << 1) ^ (value >> 63)).cast_unsigned());
             }
             Self::Distribution { unit, count, sum, min, max, p50, p95, p99, .. } => {
-                out.byte(*unit as u8);
-                out.number(*count);
-                out.number(*sum);
-                out.number(*min);
-                out.number(*max);
-                out.number(*p50);
-                out.number(*p95);
-                out.number(*p99);
+                out.byte(*unit as u8)
+                    .number(*count)
+                    .number(*sum)
+                    .number(*min)
+                    .number(*max)
+                    .number(*p50)
+                    .number(*p95)
+                    .number(*p99);
             }
             Self::Breaker { state, consecutive_failures, opened, refused, retry_at, .. } => {
-                out.byte(*state as u8);
-                out.small(*consecutive_failures);
-                out.number(*opened);
-                out.number(*refused);
-                out.byte(u8::from(retry_at.is_some()));
+                out.byte(*state as u8)
+                    .small(*consecutive_failures)
+                    .number(*opened)
+                    .number(*refused)
+                    .byte(u8::from(retry_at.is_some()));
                 if let Some(at) = retry_at {
                     out.number(at.as_nanos());
                 }
             }
             Self::Error { kind, total, message, at } => {
-                out.text(kind);
-                out.small(*total);
-                out.text(message);
-                out.number(at.as_nanos());
+                out.text(kind).small(*total).text(message).number(at.as_nanos());
             }
             Self::System { uptime, stack_high_water, stack_size, idle_permille } => {
-                out.number(uptime.as_nanos());
-                out.small(*stack_high_water);
-                out.small(*stack_size);
-                out.small(u32::from(*idle_permille));
+                out.number(uptime.as_nanos())
+                    .small(*stack_high_water)
+                    .small(*stack_size)
+                    .small(u32::from(*idle_permille));
             }
             Self::Log { level, target, message } => {
-                out.byte(*level as u8);
-                out.text(target);
-                out.text(message);
+                out.byte(*level as u8).text(target).text(message);
             }
             Self::Reply { counter, verdict, message } => {
-                out.number(*counter);
-                out.byte(*verdict as u8);
-                out.text(message);
+                out.number(*counter).byte(*verdict as u8).text(message);
             }
             Self::Cache { hits, misses, len, capacity, .. } => {
-                out.number(*hits);
-                out.number(*misses);
-                out.small(*len);
-                out.small(*capacity);
+                out.number(*hits).number(*misses).small(*len).small(*capacity);
             }
             Self::Health { live, ready } => {
-                out.byte(u8::from(*live));
-                out.byte(u8::from(*ready));
+                out.byte(u8::from(*live)).byte(u8::from(*ready));
             }
         }
     }
