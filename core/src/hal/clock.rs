@@ -41,12 +41,13 @@ impl<F: Fn() -> Instant> Clock for FnClock<F> {
 ///    alone for 25 days and loses nothing.
 /// 2. Left alone for longer than a whole period, it cannot know how many have passed: it falls behind
 ///    by them, but never goes backwards.
+/// 3. Shown a reading that is up to 2^20 ticks older than the last, it stands still: a timer that is
+///    read while its interrupt is pending steps back by a tick, and that is not a whole period.
 ///
-/// The counter must be read while the extender is held, so that nobody shows it an older reading than
-/// the last: that would look like a whole period.
+/// Read the counter while the extender is held, so that no task shows it a reading that is older still.
 ///
 /// # Cost
-/// 8 bytes, one subtraction and one 64-bit addition.
+/// 8 bytes, one subtraction, one comparison and one 64-bit addition.
 ///
 /// # Example
 /// ```
@@ -62,6 +63,10 @@ pub struct TickExtender {
 }
 
 impl TickExtender {
+    /// The largest step back that is not taken for a wrap: a second of a microsecond counter, and a
+    /// 4,096th of what rule 1 gives to whoever is late.
+    const STEP_BACK: u32 = 1 << 20;
+
     /// One that has seen the counter at 0.
     #[must_use]
     pub const fn new() -> Self {
@@ -72,7 +77,9 @@ impl TickExtender {
     #[expect(clippy::cast_possible_truncation, reason = "the counter's 32 bits are the total's lower ones")]
     pub const fn extend(&mut self, counter: u32) -> u64 {
         let passed = counter.wrapping_sub(self.total as u32);
-        self.total = self.total.wrapping_add(passed as u64);
+        if passed <= u32::MAX - Self::STEP_BACK {
+            self.total = self.total.wrapping_add(passed as u64);
+        }
         self.total
     }
 
@@ -144,6 +151,17 @@ mod tests {
             assert!(seen >= last && seen <= total);
             assert_eq!(seen % (1 << 32), u64::from(counter));
             last = seen;
+        }
+    }
+
+    #[test]
+    fn rule_3_a_counter_that_steps_back_a_little_stands_still() {
+        for start in [5, 1 << 20, u64::from(u32::MAX), (7 << 32) + 3] {
+            let mut ticks = TickExtender { total: start };
+            let show = |total: u64| (total % (1 << 32)) as u32;
+            assert_eq!(ticks.extend(show(start.wrapping_sub(1))), start);
+            assert_eq!(ticks.extend(show(start.wrapping_sub(1 << 20))), start);
+            assert_eq!(ticks.extend(show(start + 2)), start + 2);
         }
     }
 
