@@ -387,9 +387,9 @@ function device(card, d) {
       deviceHistory.set(key, seen.slice(-60));
       text(li.children[0], name); text(li.children[2], shown); li.title = more;
       const values = seen.slice(-60).map((p) => p.plot), low = Math.min(...values.filter((v) => v != null)), high = Math.max(...values.filter((v) => v != null));
-      // A gauge is drawn between its own bounds: what matters is how it moves.
-      const from = x.kind === "gauge" ? low - (high - low || Math.abs(low) || 1) * 0.15 : 0;
-      sparkline(li.children[1], values.map((v) => (v == null ? v : v - from)), 12, 60, undefined, cls);
+      // A gauge is drawn between its own bounds: what matters is how it moves. One that rests lies in the middle, zero at the bottom.
+      const from = x.kind === "gauge" && high > low ? low - (high - low) * 0.15 : Math.min(0, low);
+      sparkline(li.children[1], values.map((v) => (v == null ? v : v - from)), 12, 60, high > low ? undefined : Math.max(1e-9, (high - from) * 2), cls);
     });
   keyed(part("errors"), Object.entries(d.errors), ([kind]) => kind,
     () => h("li", {}, h("span", { class: "name" }), h("span"), h("span", { class: "sub" })),
@@ -398,7 +398,7 @@ function device(card, d) {
 }
 
 // The unit of a gauge is the last part of its name.
-const UNITS = { mc: [1000, "°C", 2], permille: [10, "%", 1], mv: [1000, "V", 2], ma: [1, "mA", 0], ms: [1, "ms", 0], us: [1, "µs", 0], hz: [1, "Hz", 0], percent: [1, "%", 0], pa: [1, "Pa", 0] };
+const UNITS = { mc: [1000, "°C", 2], mpct: [1000, "%", 1], permille: [10, "%", 1], mv: [1000, "V", 2], ma: [1, "mA", 0], ms: [1, "ms", 0], us: [1, "µs", 0], hz: [1, "Hz", 0], percent: [1, "%", 0], pa: [1, "Pa", 0] };
 function reading(name, x, seen) {
   if (x.kind === "counter") {
     const before = seen.length ? seen[seen.length - 1].raw : null;
