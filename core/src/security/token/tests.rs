@@ -12,8 +12,8 @@ fn keys() -> Keys<2> {
 fn encode(text: &[u8]) -> String {
     let mut buffer = std::vec![0; text.len() * 2 + 4];
     let mut out = Writer::new(&mut buffer);
-    claims::bytes(&mut out, text);
-    out.flush();
+    out.raw(text);
+    out.encode();
     String::from_utf8(out.finish().unwrap().to_vec()).unwrap()
 }
 
