@@ -1,7 +1,5 @@
 //! The text that is stored.
 
-use core::fmt::Write;
-
 use super::{Error, HASH_LEN, MAX_ITERATIONS, MIN_ITERATIONS};
 use crate::text::Text;
 
@@ -76,13 +74,24 @@ impl Phc {
     pub fn text(&self) -> Text<{ Self::LEN }> {
         let mut text = Text::EMPTY;
         text.push(PREFIX);
-        // Writing to a `Text` does not fail.
-        let _ = write!(text, "{}", self.iterations);
+        decimal(self.iterations, &mut text);
         text.push(",l=32$");
         encode(self.salt(), &mut text);
         text.push("$");
         encode(&self.hash, &mut text);
         text
+    }
+}
+
+/// Not `write!`, which would bring all of `core::fmt` into a device's image.
+fn decimal(value: u32, text: &mut Text<{ Phc::LEN }>) {
+    let mut tens = 1_000_000_000;
+    while tens > 0 {
+        if tens == 1 || value >= tens {
+            let digit = (value / tens % 10) as usize;
+            text.push("0123456789".get(digit..digit + 1).unwrap_or_default());
+        }
+        tens /= 10;
     }
 }
 
