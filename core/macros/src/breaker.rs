@@ -34,8 +34,9 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
     let refusal = match args.take("open") {
         Some(open) => quote!(#core::attributes::refused(__daur_open, #open)),
         None => {
-            // Where the error's type stands, since it is that type which may lack the conversion.
-            let span = function.output_span();
+            // Where the error's type stands, since it is that type which may lack the conversion; but names
+            // mean what they mean here, also if a `macro_rules!` has passed that type on.
+            let span = function.output_span().resolved_at(Span::call_site());
             let core = core.clone().into_iter().map(|mut token| {
                 token.set_span(span);
                 token

@@ -51,7 +51,7 @@ impl Function {
 
     pub(crate) fn returns_result(&self) -> bool {
         match &self.item.sig.output {
-            ReturnType::Type(_, returned) => match &**returned {
+            ReturnType::Type(_, returned) => match ungrouped(returned) {
                 Type::Path(path) => {
                     path.path.segments.last().is_some_and(|last| last.ident.to_string().ends_with("Result"))
                 }
@@ -118,6 +118,7 @@ impl Function {
             #(#attrs)*
             #[allow(
                 unreachable_code,
+                unused_braces,
                 clippy::diverging_sub_expression,
                 clippy::empty_loop,
                 clippy::needless_return,
@@ -130,5 +131,16 @@ impl Function {
                 #body
             }
         }
+    }
+}
+
+/// The type itself where a `macro_rules!` has passed it on as `$t:ty`, in a group that nobody sees.
+fn ungrouped(mut given: &Type) -> &Type {
+    loop {
+        given = match given {
+            Type::Group(group) => &group.elem,
+            Type::Paren(paren) => &paren.elem,
+            other => return other,
+        };
     }
 }
