@@ -160,6 +160,11 @@ pub fn refused<E>(open: Open, make: impl FnOnce(Open) -> E) -> E {
     make(open)
 }
 
+/// Runs a body. By its name alone the compiler knows that it runs once.
+pub fn once<T>(body: impl FnOnce() -> T) -> T {
+    body()
+}
+
 /// What a body returned, to be asked how it ended: a `Result` answers for itself, all else by
 /// [`AnyReturned`].
 #[derive(Clone, Copy, Debug)]

@@ -47,7 +47,7 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
     };
     args.finish()?;
 
-    let call = function.call();
+    let call = function.only_call(core);
     let call = if function.is_async() { quote!(#call.await) } else { call };
     function.wrap(quote! {
         #own

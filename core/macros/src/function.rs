@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::spanned::Spanned as _;
 use syn::visit::Visit;
-use syn::{ItemFn, ReturnType, Type};
+use syn::{AttrStyle, ItemFn, ReturnType, Type};
 
 /// A function whose body is about to be wrapped.
 pub(crate) struct Function {
@@ -61,6 +61,11 @@ impl Function {
         }
     }
 
+    /// Whether the return type is `!`.
+    pub(crate) fn never_returns(&self) -> bool {
+        matches!(&self.item.sig.output, ReturnType::Type(_, returned) if matches!(ungrouped(returned), Type::Never(_)))
+    }
+
     /// Where the return type stands, or would.
     pub(crate) fn output_span(&self) -> Span {
         match &self.item.sig.output {
@@ -106,6 +111,17 @@ impl Function {
         }
     }
 
+    /// As [`Function::call`], where it is the only one: what the body borrows from its arguments may
+    /// then leave it.
+    pub(crate) fn only_call(&self, core: &TokenStream) -> TokenStream {
+        let body = &self.item.block;
+        match (self.is_async(), self.output()) {
+            (true, _) => self.call(),
+            (false, None) => quote!(#core::attributes::once(|| #body)),
+            (false, Some(output)) => quote!(#core::attributes::once(|| -> #output #body)),
+        }
+    }
+
     /// Replaces the body by `body`.
     pub(crate) fn wrap(&mut self, body: TokenStream) {
         self.body = Some(body);
@@ -114,8 +130,9 @@ impl Function {
     pub(crate) fn into_tokens(self) -> TokenStream {
         let Some(body) = self.body else { return self.item.into_token_stream() };
         let ItemFn { attrs, vis, sig, .. } = &self.item;
+        let (outer, inner): (Vec<_>, Vec<_>) = attrs.iter().partition(|attr| matches!(attr.style, AttrStyle::Outer));
         quote! {
-            #(#attrs)*
+            #(#outer)*
             #[allow(
                 unreachable_code,
                 unused_braces,
@@ -128,6 +145,7 @@ impl Function {
                 reason = "an attribute has wrapped the body"
             )]
             #vis #sig {
+                #(#inner)*
                 #body
             }
         }

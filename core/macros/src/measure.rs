@@ -37,11 +37,15 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
 
     let profile = quote!(#core::monitoring::profiler);
     // By the type and not by its name: not everything that is called a result is a `Result`.
-    let outcome = quote!(|__daur_result| {
-        use #core::attributes::AnyReturned as _;
-        #core::attributes::Returned(__daur_result).outcome()
-    });
-    let call = function.call();
+    let outcome = if function.never_returns() {
+        quote!(|_| #profile::Outcome::Success)
+    } else {
+        quote!(|__daur_result| {
+            use #core::attributes::AnyReturned as _;
+            #core::attributes::Returned(__daur_result).outcome()
+        })
+    };
+    let call = function.only_call(core);
     function.wrap(if function.is_async() {
         quote!(#profile::measured(&#profiler, #name, #call, #outcome).await)
     } else {

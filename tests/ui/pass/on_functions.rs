@@ -109,6 +109,18 @@ impl Sensor {
         Ok(&self.name)
     }
 
+    #[circuit_breaker]
+    #[measure_time]
+    fn lent(&mut self) -> Result<&mut u32, Error> {
+        Ok(&mut self.reads)
+    }
+
+    #[circuit_breaker]
+    #[measure_time]
+    async fn lent_later(&mut self) -> Result<&mut u32, Error> {
+        Ok(&mut self.reads)
+    }
+
     #[retry]
     async fn generic<T>(&self, value: &T) -> Result<T, Error>
     where
@@ -151,13 +163,30 @@ unsafe extern "C" fn raw(byte: *const u8) -> u8 {
     unsafe { *byte }
 }
 
+#[measure_time]
+fn never() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// With an attribute of the body's own.
+#[measure_time("inner")]
+#[retry]
+fn inner() -> Result<u8, Error> {
+    #![allow(unused_variables, reason = "that is what is tried here")]
+    let unused = 5;
+    Ok(5)
+}
+
 pub(crate) fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build().unwrap();
     assert_eq!(everything("abc").unwrap(), "a");
     assert!(everything("x").unwrap_err().is_bad());
     assert_eq!((any_error().unwrap(), boxed().unwrap()), (5, 5));
     assert_eq!(hidden(&[1, 2]).count(), 2);
-    assert_eq!((search().0, passed_on().unwrap()), (7, 5));
+    assert_eq!((search().0, passed_on().unwrap(), inner().unwrap()), (7, 5, 5));
+    let _: fn() -> ! = never; // which would not come back
     // SAFETY: a byte that can be read.
     assert_eq!(unsafe { raw(&9) }, 9);
     runtime.block_on(async {
@@ -167,6 +196,8 @@ pub(crate) fn main() {
         let mut sensor = Sensor { name: "t".into(), reads: 0 };
         assert_eq!(sensor.read().await.unwrap(), 1);
         assert_eq!(sensor.name().unwrap(), "t");
+        *sensor.lent().unwrap() = 7;
+        assert_eq!(*sensor.lent_later().await.unwrap(), 7);
         assert_eq!(sensor.generic(&5).await.unwrap(), 5);
     });
 }
