@@ -34,15 +34,16 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
     let refusal = match args.take("open") {
         Some(open) => quote!(#core::attributes::refused(__daur_open, #open)),
         None => {
-            // Where the error's type stands, since it is that type which may lack the conversion; but names
-            // mean what they mean here, also if a `macro_rules!` has passed that type on.
-            let span = function.output_span().resolved_at(Span::call_site());
+            // Where the error's type stands, since it is that type which may lack the conversion.
+            let span = function.output_span();
             let core = core.clone().into_iter().map(|mut token| {
                 token.set_span(span);
                 token
             });
             let core = TokenStream::from_iter(core);
-            quote_spanned!(span=> #core::attributes::FromOpen::from_open(__daur_open))
+            // But this name is known here only, and not where a `macro_rules!` has that type from.
+            let open = quote!(__daur_open);
+            quote_spanned!(span=> #core::attributes::FromOpen::from_open(#open))
         }
     };
     args.finish()?;
