@@ -230,15 +230,16 @@ impl<const N: usize> Health<N> {
         check.shown.outcome = Some(outcome);
         check.shown.took = took;
         check.shown.at = Some(now);
+        let has_started = check.config.kind == Kind::Startup && check.shown.status.is_healthy();
         match outcome {
             Outcome::Pass if check.streak >= check.config.success_threshold => check.shown.status = Status::Healthy,
             Outcome::Degraded if check.streak >= check.config.success_threshold => {
                 check.shown.status = Status::Degraded;
             }
-            Outcome::Fail | Outcome::Panicked | Outcome::TimedOut if check.streak >= check.config.failure_threshold => {
-                if check.config.kind != Kind::Startup || !check.shown.status.is_healthy() {
-                    check.shown.status = Status::Unhealthy;
-                }
+            Outcome::Fail | Outcome::Panicked | Outcome::TimedOut
+                if check.streak >= check.config.failure_threshold && !has_started =>
+            {
+                check.shown.status = Status::Unhealthy;
             }
             _ => {}
         }
