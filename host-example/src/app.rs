@@ -69,6 +69,11 @@ impl App {
     /// # Errors
     /// What cannot be opened, and why.
     pub fn open(config: Config, stop: watch::Receiver<bool>) -> Result<(Arc<Self>, audit::Writer), Error> {
+        if let Some((_, twice)) =
+            config.devices.iter().enumerate().find(|(place, device)| config.devices[..*place].contains(device))
+        {
+            return Err(format!("the device {twice} is named twice").into());
+        }
         let dir = DataDir::open(&config.data_dir)
             .map_err(|error| format!("the data directory {} cannot be used: {error}", config.data_dir.display()))?;
         let users = Users::open(&dir.database()).map_err(|error| format!("the users cannot be opened: {error}"))?;
@@ -76,9 +81,8 @@ impl App {
             .map_err(|error| format!("the token key cannot be used: {error}"))?;
         let fleet_key = fleet_key(&config, &dir)?;
         let gate = Arc::new(Gate::new(config.policy, users, &token_key)?);
-        let audit_key = dir.audit_key();
         let boot = BootId(u32::from_le_bytes(os_bytes::<4>().map_err(|error| error.to_string())?));
-        let (audit, writer) = audit::open(&dir.database(), boot, |key| keys::store(&audit_key, key))?;
+        let (audit, writer) = audit::open(&dir.database(), boot, |key| dir.keep_audit_key(key))?;
         let commands = Commands::new(
             config.command.clone(),
             config.policy.commands,
