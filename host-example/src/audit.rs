@@ -17,7 +17,7 @@ use daur_core::security::audit::{Entry, Event, Head, Kind, Outcome};
 use daur_core::time::{Clock, Instant, UnixTime, WallClock};
 use daur_std::clock::{StdClock, SystemWallClock};
 use daur_std::security::audit::{AuditLog, Error};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::problem::{Code, Problem};
 
@@ -32,7 +32,6 @@ enum Work {
     Append(Box<Stamped>, Option<oneshot::Sender<bool>>),
     Retry(oneshot::Sender<bool>),
     Recent(u32, oneshot::Sender<Result<Vec<Entry>, Error>>),
-    Verify([u8; 32], oneshot::Sender<Result<Head, Error>>),
 }
 
 /// Records who did what; clones write to the same chain.
@@ -40,6 +39,8 @@ enum Work {
 pub struct Audit {
     work: mpsc::Sender<Work>,
     counts: Arc<Counts>,
+    path: Arc<Path>,
+    verifying: Arc<Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -97,7 +98,8 @@ pub fn open(
     counts.seq.store(log.head().seq, Ordering::Relaxed);
     let of_thread = Arc::clone(&counts);
     let thread = std::thread::Builder::new().name("audit".into()).spawn(move || write(log, waiting, &of_thread))?;
-    Ok((Audit { work, counts }, Writer(Some(thread))))
+    let (path, verifying) = (Arc::from(path), Arc::default());
+    Ok((Audit { work, counts, path, verifying }, Writer(Some(thread))))
 }
 
 /// An event with the moment it happened at.
@@ -160,9 +162,15 @@ impl Audit {
     /// # Errors
     /// What is wrong with it, and where first.
     pub async fn verify(&self, key: [u8; 32]) -> Result<Head, String> {
-        let (done, answer) = oneshot::channel();
-        self.work.send(Work::Verify(key, done)).await.map_err(|error| error.to_string())?;
-        answer.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        // Beside the thread, since a long chain takes seconds and nobody else's request shall wait for it; one at a
+        // time, since each takes a CPU.
+        let turn = Arc::clone(&self.verifying).lock_owned().await;
+        let path = Arc::clone(&self.path);
+        let verified = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            AuditLog::verify_at(&path, key, None)
+        });
+        verified.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 
     /// What the chain holds and what it lost.
@@ -226,7 +234,6 @@ fn write(mut log: AuditLog, mut waiting: mpsc::Receiver<Work>, counts: &Counts) 
         for question in questions {
             match question {
                 Work::Recent(limit, answer) => drop(answer.send(log.recent(limit))),
-                Work::Verify(key, answer) => drop(answer.send(log.verify(key, None))),
                 Work::Append(..) | Work::Retry(_) => {}
             }
         }

@@ -359,7 +359,8 @@ async fn device_command(State(app): Shared, id: Id, request: Request<Body>) -> A
 
 async fn audit(State(app): Shared, request: Request<Body>) -> Answer {
     app.admit(&request, Permissions::ADMIN)?;
-    let limit = request.uri().query().and_then(|query| query.strip_prefix("limit=")).map_or(Ok(100), str::parse::<u32>);
+    let limit = request.uri().query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("limit=")));
+    let limit = limit.map_or(Ok(100), str::parse::<u32>);
     let limit = limit.map_err(|_| Problem::new(Code::BadRequest, "`limit` must be a whole number."))?.min(1_000);
     let events: Vec<_> = app
         .audit

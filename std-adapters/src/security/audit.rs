@@ -179,17 +179,15 @@ impl AuditLog {
     /// # Errors
     /// [`Error::Broken`] or [`Error::Unreadable`] names the first bad record.
     pub fn verify(&self, key: [u8; 32], head: Option<Head>) -> Result<Head, Error> {
-        // One snapshot: what is appended meanwhile is neither here nor in the state.
-        let snapshot = self.db.unchecked_transaction()?;
-        let mut verifier = head.map_or_else(|| Verifier::new(key), |head| Verifier::with_head(key, head));
-        let mut all = snapshot.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY seq"))?;
-        let mut rows = all.query([])?;
-        while let Some(row) = rows.next()? {
-            verifier.check(&entry(row)?).map_err(Error::Broken)?;
-        }
-        // The stored state is no proof, since whoever cuts the chain can set it back; but it shows a careless cut.
-        let stored = state(&snapshot)?.map(|state| Head { seq: state.seq, tag: state.tag });
-        verifier.finish(stored).map_err(Error::Broken)
+        verify(&self.db, key, head)
+    }
+
+    /// As [`verify`](Self::verify), on a connection of its own: whoever writes to the chain meanwhile need not wait.
+    ///
+    /// # Errors
+    /// Those of `verify`; [`Error::Sqlite`] if there is no chain at `path`.
+    pub fn verify_at(path: &Path, key: [u8; 32], head: Option<Head>) -> Result<Head, Error> {
+        verify(&open(path)?, key, head)
     }
 
     /// The chain's end after the last `append` of this value: keep it elsewhere, so that a later cut shows.
@@ -197,6 +195,20 @@ impl AuditLog {
     pub const fn head(&self) -> Head {
         self.head
     }
+}
+
+fn verify(db: &Connection, key: [u8; 32], head: Option<Head>) -> Result<Head, Error> {
+    // One snapshot: what is appended meanwhile is neither here nor in the state.
+    let snapshot = db.unchecked_transaction()?;
+    let mut verifier = head.map_or_else(|| Verifier::new(key), |head| Verifier::with_head(key, head));
+    let mut all = snapshot.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY seq"))?;
+    let mut rows = all.query([])?;
+    while let Some(row) = rows.next()? {
+        verifier.check(&entry(row)?).map_err(Error::Broken)?;
+    }
+    // The stored state is no proof, since whoever cuts the chain can set it back; but it shows a careless cut.
+    let stored = state(&snapshot)?.map(|state| Head { seq: state.seq, tag: state.tag });
+    verifier.finish(stored).map_err(Error::Broken)
 }
 
 fn state(db: &Connection) -> Result<Option<State>, Error> {
@@ -299,6 +311,7 @@ mod tests {
         assert_eq!(log.head().seq, 10);
         assert_eq!(log.verify(key, None).unwrap(), log.head());
         assert_eq!(log.verify(key, Some(log.head())).unwrap(), log.head());
+        assert_eq!(AuditLog::verify_at(&dir.path().join("daur.db"), key, Some(log.head())).unwrap(), log.head());
         let recent = log.recent(3).unwrap();
         assert_eq!(recent.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [10, 9, 8]);
         assert_eq!((recent[0].event, recent[0].at, recent[0].unix), event(10));
