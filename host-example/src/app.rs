@@ -1,5 +1,6 @@
 //! Everything that the routes share.
 
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
@@ -193,8 +194,11 @@ pub fn source(request: &Request<Body>) -> String {
 /// The fleet key: the file that was named, which must be there, or our own.
 fn fleet_key(config: &Config, dir: &DataDir) -> Result<[u8; 32], Error> {
     let key = match &config.fleet_key_file {
-        Some(path) => keys::load(path),
-        None => keys::load_or_create(dir.path(), "fleet.key"),
+        Some(path) => keys::load(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::from(format!("there is no file {}", path.display())),
+            _ => error.into(),
+        }),
+        None => keys::load_or_create(dir.path(), "fleet.key").map_err(Error::from),
     };
     Ok(key.map_err(|error| format!("the fleet key cannot be used: {error}"))?)
 }

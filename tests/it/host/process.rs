@@ -94,6 +94,16 @@ fn a_user_is_not_added_twice_nor_with_a_bad_password() {
 }
 
 #[test]
+fn a_fleet_key_that_is_not_there_is_named() {
+    let dir = Dir::new();
+    let mut command = Command::new(PROGRAM);
+    command.args(["--listen", "127.0.0.1:0", "--fleet-key-file", "/not/there.key", "--data-dir"]).arg(&dir.0);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/not/there.key"));
+}
+
+#[test]
 fn sigterm_ends_streams_and_commands_and_the_program_with_0() {
     let dir = Dir::new();
     assert!(add_user(&dir, "ada", PASSWORD).status.success());
