@@ -15,6 +15,7 @@ use daur_core::security::audit::{Event, Kind, Outcome};
 use daur_core::security::permission::Permissions;
 use daur_core::text::Text;
 use daur_core::time::{Duration, UnixTime};
+use daur_core::wire::record::Verdict;
 use daur_std::link::SendError;
 use daur_std::monitoring::prometheus::Format;
 use daur_std::security::keys;
@@ -338,7 +339,8 @@ async fn device_command(State(app): Shared, id: Id, request: Request<Body>) -> A
     abandoned.event = None;
     match sent {
         Ok(reply) => {
-            app.audit.record(event(Outcome::Success, reply.verdict.as_str())).await?;
+            let outcome = if reply.verdict == Verdict::Accepted { Outcome::Success } else { Outcome::Denied };
+            app.audit.record(event(outcome, reply.verdict.as_str())).await?;
             as_json(&reply)
         }
         Err(error) => {

@@ -6,9 +6,10 @@ use daur_std::core::id::{BootId, DeviceId};
 use daur_std::core::text::Text;
 use daur_std::core::time::Instant as DeviceTime;
 use daur_std::core::wire::frame::Frame;
-use daur_std::core::wire::record::{BreakerState, Record, ResetCause};
+use daur_std::core::wire::record::{BreakerState, Record, ResetCause, Verdict};
 
-/// A device that says who it is, then `records`, and then listens; gives its place.
+/// A device that says who it is, then `records`, and then listens; gives its place. One that is called `grim`
+/// refuses every command, the others do not answer.
 fn device(id: &str, records: Vec<Record>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let place = format!("tcp:{}", listener.local_addr().unwrap());
@@ -17,14 +18,23 @@ fn device(id: &str, records: Vec<Record>) -> String {
     let hello = Record::Hello { device, boot, nonce: 1, schema: 1, firmware, reset: ResetCause::Unknown };
     std::thread::spawn(move || {
         let Ok((mut line, _)) = listener.accept() else { return };
-        for (seq, record) in (0..).zip([hello].into_iter().chain(records)) {
+        let mut seq = 0;
+        let mut say = |line: &mut TcpStream, record| {
             let mut bytes = [0; 512];
             let len = Frame { seq, at: DeviceTime::from_nanos(u64::MAX), record }.encode(&mut bytes).unwrap();
-            if line.write_all(&bytes[..len]).is_err() {
-                return;
+            seq += 1;
+            line.write_all(&bytes[..len]).is_ok()
+        };
+        if ![hello].into_iter().chain(records).all(|record| say(&mut line, record)) {
+            return;
+        }
+        let mut heard = [0; 1024];
+        while let Ok(len @ 1..) = line.read(&mut heard) {
+            // A command is much longer than all else that a host says.
+            if device.as_str() == "grim" && len > 100 {
+                say(&mut line, Record::Reply { counter: 0, verdict: Verdict::BadSignature, message: Text::cut("no") });
             }
         }
-        while line.read(&mut [0; 256]).is_ok_and(|read| read > 0) {}
     });
     place
 }
@@ -72,7 +82,7 @@ fn whatever_a_device_says_the_figures_stay_valid_and_bounded() {
 
 #[test]
 fn a_command_to_a_device_is_audited_with_its_actor_its_device_and_what_became_of_it() {
-    let host = host_with(&[device("deaf", Vec::new())]);
+    let host = host_with(&[device("deaf", Vec::new()), device("grim", Vec::new())]);
     let ada = host.token("ada");
     let bearer = format!("Bearer {ada}");
     let send = |id: &str| {
@@ -96,8 +106,12 @@ fn a_command_to_a_device_is_audited_with_its_actor_its_device_and_what_became_of
     waited.is_problem(504, "timeout");
     assert_eq!(busy.is_problem(503, "overloaded"), Some(1));
 
+    assert!(eventually(|| host.get(&ada, "/api/devices/grim").status == 200));
+    assert_eq!(send("grim").json()["verdict"], "bad_signature");
+
     let audited = host.audited(&ada, "command");
     for event in [
+        "denied: device grim: bad_signature: set-interval 500",
         "failure: device other: no attached device has said this id: set-interval 500",
         "failure: device deaf: the device did not answer; it may have run the command: set-interval 500",
         "failure: device deaf: another command to this device is waiting for its answer: set-interval 500",
