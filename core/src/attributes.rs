@@ -160,6 +160,36 @@ pub fn refused<E>(open: Open, make: impl FnOnce(Open) -> E) -> E {
     make(open)
 }
 
+/// Runs a body. By its name alone the compiler knows that it runs once.
+pub fn once<T>(body: impl FnOnce() -> T) -> T {
+    body()
+}
+
+/// What a body returned, to be asked how it ended: a `Result` answers for itself, all else by
+/// [`AnyReturned`].
+#[derive(Clone, Copy, Debug)]
+pub struct Returned<'a, T>(pub &'a T);
+
+impl<T, E> Returned<'_, Result<T, E>> {
+    /// An `Err` is an error.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        Outcome::from(self.0)
+    }
+}
+
+/// How a body ended that returned no `Result`.
+pub trait AnyReturned {
+    /// It has ended: a success.
+    fn outcome(&self) -> Outcome;
+}
+
+impl<T> AnyReturned for Returned<'_, T> {
+    fn outcome(&self) -> Outcome {
+        Outcome::Success
+    }
+}
+
 /// How a body ended.
 pub fn outcome_of<T>(result: &T, outcome: impl FnOnce(&T) -> Outcome) -> Outcome {
     outcome(result)

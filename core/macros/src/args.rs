@@ -29,8 +29,16 @@ impl Parse for Arg {
             return Err(syn::Error::new(key.span(), format!("`{key}` needs a value: `{key} = ..`")));
         }
         input.parse::<Token![=]>()?;
-        Ok(Self { key, value: input.parse()? })
+        Ok(Self { key, value: ungrouped(input.parse()?) })
     }
+}
+
+/// The expression itself where a `macro_rules!` has passed it on as `$e:expr`, in a group that nobody sees.
+fn ungrouped(mut given: Expr) -> Expr {
+    while let Expr::Group(group) = given {
+        given = *group.expr;
+    }
+    given
 }
 
 /// A text in front, or `key = value`.

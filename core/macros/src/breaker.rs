@@ -41,12 +41,14 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
                 token
             });
             let core = TokenStream::from_iter(core);
-            quote_spanned!(span=> #core::attributes::FromOpen::from_open(__daur_open))
+            // But this name is known here only, and not where a `macro_rules!` has that type from.
+            let open = quote!(__daur_open);
+            quote_spanned!(span=> #core::attributes::FromOpen::from_open(#open))
         }
     };
     args.finish()?;
 
-    let call = function.call();
+    let call = function.only_call(core);
     let call = if function.is_async() { quote!(#call.await) } else { call };
     function.wrap(quote! {
         #own

@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::spanned::Spanned as _;
 use syn::visit::Visit;
-use syn::{ItemFn, ReturnType, Type};
+use syn::{AttrStyle, ItemFn, ReturnType, Type};
 
 /// A function whose body is about to be wrapped.
 pub(crate) struct Function {
@@ -51,7 +51,7 @@ impl Function {
 
     pub(crate) fn returns_result(&self) -> bool {
         match &self.item.sig.output {
-            ReturnType::Type(_, returned) => match &**returned {
+            ReturnType::Type(_, returned) => match ungrouped(returned) {
                 Type::Path(path) => {
                     path.path.segments.last().is_some_and(|last| last.ident.to_string().ends_with("Result"))
                 }
@@ -59,6 +59,11 @@ impl Function {
             },
             ReturnType::Default => false,
         }
+    }
+
+    /// Whether the return type is `!`.
+    pub(crate) fn never_returns(&self) -> bool {
+        matches!(&self.item.sig.output, ReturnType::Type(_, returned) if matches!(ungrouped(returned), Type::Never(_)))
     }
 
     /// Where the return type stands, or would.
@@ -106,6 +111,17 @@ impl Function {
         }
     }
 
+    /// As [`Function::call`], where it is the only one: what the body borrows from its arguments may
+    /// then leave it.
+    pub(crate) fn only_call(&self, core: &TokenStream) -> TokenStream {
+        let body = &self.item.block;
+        match (self.is_async(), self.output()) {
+            (true, _) => self.call(),
+            (false, None) => quote!(#core::attributes::once(|| #body)),
+            (false, Some(output)) => quote!(#core::attributes::once(|| -> #output #body)),
+        }
+    }
+
     /// Replaces the body by `body`.
     pub(crate) fn wrap(&mut self, body: TokenStream) {
         self.body = Some(body);
@@ -114,10 +130,12 @@ impl Function {
     pub(crate) fn into_tokens(self) -> TokenStream {
         let Some(body) = self.body else { return self.item.into_token_stream() };
         let ItemFn { attrs, vis, sig, .. } = &self.item;
+        let (outer, inner): (Vec<_>, Vec<_>) = attrs.iter().partition(|attr| matches!(attr.style, AttrStyle::Outer));
         quote! {
-            #(#attrs)*
+            #(#outer)*
             #[allow(
                 unreachable_code,
+                unused_braces,
                 clippy::diverging_sub_expression,
                 clippy::empty_loop,
                 clippy::needless_return,
@@ -127,8 +145,20 @@ impl Function {
                 reason = "an attribute has wrapped the body"
             )]
             #vis #sig {
+                #(#inner)*
                 #body
             }
         }
+    }
+}
+
+/// The type itself where a `macro_rules!` has passed it on as `$t:ty`, in a group that nobody sees.
+fn ungrouped(mut given: &Type) -> &Type {
+    loop {
+        given = match given {
+            Type::Group(group) => &group.elem,
+            Type::Paren(paren) => &paren.elem,
+            other => return other,
+        };
     }
 }

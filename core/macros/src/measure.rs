@@ -36,12 +36,16 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
     args.finish()?;
 
     let profile = quote!(#core::monitoring::profiler);
-    let outcome = if function.returns_result() {
-        quote!(|__daur_result| #profile::Outcome::from(__daur_result))
-    } else {
+    // By the type and not by its name: not everything that is called a result is a `Result`.
+    let outcome = if function.never_returns() {
         quote!(|_| #profile::Outcome::Success)
+    } else {
+        quote!(|__daur_result| {
+            use #core::attributes::AnyReturned as _;
+            #core::attributes::Returned(__daur_result).outcome()
+        })
     };
-    let call = function.call();
+    let call = function.only_call(core);
     function.wrap(if function.is_async() {
         quote!(#profile::measured(&#profiler, #name, #call, #outcome).await)
     } else {

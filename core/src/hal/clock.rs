@@ -54,7 +54,8 @@ impl<F: Fn() -> Instant> Clock for FnClock<F> {
 /// use daur_core::hal::clock::TickExtender;
 ///
 /// let mut ticks = TickExtender::new();
-/// assert_eq!(ticks.extend(0x9000_0000), 0x9000_0000);
+/// assert_eq!(ticks.extend(0x8000_0000), 0x8000_0000);
+/// assert_eq!(ticks.extend(0xFFFF_FFFF), 0xFFFF_FFFF);
 /// assert_eq!(ticks.extend(0x0000_0001), 0x1_0000_0001);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]

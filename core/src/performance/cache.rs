@@ -202,8 +202,11 @@ impl<K, V, const N: usize, P: Policy, S> Cache<K, V, N, P, S> {
 
     /// An empty cache that hashes keys in its own way. A ttl of zero counts as one nanosecond.
     #[must_use]
-    pub const fn with_hasher(config: Config, hasher: S) -> Self {
+    pub const fn with_hasher(mut config: Config, hasher: S) -> Self {
         const { Self::N_FITS }
+        if config.validate().is_err() {
+            config.ttl = Some(Duration::from_nanos(1));
+        }
         Self {
             table: Table::new(),
             ring: Ring::new(),

@@ -331,7 +331,8 @@ impl<M: Mode> Executor<M> {
         let wait = retry_at - now;
         let in_time = Instant::earliest(self.end_of(run), self.retry.max_elapsed.map(|limit| run.started + limit))
             .is_none_or(|end| retry_at < end);
-        if !in_time || wait > run.open_wait {
+        // Forced open, it says no moment that comes: whoever waited for it would miss that it is lifted.
+        if !in_time || wait > run.open_wait || retry_at == Instant::MAX {
             return Admit::Stop(Cause::Open { retry_at });
         }
         // Used up even if somebody else takes the place at `retry_at`, so that a run's waiting ends.

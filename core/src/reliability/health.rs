@@ -156,7 +156,8 @@ struct Check {
 /// 2. At first liveness is healthy, readiness unhealthy, startup unknown.
 /// 3. A check that panicked or took longer than its timeout has failed, and says so.
 /// 4. A kind's status is its worst check's; without checks, what the config says.
-/// 5. Until startup is healthy, liveness counts as healthy and readiness as unhealthy.
+/// 5. Until startup is healthy, liveness counts as healthy and readiness as unhealthy. A startup check that
+///    has become healthy stays so: a start that is over cannot hide what liveness says later.
 /// 6. `Degraded` counts as healthy.
 /// 7. A name exists once.
 ///
@@ -229,12 +230,15 @@ impl<const N: usize> Health<N> {
         check.shown.outcome = Some(outcome);
         check.shown.took = took;
         check.shown.at = Some(now);
+        let has_started = check.config.kind == Kind::Startup && check.shown.status.is_healthy();
         match outcome {
             Outcome::Pass if check.streak >= check.config.success_threshold => check.shown.status = Status::Healthy,
             Outcome::Degraded if check.streak >= check.config.success_threshold => {
                 check.shown.status = Status::Degraded;
             }
-            Outcome::Fail | Outcome::Panicked | Outcome::TimedOut if check.streak >= check.config.failure_threshold => {
+            Outcome::Fail | Outcome::Panicked | Outcome::TimedOut
+                if check.streak >= check.config.failure_threshold && !has_started =>
+            {
                 check.shown.status = Status::Unhealthy;
             }
             _ => {}

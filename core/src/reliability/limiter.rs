@@ -115,7 +115,10 @@ impl Quota {
         if let Err(error) = config.validate() {
             return Err(error);
         }
-        let interval = config.period.per(config.rate as u64);
+        // Rounded up: a rate that does not divide the period is kept, never exceeded.
+        let floor = config.period.per(config.rate as u64);
+        let exact = floor.times(config.rate as u64).as_nanos() == config.period.as_nanos();
+        let interval = if exact { floor } else { Duration::from_nanos(floor.as_nanos() + 1) };
         Ok(Self { interval, ahead: interval.times(config.burst as u64 - 1) })
     }
 }

@@ -35,6 +35,8 @@ pub enum Error {
     Iterations,
     /// The salt is shorter than 8 or longer than 48 bytes.
     Salt,
+    /// The password has a NUL.
+    Nul,
 }
 
 impl fmt::Display for Error {
@@ -43,6 +45,7 @@ impl fmt::Display for Error {
             Self::Malformed => "not a hash of the form $pbkdf2-sha256$i=..,l=32$salt$hash",
             Self::Iterations => "the iterations of a hash are between 1000 and 10000000",
             Self::Salt => "a salt has 8 to 48 bytes",
+            Self::Nul => "a password has no NUL",
         })
     }
 }
@@ -140,7 +143,7 @@ impl Drop for Pbkdf2 {
 /// `salt` is fresh random bytes ([`SALT_LEN`] of them) on every call.
 ///
 /// # Errors
-/// [`Error::Iterations`] outside [`MIN_ITERATIONS`] to [`MAX_ITERATIONS`]; [`Error::Salt`].
+/// [`Error::Iterations`] outside [`MIN_ITERATIONS`] to [`MAX_ITERATIONS`]; [`Error::Salt`]; [`Error::Nul`].
 ///
 /// # Example
 /// ```
@@ -154,6 +157,9 @@ impl Drop for Pbkdf2 {
 /// ```
 #[doc(alias = "hash_password")]
 pub fn hash(password: &str, salt: &[u8], iterations: u32) -> Result<Text<{ Phc::LEN }>, Error> {
+    if has_nul(password) {
+        return Err(Error::Nul);
+    }
     let mut phc = Phc::new(iterations, salt)?;
     phc.hash = derive(password, salt, iterations)?;
     Ok(phc.text())
@@ -167,7 +173,12 @@ pub fn hash(password: &str, salt: &[u8], iterations: u32) -> Result<Text<{ Phc::
 pub fn verify(password: &str, stored: &str) -> Result<bool, Error> {
     let phc = Phc::parse(stored)?;
     let hash = derive(password, phc.salt(), phc.iterations)?;
-    Ok(same(&hash, &phc.hash))
+    // HMAC fills a short key up with NULs, so that a password with some at its end would be as good.
+    Ok(same(&hash, &phc.hash) && !has_nul(password))
+}
+
+fn has_nul(password: &str) -> bool {
+    password.bytes().any(|byte| byte == 0)
 }
 
 /// Spends the time of a verification, for a user that does not exist, so that time does not tell who does.
@@ -230,6 +241,16 @@ mod tests {
             let stored = hash("p", &[255; 48][..length], MIN_ITERATIONS).unwrap();
             assert_eq!(verify("p", stored.as_str()), Ok(true), "{stored}");
         }
+    }
+
+    #[test]
+    fn a_password_with_nuls_at_its_end_is_another_password() {
+        let stored = hash("correct horse", &[1; 16], MIN_ITERATIONS).unwrap();
+        for other in ["correct horse\0", "correct horse\0\0\0", "\0correct horse"] {
+            assert_eq!(verify(other, stored.as_str()), Ok(false));
+            assert_eq!(hash(other, &[1; 16], MIN_ITERATIONS), Err(Error::Nul));
+        }
+        assert_eq!(verify("correct horse", stored.as_str()), Ok(true));
     }
 
     #[test]

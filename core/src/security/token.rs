@@ -353,13 +353,14 @@ impl<const N: usize> Keys<N> {
         let claims =
             Claims { iss: claims.iss.or(self.config.issuer), aud: claims.aud.or(self.config.audience), ..*claims };
         let mut out = Writer::new(out);
-        slot.header().iter().for_each(|c| out.raw(*c));
-        out.raw(b'.');
+        out.raw(slot.header());
+        out.raw(b".");
+        out.begin();
         claims::write(&claims, &mut out);
-        out.flush();
+        out.encode();
         let tag = slot.key.tag(&[out.written()?]);
-        out.raw(b'.');
-        base64::tag(&tag).iter().for_each(|c| out.raw(*c));
+        out.raw(b".");
+        out.raw(&base64::tag(&tag));
         let token = out.finish()?;
         if token.len() > self.config.max_len {
             return Err(Error::TooLong);

@@ -436,6 +436,9 @@ impl ResultCache {
             self.inner.stats.shared.fetch_add(1, Relaxed);
             return Ok(Answer { value: value.clone(), source: Source::Shared });
         }
+        if let Some(value) = self.look_again(key, wall) {
+            return Ok(Answer { value, source: Source::Cache });
+        }
         let value = match compute()? {
             Computed::Pass(value) => value,
             Computed::Keep(value) => {
@@ -481,6 +484,9 @@ impl ResultCache {
             self.inner.stats.shared.fetch_add(1, Relaxed);
             return Ok(Answer { value: value.clone(), source: Source::Shared });
         }
+        if let Some(value) = self.look_again(key, wall) {
+            return Ok(Answer { value, source: Source::Cache });
+        }
         let value = match compute().await? {
             Computed::Pass(value) => value,
             Computed::Keep(value) => {
@@ -496,6 +502,19 @@ impl ResultCache {
             }
         };
         Ok(Answer { value, source: Source::Computed })
+    }
+
+    /// Looks once more, as the one who is about to compute: between the first look and joining,
+    /// another may have stored the value and left. The miss has been counted.
+    fn look_again(&self, key: &[u8], wall: &impl WallClock) -> Option<Vec<u8>> {
+        let now = wall.unix_now()?;
+        match self.inner.look_up(key, millis(now)) {
+            Ok(Found::Fresh(value)) => {
+                self.inner.stats.hits.fetch_add(1, Relaxed);
+                Some(value)
+            }
+            _ => None,
+        }
     }
 
     /// What the cache has done and holds.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use daur_core::time::{Duration, UnixTime};
+use daur_core::time::{Duration, UnixTime, WallClock};
 use daur_std::services::result_cache::{Answer, Computed, Config, ResultCache, Snapshot, Source, Stored};
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -135,6 +135,20 @@ fn the_file_stays_below_its_cap_and_the_oldest_rows_go_first() {
     assert_eq!(kept.first(), Some(&(300 - kept.len() as u32)), "the youngest are kept, without a gap");
     drop(cache);
     assert!(fs::metadata(folder.file()).unwrap().len() <= config.max_bytes);
+}
+
+#[test]
+fn a_burst_larger_than_the_file_is_stored_in_parts_and_the_youngest_stay() {
+    let folder = Folder::new("burst");
+    let config = Config { max_bytes: 256 << 10, max_value_bytes: 60_000, ..Config::DEFAULT };
+    let cache = ResultCache::open(folder.file(), config).unwrap();
+    for i in 0..100_u32 {
+        cache.set_later(&i.to_le_bytes(), &[7; 50_000], TTL, NOW);
+    }
+    cache.flush();
+    let snapshot = cache.snapshot();
+    assert_eq!((snapshot.stored, snapshot.skipped), (100, 0), "{snapshot:?}");
+    assert!(cache.get(&99_u32.to_le_bytes(), NOW).is_some());
 }
 
 #[test]
@@ -380,6 +394,23 @@ fn concurrent_callers_compute_once() {
     assert_eq!(computed.load(Ordering::SeqCst), 1);
     assert!(answers.iter().all(|answer| answer.value == b"answer"));
     assert_eq!(answers.iter().filter(|answer| answer.source == Source::Computed).count(), 1);
+}
+
+#[test]
+fn who_missed_just_before_another_stored_the_value_does_not_compute_it_again() {
+    /// Does not know the time at the first look, so that this look misses.
+    struct Late(AtomicU32);
+    impl WallClock for Late {
+        fn unix_now(&self) -> Option<UnixTime> {
+            (self.0.fetch_add(1, Ordering::SeqCst) > 0).then_some(NOW)
+        }
+    }
+    let folder = Folder::new("again");
+    let cache = folder.open();
+    assert_eq!(cache.set(b"k", b"stored", TTL, NOW), Stored::Yes);
+    let compute = || -> Result<Computed, &str> { Err("computed again") };
+    let answer = cache.get_or_compute(b"k", TTL, &Late(AtomicU32::new(0)), compute);
+    assert_eq!(answer, Ok(Answer { value: b"stored".to_vec(), source: Source::Cache }));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::rc::Rc;
 
-use daur_core::performance::cache::{Cache, Config, ConfigError, Inserted, Lru, Snapshot};
+use daur_core::performance::cache::{Cache, Config, ConfigError, Fast, Inserted, Lru, Snapshot};
 use daur_core::time::{Duration, Instant};
 use proptest::prelude::*;
 
@@ -162,6 +162,15 @@ mod shape {
         let zero = Config { ttl: Some(Duration::ZERO) };
         assert_eq!(Cache::<u32, u32, 8>::try_new(zero).err(), Some(ConfigError::TtlIsZero));
         assert!(Cache::<u32, u32, 8>::try_new(TEN_SECS).is_ok());
+    }
+
+    #[test]
+    fn with_a_hasher_of_its_own_a_ttl_of_zero_counts_as_one_nanosecond() {
+        let zero = Config { ttl: Some(Duration::ZERO) };
+        let mut cache: Cache<u32, u32, 8, Lru<u8>, Fast> = Cache::with_hasher(zero, Fast::seeded(7));
+        cache.insert(1, 10, at(1));
+        assert_eq!(cache.get(&1, at(1)), Some(&10));
+        assert_eq!(cache.get(&1, at(1) + Duration::from_nanos(1)), None);
     }
 
     #[test]

@@ -108,10 +108,12 @@ fn rule_2_waiting_for_a_breaker_ends_even_if_others_always_come_first() {
 
 #[test]
 fn rule_2_a_forced_open_breaker_is_never_waited_for() {
-    let mut executor = Executor::new(Config { open_wait: Duration::from_secs(3_600), ..CONFIG }, 1);
-    executor.breaker().force_open(START);
-    let mut run = executor.start(START);
-    assert_eq!(executor.admit(&mut run, START), Admit::Stop(Cause::Open { retry_at: Instant::MAX }));
+    for open_wait in [Duration::from_secs(3_600), Duration::MAX] {
+        let mut executor = Executor::new(Config { open_wait, ..CONFIG }, 1);
+        executor.breaker().force_open(START);
+        let mut run = executor.start(START);
+        assert_eq!(executor.admit(&mut run, START), Admit::Stop(Cause::Open { retry_at: Instant::MAX }));
+    }
     let cause = Cause::Open { retry_at: Instant::MAX };
     assert_eq!(Failure::<()>::of(None, cause), Failure::Open { retry_at: Instant::MAX });
 }

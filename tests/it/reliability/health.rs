@@ -78,6 +78,19 @@ fn rule_5_startup_gates_the_others() {
 }
 
 #[test]
+fn rule_5_a_start_that_is_over_hides_nothing_later() {
+    let mut health = Health::<4>::new(Config::DEFAULT);
+    let start = health.add("start", CheckConfig { failure_threshold: 1, ..CheckConfig::STARTUP }).expect("room");
+    let live = health.add("live", CheckConfig { failure_threshold: 1, ..CheckConfig::LIVENESS }).expect("room");
+    assert_eq!(report(&mut health, start, Outcome::Fail), Status::Unhealthy);
+    assert_eq!(report(&mut health, start, Outcome::Pass), Status::Healthy);
+    // Who runs all checks again and again runs this one too, with what made the program hang.
+    assert_eq!(report(&mut health, start, Outcome::Fail), Status::Healthy);
+    report(&mut health, live, Outcome::Fail);
+    assert!(!health.is_live(), "a watchdog must not be fed any more");
+}
+
+#[test]
 fn rule_6_degraded_counts_as_healthy() {
     let (mut health, id) = one(CheckConfig::READINESS);
     assert_eq!(report(&mut health, id, Outcome::Degraded), Status::Degraded);

@@ -61,3 +61,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_rate_that_does_not_divide_its_period_is_never_exceeded() {
+    let mut limiter = Limiter::new(Config { rate: 3, period: Duration::from_nanos(5), burst: 1 });
+    let passed = (0..1_000).filter(|&t| limiter.check(Instant::from_nanos(t)).is_ok()).count();
+    assert!(passed <= 600, "{passed} in 200 periods of 3");
+}

@@ -109,6 +109,18 @@ impl Sensor {
         Ok(&self.name)
     }
 
+    #[circuit_breaker]
+    #[measure_time]
+    fn lent(&mut self) -> Result<&mut u32, Error> {
+        Ok(&mut self.reads)
+    }
+
+    #[circuit_breaker]
+    #[measure_time]
+    async fn lent_later(&mut self) -> Result<&mut u32, Error> {
+        Ok(&mut self.reads)
+    }
+
     #[retry]
     async fn generic<T>(&self, value: &T) -> Result<T, Error>
     where
@@ -118,18 +130,74 @@ impl Sensor {
     }
 }
 
+/// A type that is no `Result` but is called one.
+struct SearchResult(u32);
+
+#[measure_time]
+fn search() -> SearchResult {
+    SearchResult(7)
+}
+
+#[measure_time("search later")]
+#[rustfmt::skip]
+async fn search_later() -> SearchResult { SearchResult(8) }
+
+/// What a `macro_rules!` passes on comes in groups that nobody sees.
+macro_rules! careful {
+    ($name:ident -> $result:ty, $attempts:expr, $delay:literal, $breaker:path) => {
+        #[retry(max_attempts = $attempts, delay = $delay)]
+        #[circuit_breaker(breaker = $breaker)]
+        #[measure_time]
+        fn $name() -> $result {
+            Ok(5)
+        }
+    };
+}
+
+careful!(passed_on -> Result<u8, Error>, 2, "1ms", UPSTREAM);
+
+/// Not safe to call, and of another ABI, as some handlers are.
+#[measure_time("raw")]
+unsafe extern "C" fn raw(byte: *const u8) -> u8 {
+    // SAFETY: the caller gives a byte that can be read.
+    unsafe { *byte }
+}
+
+#[measure_time]
+fn never() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// With an attribute of the body's own.
+#[measure_time("inner")]
+#[retry]
+fn inner() -> Result<u8, Error> {
+    #![allow(unused_variables, reason = "that is what is tried here")]
+    let unused = 5;
+    Ok(5)
+}
+
 pub(crate) fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build().unwrap();
     assert_eq!(everything("abc").unwrap(), "a");
     assert!(everything("x").unwrap_err().is_bad());
     assert_eq!((any_error().unwrap(), boxed().unwrap()), (5, 5));
     assert_eq!(hidden(&[1, 2]).count(), 2);
+    assert_eq!((search().0, passed_on().unwrap(), inner().unwrap()), (7, 5, 5));
+    let _: fn() -> ! = never; // which would not come back
+    // SAFETY: a byte that can be read.
+    assert_eq!(unsafe { raw(&9) }, 9);
     runtime.block_on(async {
         // It can be spawned.
         assert_eq!(tokio::spawn(stacked("four".into())).await.unwrap().unwrap(), 4);
+        assert_eq!(search_later().await.0, 8);
         let mut sensor = Sensor { name: "t".into(), reads: 0 };
         assert_eq!(sensor.read().await.unwrap(), 1);
         assert_eq!(sensor.name().unwrap(), "t");
+        *sensor.lent().unwrap() = 7;
+        assert_eq!(*sensor.lent_later().await.unwrap(), 7);
         assert_eq!(sensor.generic(&5).await.unwrap(), 5);
     });
 }

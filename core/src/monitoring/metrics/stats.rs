@@ -265,12 +265,12 @@ macro_rules! integer {
             }
 
             fn sum(sums: &Self::Sums, first: Self, count: u64) -> ($sum, bool) {
-                let exact = i128::from(first)
-                    .checked_mul(i128::from(count))
-                    .and_then(|sum| sum.checked_add(i128::from(sums.distance)))
-                    .and_then(|sum| <$sum>::try_from(sum).ok());
-                let end = if first < 0 { <$sum>::MIN } else { <$sum>::MAX };
-                (exact.unwrap_or(end), exact.is_some())
+                // The product fits: 64 bits by 64.
+                let exact = i128::from(first).wrapping_mul(i128::from(count)).saturating_add(i128::from(sums.distance));
+                match <$sum>::try_from(exact) {
+                    Ok(sum) => (sum, true),
+                    Err(_) => (if exact < 0 { <$sum>::MIN } else { <$sum>::MAX }, false),
+                }
             }
 
             fn mean(sums: &Self::Sums, first: Self, count: u64) -> f64 {
@@ -348,13 +348,24 @@ impl Sample for f64 {
 
     fn accumulate(sums: &mut Floats, value: Self, _: Self, count: u64) -> bool {
         let sum = sums.sum + value;
-        // Neumaier: what the addition has cut off.
-        sums.lost += if sums.sum.abs() >= value.abs() { (sums.sum - sum) + value } else { (value - sum) + sums.sum };
-        sums.sum = sum;
+        let fits = sum.is_finite();
+        if fits {
+            // Neumaier: what the addition has cut off.
+            sums.lost +=
+                if sums.sum.abs() >= value.abs() { (sums.sum - sum) + value } else { (value - sum) + sums.sum };
+            sums.sum = sum;
+        } else {
+            // At its end and no further: from an infinity only a NaN would follow.
+            (sums.sum, sums.lost) = (Self::MAX.copysign(value), 0.0);
+        }
         let distance = value - sums.mean;
-        sums.mean += distance / count as Self;
-        sums.moment += distance * (value - sums.mean);
-        sums.sum.is_finite() && sums.moment.is_finite()
+        let mean = sums.mean + distance / count as Self;
+        let moment = sums.moment + distance * (value - mean);
+        if mean.is_finite() {
+            sums.mean = mean;
+        }
+        sums.moment = if moment.is_finite() { moment } else { Self::MAX };
+        fits && mean.is_finite() && moment.is_finite()
     }
 
     fn plus(self, other: Self) -> (Self, bool) {

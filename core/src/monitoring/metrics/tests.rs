@@ -124,6 +124,33 @@ fn the_extremes_of_the_types_do_not_overflow_in_between() {
 }
 
 #[test]
+fn a_sum_saturates_at_the_end_that_it_has_reached() {
+    // The first value has another sign than the sum.
+    let mut stats = Stats::new(-1_i64, T0);
+    stats.record(i64::MAX, T0);
+    stats.record(i64::MAX, T0);
+    assert_eq!((stats.sum(), stats.is_saturated()), (i64::MAX, true));
+    let mut stats = Stats::new(1_i64, T0);
+    stats.record(i64::MIN, T0);
+    stats.record(i64::MIN, T0);
+    assert_eq!((stats.sum(), stats.is_saturated()), (i64::MIN, true));
+}
+
+#[test]
+fn floats_at_their_end_saturate_and_never_become_nan() {
+    for end in [f64::MAX, f64::MIN] {
+        let mut stats = Stats::new(end, T0);
+        for value in [end, end, 1.0, -end, 2.0] {
+            stats.record(value, T0);
+        }
+        let figures = stats.summary();
+        assert!(figures.saturated);
+        assert!(figures.sum.is_finite() && figures.mean.is_finite(), "{figures:?}");
+        assert!(figures.deviation.is_some_and(f64::is_finite), "{figures:?}");
+    }
+}
+
+#[test]
 fn one_value_has_no_deviation() {
     assert_eq!(Stats::new(7_i64, T0).deviation(), None);
     assert_eq!(Stats::new(7_i64, T0).summary().mean, 7.0);

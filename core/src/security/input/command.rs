@@ -286,11 +286,12 @@ impl Lexer<'_> {
         }
     }
 
-    /// `{a,b}` and `{1..3}` expand in most shells; `{}`, `@{1}` do not.
+    /// `{a,b}` and `{1..3}` expand in most shells; `{}`, `@{1}` do not. A closing brace ends nothing here: `{a}b,c}` and
+    /// `{x{y},z}` expand too.
     fn brace(&mut self, byte: u8) -> Result<(), Invalid> {
         self.braces = match (byte, self.braces) {
             (b'{', _) => Braces::Open,
-            (b'}', _) | (_, Braces::None) => Braces::None,
+            (_, Braces::None) => Braces::None,
             (b',', _) | (b'.', Braces::Dot) => return Err(Invalid::Expansion),
             (b'.', Braces::Open) => Braces::Dot,
             (_, _) => Braces::Open,

@@ -74,7 +74,7 @@ impl Phc {
     pub fn text(&self) -> Text<{ Self::LEN }> {
         let mut text = Text::EMPTY;
         text.push(PREFIX);
-        push_decimal(self.iterations, &mut text);
+        decimal(self.iterations, &mut text);
         text.push(",l=32$");
         encode(self.salt(), &mut text);
         text.push("$");
@@ -83,16 +83,15 @@ impl Phc {
     }
 }
 
-/// Not `write!`, which would bring formatting, 1.5 KB of it, into an image that needs none.
-fn push_decimal(n: u32, text: &mut Text<{ Phc::LEN }>) {
-    const DIGITS: &str = "0123456789";
-    let mut divisor = 1_000_000_000;
-    while divisor > 0 {
-        let digit = (n / divisor % 10) as usize;
-        if n >= divisor || divisor == 1 {
-            text.push(DIGITS.get(digit..digit + 1).unwrap_or_default());
+/// Not `write!`, which would bring all of `core::fmt` into a device's image.
+fn decimal(value: u32, text: &mut Text<{ Phc::LEN }>) {
+    let mut tens = 1_000_000_000;
+    while tens > 0 {
+        if tens == 1 || value >= tens {
+            let digit = (value / tens % 10) as usize;
+            text.push("0123456789".get(digit..digit + 1).unwrap_or_default());
         }
-        divisor /= 10;
+        tens /= 10;
     }
 }
 

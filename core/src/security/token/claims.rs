@@ -27,19 +27,19 @@ pub(super) fn read(payload: &[u8]) -> Result<Read, Error> {
     let claims = &mut read.claims;
     let mut sub = None;
     while reader.member(&mut name)? {
-        match name.as_str() {
-            Some("sub") => sub = Some(text(&mut reader, &mut value)?),
-            Some("iss") => claims.iss = Some(text(&mut reader, &mut value)?),
-            Some("aud") => claims.aud = Some(text(&mut reader, &mut value)?),
-            Some("cmd") => claims.cmd = Some(text(&mut reader, &mut value)?),
-            Some("exp") => read.exp = Some(reader.date()?),
-            Some("nbf") => read.nbf = Some(reader.date()?),
-            Some("iat") => claims.iat = Some(reader.date()?.secs),
-            Some("jti") => {
+        match name.kept() {
+            Some(b"sub") => sub = Some(text(&mut reader, &mut value)?),
+            Some(b"iss") => claims.iss = Some(text(&mut reader, &mut value)?),
+            Some(b"aud") => claims.aud = Some(text(&mut reader, &mut value)?),
+            Some(b"cmd") => claims.cmd = Some(text(&mut reader, &mut value)?),
+            Some(b"exp") => read.exp = Some(reader.date()?),
+            Some(b"nbf") => read.nbf = Some(reader.date()?),
+            Some(b"iat") => claims.iat = Some(reader.date()?.secs),
+            Some(b"jti") => {
                 reader.string_value(&mut value)?;
                 claims.jti = Some(value.as_str().and_then(number).ok_or(Error::Claims)?);
             }
-            Some("permissions") => claims.permissions = permissions(&mut reader, &mut value)?,
+            Some(b"permissions") => claims.permissions = permissions(&mut reader, &mut value)?,
             _ => reader.skip(&mut value)?,
         }
     }
@@ -91,21 +91,20 @@ fn permissions(reader: &mut Reader<'_>, value: &mut Str) -> Result<Permissions, 
 
 /// Writes the payload.
 pub(super) fn write(claims: &Claims, out: &mut Writer<'_>) {
-    bytes(out, b"{");
+    out.raw(b"{");
     text_member(out, b"\"sub\":", claims.sub.as_str());
     for (name, value) in [(b",\"exp\":", claims.exp), (b",\"nbf\":", claims.nbf), (b",\"iat\":", claims.iat)] {
         if let Some(value) = value {
-            bytes(out, name);
+            out.raw(name);
             decimal(out, value);
         }
     }
     if let Some(jti) = claims.jti {
-        bytes(out, b",\"jti\":\"");
+        out.raw(b",\"jti\":\"");
         for byte in jti {
-            out.byte(hex_digit(byte >> 4));
-            out.byte(hex_digit(byte & 15));
+            out.raw(&hex_digits(byte));
         }
-        bytes(out, b"\"");
+        out.raw(b"\"");
     }
     if let Some(iss) = &claims.iss {
         text_member(out, b",\"iss\":", iss.as_str());
@@ -114,67 +113,66 @@ pub(super) fn write(claims: &Claims, out: &mut Writer<'_>) {
         text_member(out, b",\"aud\":", aud.as_str());
     }
     if !claims.permissions.is_empty() {
-        bytes(out, b",\"permissions\":[");
+        out.raw(b",\"permissions\":[");
         let mut comma: &[u8] = b"";
         for name in claims.permissions.names() {
-            bytes(out, comma);
+            out.raw(comma);
             string(out, name);
             comma = b",";
         }
-        bytes(out, b"]");
+        out.raw(b"]");
     }
     if let Some(cmd) = &claims.cmd {
         text_member(out, b",\"cmd\":", cmd.as_str());
     }
-    bytes(out, b"}");
-}
-
-pub(super) fn bytes(out: &mut Writer<'_>, bytes: &[u8]) {
-    for byte in bytes {
-        out.byte(*byte);
-    }
+    out.raw(b"}");
 }
 
 fn text_member(out: &mut Writer<'_>, name: &[u8], value: &str) {
-    bytes(out, name);
+    out.raw(name);
     string(out, value);
 }
 
 pub(super) fn string(out: &mut Writer<'_>, text: &str) {
-    out.byte(b'"');
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' => {
-                out.byte(b'\\');
-                out.byte(byte);
-            }
-            0..0x20 => {
-                bytes(out, b"\\u00");
-                out.byte(hex_digit(byte >> 4));
-                out.byte(hex_digit(byte & 15));
-            }
-            _ => out.byte(byte),
+    out.raw(b"\"");
+    let mut rest = text.as_bytes();
+    loop {
+        // Runs of what needs no escape go as they are.
+        let run = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len());
+        let (plain, escaped) = rest.split_at_checked(run).unwrap_or((rest, &[]));
+        out.raw(plain);
+        let Some((byte, after)) = escaped.split_first() else { break };
+        if *byte < 0x20 {
+            out.raw(b"\\u00");
+            out.raw(&hex_digits(*byte));
+        } else {
+            out.raw(&[b'\\', *byte]);
         }
+        rest = after;
     }
-    out.byte(b'"');
+    out.raw(b"\"");
 }
 
-const fn hex_digit(four: u8) -> u8 {
-    if four < 10 { b'0' + four } else { b'a' + (four & 15) - 10 }
+const fn hex_digits(byte: u8) -> [u8; 2] {
+    const fn digit(four: u8) -> u8 {
+        if four < 10 { b'0' + four } else { b'a' + (four & 15) - 10 }
+    }
+    [digit(byte >> 4), digit(byte & 15)]
 }
 
 fn decimal(out: &mut Writer<'_>, mut value: u64) {
     let mut digits = [b'0'; 20];
-    let mut used = 1;
-    for (i, digit) in digits.iter_mut().rev().enumerate() {
-        let last = (value % 10) as u8;
-        *digit = b'0' + last;
-        if last > 0 {
-            used = i + 1;
+    let mut blank = digits.len();
+    // Two at a time: a division of 64 bits takes long on a device.
+    for pair in digits.as_chunks_mut().0.iter_mut().rev() {
+        let last = (value % 100) as u8;
+        *pair = [b'0' + last / 10, b'0' + last % 10];
+        value /= 100;
+        blank -= 2;
+        if value == 0 {
+            blank += usize::from(last < 10);
+            break;
         }
-        value /= 10;
     }
-    for digit in digits.iter().skip(20_usize.saturating_sub(used)) {
-        out.byte(*digit);
-    }
+    out.raw(digits.get(blank..).unwrap_or_default());
 }

@@ -1,7 +1,7 @@
 //! Headers: our own spelling, and the scanner for everybody else's.
 
 use super::base64::Writer;
-use super::claims::{bytes, string};
+use super::claims::string;
 use super::json::{Reader, Str};
 use super::{Bad, Error};
 use crate::security::keys::Kid;
@@ -11,13 +11,13 @@ pub(super) const LEN: usize = 72;
 
 /// Writes our spelling of the header.
 pub(super) fn write(kid: Option<&Kid>, out: &mut Writer<'_>) {
-    bytes(out, b"{\"alg\":\"HS256\",\"typ\":\"JWT\"");
+    out.raw(b"{\"alg\":\"HS256\",\"typ\":\"JWT\"");
     if let Some(kid) = kid {
-        bytes(out, b",\"kid\":");
+        out.raw(b",\"kid\":");
         string(out, kid.as_str());
     }
-    bytes(out, b"}");
-    out.flush();
+    out.raw(b"}");
+    out.encode();
 }
 
 /// Reads any other spelling. Only what RFC 8725 lets stand: `HS256`, no critical extension, no unencoded payload,
@@ -28,26 +28,26 @@ pub(super) fn scan(header: &[u8]) -> Result<Option<Kid>, Error> {
         let (mut name, mut value) = (Str::new(), Str::new());
         let (mut kid, mut algorithm) = (None, false);
         while reader.member(&mut name)? {
-            match name.as_str() {
-                Some("alg") => {
+            match name.kept() {
+                Some(b"alg") => {
                     reader.string_value(&mut value)?;
                     algorithm = value.as_str() == Some("HS256");
                     if !algorithm {
                         return Err(Bad);
                     }
                 }
-                Some("typ") => {
+                Some(b"typ") => {
                     reader.string_value(&mut value)?;
                     if !value.as_str().is_some_and(|typ| typ.eq_ignore_ascii_case("JWT")) {
                         return Err(Bad);
                     }
                 }
-                Some("kid") => {
+                Some(b"kid") => {
                     reader.string_value(&mut value)?;
                     // A name that no key can have is still the name of a key: an unknown one.
                     kid = Some(value.as_str().and_then(|name| Kid::new(name).ok()));
                 }
-                Some("crit" | "b64") => return Err(Bad),
+                Some(b"crit" | b"b64") => return Err(Bad),
                 _ => reader.skip(&mut value)?,
             }
         }

@@ -9,7 +9,7 @@ const MAX_DEPTH: u32 = 16;
 /// The last millisecond of the year 9999.
 const MAX_MILLIS: u64 = 253_402_300_799_999;
 
-/// A string's first bytes, its length and a hash of all of it.
+/// A string's first bytes, its length and a hash of what was not kept.
 pub(super) struct Str {
     bytes: [u8; 64],
     len: usize,
@@ -26,18 +26,27 @@ impl Str {
         self.hash = 0xCBF2_9CE4_8422_2325;
     }
 
-    /// FNV-1a, to tell names apart that are too many to keep.
     fn push(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.len) {
-            *place = byte;
+        match self.bytes.get_mut(self.len) {
+            Some(place) => *place = byte,
+            None => self.hash = fnv(self.hash, byte),
         }
         self.len = self.len.saturating_add(1);
-        self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
     }
 
     /// The string; `None` if it is longer than 64 bytes.
+    pub(super) fn kept(&self) -> Option<&[u8]> {
+        self.bytes.get(..self.len)
+    }
+
+    /// The same as text.
     pub(super) fn as_str(&self) -> Option<&str> {
-        core::str::from_utf8(self.bytes.get(..self.len)?).ok()
+        core::str::from_utf8(self.kept()?).ok()
+    }
+
+    /// Tells names apart that are too many to keep.
+    fn hash(&self) -> u64 {
+        self.bytes.iter().take(self.len).fold(self.hash, |hash, byte| fnv(hash, *byte))
     }
 
     fn push_char(&mut self, code: u32) {
@@ -63,6 +72,11 @@ impl Str {
     }
 }
 
+/// One step of FNV-1a.
+const fn fnv(hash: u64, byte: u8) -> u64 {
+    (hash ^ byte as u64).wrapping_mul(0x0000_0100_0000_01B3)
+}
+
 /// A date: seconds rounded down, milliseconds rounded up. To a clock of milliseconds the latter is exact.
 #[derive(Clone, Copy)]
 pub(super) struct Date {
@@ -72,7 +86,6 @@ pub(super) struct Date {
 
 pub(super) struct Reader<'t> {
     bytes: Bytes<'t>,
-    ahead: Option<u8>,
     names: [u64; MAX_MEMBERS],
     members: usize,
 }
@@ -80,22 +93,18 @@ pub(super) struct Reader<'t> {
 impl<'t> Reader<'t> {
     /// Reads the object in `text`.
     pub(super) fn new(text: &'t [u8]) -> Result<Self, Bad> {
-        let mut reader = Self { bytes: Bytes::new(text), ahead: None, names: [0; MAX_MEMBERS], members: 0 };
+        let mut reader = Self { bytes: Bytes::new(text), names: [0; MAX_MEMBERS], members: 0 };
         if reader.token()? == b'{' { Ok(reader) } else { Err(Bad) }
     }
 
     fn peek(&mut self) -> Result<Option<u8>, Bad> {
-        if self.ahead.is_none() {
-            self.ahead = self.bytes.next()?;
-        }
-        Ok(self.ahead)
+        self.bytes.peek()
     }
 
     fn next(&mut self) -> Result<u8, Bad> {
-        match self.ahead.take() {
-            Some(byte) => Ok(byte),
-            None => self.bytes.next()?.ok_or(Bad),
-        }
+        let byte = self.bytes.peek()?.ok_or(Bad)?;
+        self.bytes.pass();
+        Ok(byte)
     }
 
     /// The next byte that is not white space.
@@ -122,10 +131,11 @@ impl<'t> Reader<'t> {
             _ => return Err(Bad),
         }
         self.string(name)?;
-        if self.names.iter().take(self.members).any(|known| *known == name.hash) {
+        let hash = name.hash();
+        if self.names.iter().take(self.members).any(|known| *known == hash) {
             return Err(Bad);
         }
-        *self.names.get_mut(self.members).ok_or(Bad)? = name.hash;
+        *self.names.get_mut(self.members).ok_or(Bad)? = hash;
         self.members += 1;
         self.expect(b':')?;
         Ok(true)
@@ -135,7 +145,7 @@ impl<'t> Reader<'t> {
         loop {
             match self.peek()? {
                 None => return Ok(()),
-                Some(b' ' | b'\t' | b'\n' | b'\r') => self.ahead = None,
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.bytes.pass(),
                 Some(_) => return Err(Bad),
             }
         }
@@ -150,38 +160,39 @@ impl<'t> Reader<'t> {
     /// The rest of a string after its first quote. Checks UTF-8, escapes and raw control characters.
     pub(super) fn string(&mut self, out: &mut Str) -> Result<(), Bad> {
         out.clear();
-        // Continuation bytes still to come, and the range of the next.
-        let (mut missing, mut low, mut high) = (0_u8, 0x80, 0xBF);
         loop {
-            let byte = self.next()?;
-            if missing > 0 {
-                if byte < low || byte > high {
-                    return Err(Bad);
-                }
-                missing -= 1;
-                (low, high) = (0x80, 0xBF);
-                out.push(byte);
-                continue;
-            }
-            match byte {
+            match self.next()? {
                 b'"' => return Ok(()),
-                b'\\' => {
-                    self.escape(out)?;
-                    continue;
-                }
-                0x20..=0x7F => {}
-                // The table of RFC 3629, section 4.
-                0xC2..=0xDF => missing = 1,
-                0xE0 => (missing, low) = (2, 0xA0),
-                0xED => (missing, high) = (2, 0x9F),
-                0xE1..=0xEF => missing = 2,
-                0xF0 => (missing, low) = (3, 0x90),
-                0xF1..=0xF3 => missing = 3,
-                0xF4 => (missing, high) = (3, 0x8F),
-                _ => return Err(Bad),
+                b'\\' => self.escape(out)?,
+                ascii @ 0x20..=0x7F => out.push(ascii),
+                other => self.wide(other, out)?,
             }
+        }
+    }
+
+    /// The rest of a character of more than one byte, by the table of RFC 3629, section 4.
+    fn wide(&mut self, first: u8, out: &mut Str) -> Result<(), Bad> {
+        // Bytes still to come, and the range of the next.
+        let (missing, mut low, mut high) = match first {
+            0xC2..=0xDF => (1, 0x80, 0xBF),
+            0xE0 => (2, 0xA0, 0xBF),
+            0xED => (2, 0x80, 0x9F),
+            0xE1..=0xEF => (2, 0x80, 0xBF),
+            0xF0 => (3, 0x90, 0xBF),
+            0xF1..=0xF3 => (3, 0x80, 0xBF),
+            0xF4 => (3, 0x80, 0x8F),
+            _ => return Err(Bad),
+        };
+        out.push(first);
+        for _ in 0..missing {
+            let byte = self.next()?;
+            if byte < low || byte > high {
+                return Err(Bad);
+            }
+            (low, high) = (0x80, 0xBF);
             out.push(byte);
         }
+        Ok(())
     }
 
     fn escape(&mut self, out: &mut Str) -> Result<(), Bad> {
@@ -233,7 +244,7 @@ impl<'t> Reader<'t> {
                     let (object, close) = (open == b'{', open + 2);
                     self.blanks()?;
                     if self.peek()? == Some(close) {
-                        self.ahead = None;
+                        self.bytes.pass();
                     } else {
                         if depth == MAX_DEPTH {
                             return Err(Bad);
@@ -284,7 +295,7 @@ impl<'t> Reader<'t> {
 
     fn blanks(&mut self) -> Result<(), Bad> {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek()? {
-            self.ahead = None;
+            self.bytes.pass();
         }
         Ok(())
     }
@@ -320,7 +331,7 @@ impl<'t> Reader<'t> {
             _ => return Err(Bad),
         }
         if self.peek()? == Some(b'.') {
-            self.ahead = None;
+            self.bytes.pass();
             let mut some = false;
             while let Some(digit) = self.digit()? {
                 number.digit(digit, true);
@@ -331,10 +342,10 @@ impl<'t> Reader<'t> {
             }
         }
         if let Some(b'e' | b'E') = self.peek()? {
-            self.ahead = None;
+            self.bytes.pass();
             let down = match self.peek()? {
                 Some(sign @ (b'+' | b'-')) => {
-                    self.ahead = None;
+                    self.bytes.pass();
                     sign == b'-'
                 }
                 _ => false,
@@ -351,7 +362,7 @@ impl<'t> Reader<'t> {
     fn digit(&mut self) -> Result<Option<u8>, Bad> {
         Ok(match self.peek()? {
             Some(digit @ b'0'..=b'9') => {
-                self.ahead = None;
+                self.bytes.pass();
                 Some(digit - b'0')
             }
             _ => None,
@@ -369,14 +380,14 @@ struct Decimal {
 
 impl Decimal {
     fn digit(&mut self, digit: u8, fraction: bool) {
-        match self.digits.checked_mul(10).and_then(|tens| tens.checked_add(u64::from(digit))) {
-            Some(digits) => {
-                self.digits = digits;
-                self.power = self.power.saturating_sub(i32::from(fraction));
-            }
+        if self.digits < u64::MAX / 10 {
+            self.digits = self.digits * 10 + u64::from(digit);
+            self.power = self.power.saturating_sub(i32::from(fraction));
+        } else if fraction {
             // Digits behind the 19th of a fraction can only say that it is a little more.
-            None if fraction => self.exact &= digit == 0,
-            None => self.overflow = true,
+            self.exact &= digit == 0;
+        } else {
+            self.overflow = true;
         }
     }
 

@@ -61,10 +61,12 @@ impl<const N: usize> Revoked<N> {
     #[doc(alias = "revoke_token")]
     pub fn revoke(&mut self, claims: &Claims, now: UnixTime) -> Result<(), RevokeError> {
         let jti = claims.jti.ok_or(RevokeError::NoId)?;
-        if self.holds(&jti) {
+        let until = claims.exp.map_or(u64::MAX, |exp| exp.saturating_add(MAX_LEEWAY.as_secs()).saturating_add(1));
+        if let Some(slot) = self.slots.iter_mut().flatten().find(|slot| slot.jti == jti) {
+            // A renewed token may have the same number and live longer.
+            slot.until = slot.until.max(until);
             return Ok(());
         }
-        let until = claims.exp.map_or(u64::MAX, |exp| exp.saturating_add(MAX_LEEWAY.as_secs()).saturating_add(1));
         let free = self.slots.iter_mut().find(|slot| slot.is_none_or(|slot| slot.until < now.as_secs()));
         *free.ok_or(RevokeError::Full)? = Some(Slot { jti, until });
         Ok(())
@@ -127,6 +129,16 @@ mod tests {
         let next = token(2, Some(5_000));
         assert_eq!(revoked.revoke(&next, UnixTime::from_secs(1_061)), Err(RevokeError::Full));
         assert_eq!(revoked.revoke(&next, UnixTime::from_secs(1_062)), Ok(()));
+    }
+
+    #[test]
+    fn revoking_a_renewed_token_of_the_same_jti_lasts_as_long_as_that_one() {
+        let mut revoked = Revoked::<1>::new();
+        revoked.revoke(&token(1, Some(1_000)), UnixTime::from_secs(500)).unwrap();
+        revoked.revoke(&token(1, Some(9_000)), UnixTime::from_secs(500)).unwrap();
+        revoked.revoke(&token(1, Some(1_000)), UnixTime::from_secs(500)).unwrap();
+        assert_eq!(revoked.revoke(&token(2, Some(9_000)), UnixTime::from_secs(5_000)), Err(RevokeError::Full));
+        assert_eq!(revoked.check(&token(1, Some(9_000))), Err(Error::Revoked));
     }
 
     #[test]

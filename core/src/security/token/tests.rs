@@ -12,8 +12,8 @@ fn keys() -> Keys<2> {
 fn encode(text: &[u8]) -> String {
     let mut buffer = std::vec![0; text.len() * 2 + 4];
     let mut out = Writer::new(&mut buffer);
-    claims::bytes(&mut out, text);
-    out.flush();
+    out.raw(text);
+    out.encode();
     String::from_utf8(out.finish().unwrap().to_vec()).unwrap()
 }
 
@@ -459,4 +459,16 @@ fn a_token_for_somebody_else_is_refused() {
     assert_eq!(verify(Some("me"), None), Err(Error::Audience), "it is for somebody, and we are nobody");
     let plain = String::from(ring(None, None).sign(&claims, &mut buffer).unwrap());
     assert_eq!(ring(None, Some("you")).verify(&plain, Some(NOW)).map(|_| ()), Err(Error::Audience));
+}
+
+#[test]
+fn a_number_of_any_length_reads_back() {
+    for value in [0, 9, 10, 99, 100, 101, 999, 1_000, 12_345, 99_999_999_999, 253_402_300_799] {
+        let mut buffer = [0; 64];
+        let mut out = Writer::new(&mut buffer);
+        claims::write(&Claims { nbf: Some(value), ..Claims::default() }, &mut out);
+        assert_eq!(out.written().unwrap(), format!(r#"{{"sub":"","nbf":{value}}}"#).as_bytes());
+        out.encode();
+        assert_eq!(claims::read(out.written().unwrap()).ok().and_then(|read| read.claims.nbf), Some(value));
+    }
 }

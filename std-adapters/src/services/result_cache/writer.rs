@@ -76,11 +76,20 @@ impl Writer {
     fn serve(&mut self, batch: Vec<Work>) -> bool {
         self.check_place();
         let mut stop = false;
+        // One transaction for more than the file holds would evict everything and then store nothing.
+        let mut gathered = 0;
         let mut sets = Vec::new();
         let mut forgets = Vec::new();
         for work in batch {
             match work {
-                Work::Set { row, ack } => sets.push((row, ack)),
+                Work::Set { row, ack } => {
+                    gathered += row.size();
+                    if gathered > self.inner.config.max_bytes / 4 && !sets.is_empty() {
+                        self.write(&mut sets, &mut forgets);
+                        gathered = row.size();
+                    }
+                    sets.push((row, ack));
+                }
                 Work::Forget { key } => forgets.push(key),
                 Work::Clear { ack } => {
                     self.write(&mut sets, &mut forgets);

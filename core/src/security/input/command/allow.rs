@@ -13,7 +13,7 @@ pub enum Operands {
     Paths,
     /// Numbers, with an optional unit `s`, `m`, `h`, `d`.
     Numbers,
-    /// Formats: texts that begin with `+`.
+    /// Formats: texts that begin with `+`. No more than two digits in a row, since a width of a billion fills memory.
     Formats,
 }
 
@@ -36,7 +36,8 @@ pub struct Program<'a> {
 ///
 /// # Rules
 /// 1. The program must be on the list by exactly its name: `/bin/ls` is not `ls`.
-/// 2. Every option must be named; after `--` there are none.
+/// 2. Every option must be named. After `--` there are none, and nothing may look like one: an option before it may
+///    have taken the `--` for its value.
 /// 3. A path is relative and has no `..`: it cannot leave the working directory but by a symbolic link.
 ///
 /// # Example
@@ -106,17 +107,7 @@ impl AllowList<'static> {
                 ..program("free", "bkmghwtl", Operands::None)
             },
             Program {
-                options: &[
-                    "all",
-                    "almost-all",
-                    "human-readable",
-                    "recursive",
-                    "reverse",
-                    "size",
-                    "sort",
-                    "time-style",
-                    "color",
-                ],
+                options: &["all", "almost-all", "human-readable", "recursive", "reverse", "size", "sort", "color"],
                 ..program("ls", "aAbBcCdfFgGhHiklLmnNopqQrRsStuUvxXZ1", Operands::Paths)
             },
             program("sleep", "", Operands::Numbers),
@@ -155,8 +146,10 @@ impl Program<'_> {
         for word in argv.args() {
             match word.strip_prefix('-') {
                 Some("-") if options => options = false,
-                Some(option) if options && !option.is_empty() => self.option(option)?,
-                _ => self.operands.check(word)?,
+                Some("") => self.operands.check(word)?,
+                Some(_) if !options => return Err(Forbidden::Option),
+                Some(option) => self.option(option)?,
+                None => self.operands.check(word)?,
             }
         }
         Ok(())
@@ -182,7 +175,7 @@ impl Operands {
             Self::Any => (true, Forbidden::Argument),
             Self::Paths => (stays_inside(word), Forbidden::Path),
             Self::Numbers => (is_number(word), Forbidden::Argument),
-            Self::Formats => (word.starts_with('+'), Forbidden::Argument),
+            Self::Formats => (is_format(word.as_bytes()), Forbidden::Argument),
         };
         if good { Ok(()) } else { Err(otherwise) }
     }
@@ -196,6 +189,10 @@ fn stays_inside(path: &str) -> bool {
     !matches!(path.first(), None | Some(b'/' | b'~'))
         && !path.contains(&b'\\')
         && path.split(|b| *b == b'/').all(|part| part != b"..")
+}
+
+fn is_format(text: &[u8]) -> bool {
+    text.first() == Some(&b'+') && !text.windows(3).any(|three| three.iter().all(u8::is_ascii_digit))
 }
 
 fn is_number(text: &str) -> bool {

@@ -104,6 +104,35 @@ fn every_metacharacter_is_refused_unquoted() {
 }
 
 #[test]
+fn a_closing_brace_does_not_hide_a_brace_expansion() {
+    for line in ["echo {x{y},z}", "echo {a}b,c}", "echo {x{y}1..3}"] {
+        assert_eq!(words(line), Err(Invalid::Expansion), "{line}");
+    }
+}
+
+#[test]
+fn a_double_dash_that_an_option_takes_for_its_value_lets_no_other_option_through() {
+    let sorts = Program { name: "ls", letters: "", options: &["sort"], operands: Operands::Paths };
+    let list = AllowList { programs: &[sorts] };
+    let mut buffer = [0; 64];
+    let mut admit = |line| list.admit(line, &mut buffer).map(|_| ());
+    // To `ls` the value of `--sort` is `--`, and what follows is an option.
+    assert_eq!(admit("ls --sort -- --hide=a"), Err(Refusal::Forbidden(Forbidden::Option)));
+    assert_eq!(admit("ls --sort -- -R"), Err(Refusal::Forbidden(Forbidden::Option)));
+    assert_eq!(admit("ls --sort -- --"), Err(Refusal::Forbidden(Forbidden::Option)));
+    assert_eq!(admit("ls --sort -- ./-R -"), Ok(()));
+}
+
+#[test]
+fn a_format_of_a_great_width_is_refused() {
+    let mut buffer = [0; 64];
+    let mut admit = |line| AllowList::DEFAULT.admit(line, &mut buffer).map(|_| ());
+    assert_eq!(admit("date +%2147483647d"), Err(Refusal::Forbidden(Forbidden::Argument)));
+    assert_eq!(admit("ls -l --time-style=+%2147483647d"), Err(Refusal::Forbidden(Forbidden::Option)));
+    assert_eq!(admit("date +%02d.%3N"), Ok(()));
+}
+
+#[test]
 fn a_line_that_does_not_fit_is_refused_whole() {
     let mut buffer = [0; 8];
     assert!(parse("echo ab", &mut buffer).is_ok());
@@ -131,7 +160,7 @@ fn the_default_list_lets_look_and_not_touch() {
         "ls",
         "ls -la",
         "ls -l sub/dir a.txt ..x x..",
-        "ls -- -l",
+        "ls -- ./-l",
         "ls ./a",
         "ls -",
         "sleep 1",
