@@ -332,8 +332,12 @@ fn attention(status: &FullStatus) -> Vec<Attention> {
             _ => {}
         }
     }
-    for device in &status.devices {
+    for (place, device) in status.devices.iter().enumerate() {
         let name = device.id.as_deref().unwrap_or(&device.endpoint);
+        // Commands and figures go by the name: of two, only one is heard.
+        if device.id.is_some() && status.devices.iter().take(place).any(|other| other.id == device.id) {
+            add("amber", format!("{} has the name of another device, {name}", device.endpoint));
+        }
         if !device.connected {
             add("red", format!("Device {name} is not connected"));
         } else if device.last_seen_ms.is_some_and(|seen| seen > 10_000) {

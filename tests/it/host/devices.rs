@@ -69,6 +69,10 @@ fn whatever_a_device_says_the_figures_stay_valid_and_bounded() {
     assert!(status["attention"].as_array().unwrap().len() < 20, "{}", status["attention"]);
     assert!(status["attention"].to_string().contains("124 more breakers are not closed"), "{}", status["attention"]);
 
+    let impostor =
+        format!("{} has the name of another device, node", status["devices"][1]["endpoint"].as_str().unwrap());
+    assert!(status["attention"].to_string().contains(&impostor), "{}", status["attention"]);
+
     let figures = host.call("GET", "/metrics", &[], None).text;
     let mut series = std::collections::HashSet::new();
     for line in figures.lines().filter(|line| !line.starts_with("# HELP ") && !line.starts_with("# TYPE ")) {
