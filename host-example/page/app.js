@@ -30,8 +30,11 @@ const text = (el, value) => { if (el.textContent !== value) el.textContent = val
 function keyed(parent, items, key, make, update) {
   const old = new Map([...parent.children].map((el) => [el.dataset.key, el]));
   let at = parent.firstElementChild;
+  const times = new Map();
   for (const item of items) {
-    const k = String(key(item));
+    // Two devices may say the same name: the second has a key of its own, or its element would never go.
+    const own = String(key(item)), before = times.get(own) || 0, k = before ? `${own}\u0000${before}` : own;
+    times.set(own, before + 1);
     let el = old.get(k);
     if (el) old.delete(k);
     else { el = make(item); el.dataset.key = k; }
@@ -356,12 +359,16 @@ function errors(st) {
   keyed($("errors-recent"), folded.map((r, i) => ({ ...r, i })), (r) => r.i, () => h("li", {}, h("span", { class: "name" }), h("span", { class: "sub" })), (li, r) => { text(li.children[0], `${r.message || r.kind}${r.times > 1 ? ` (${r.times} times)` : ""}`); text(li.children[1], `${r.kind} · ${clock(r.at_ms)}`); });
 }
 
+const seriesKey = (d, name) => `${d.endpoint}/${d.boot_id}/${name}`;
 function devices(st) {
   const box = $("devices");
   text($("devices-sub"), st.devices.length ? `${st.devices.filter((d) => d.connected).length} of ${st.devices.length} connected` : "");
   if (!st.devices.length) { if (!box.querySelector(".hollow")) box.replaceChildren(h("div", { class: "card hollow" }, "No device is attached. Start with ", h("code", {}, "--device tcp:HOST:PORT"), " or a serial port’s path.")); return; }
   box.querySelector(".hollow")?.remove();
   keyed(box, st.devices, (d) => d.endpoint, deviceCard, device);
+  // A device that comes back under other names must not fill the page's memory.
+  const told = new Set(st.devices.flatMap((d) => Object.keys(d.series).map((name) => seriesKey(d, name))));
+  for (const key of deviceHistory.keys()) if (!told.has(key)) deviceHistory.delete(key);
 }
 
 function device(card, d) {
@@ -381,7 +388,7 @@ function device(card, d) {
   keyed(part("series"), Object.entries(d.series), ([name]) => name,
     () => h("li", {}, h("span", { class: "name mono" }), s("svg", { "aria-hidden": "true" }), h("span", { class: "v" })),
     (li, [name, x]) => {
-      const key = `${d.endpoint}/${d.boot_id}/${name}`, seen = deviceHistory.get(key) || [];
+      const key = seriesKey(d, name), seen = deviceHistory.get(key) || [];
       const { plot, shown, more, cls } = reading(name, x, seen);
       seen.push({ raw: x.total, plot });
       deviceHistory.set(key, seen.slice(-60));
@@ -405,7 +412,7 @@ function reading(name, x, seen) {
     return { plot: before == null || x.total < before ? 0 : x.total - before, shown: count(x.total), more: "counter, drawn as what it grows by", cls: "s1" };
   }
   if (x.kind === "gauge") {
-    const tail = name.split("_").pop(), unit = UNITS[tail];
+    const tail = name.split("_").pop(), unit = Object.hasOwn(UNITS, tail) ? UNITS[tail] : null;
     if (tail === "bytes") return { plot: x.value, shown: bytes(x.value), more: "gauge", cls: "s4" };
     return { plot: x.value, shown: unit ? `${(x.value / unit[0]).toFixed(unit[2])} ${unit[1]}` : count(x.value), more: "gauge", cls: "s4" };
   }

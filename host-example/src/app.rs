@@ -1,5 +1,6 @@
 //! Everything that the routes share.
 
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
@@ -69,6 +70,11 @@ impl App {
     /// # Errors
     /// What cannot be opened, and why.
     pub fn open(config: Config, stop: watch::Receiver<bool>) -> Result<(Arc<Self>, audit::Writer), Error> {
+        if let Some((_, twice)) =
+            config.devices.iter().enumerate().find(|(place, device)| config.devices[..*place].contains(device))
+        {
+            return Err(format!("the device {twice} is named twice").into());
+        }
         let dir = DataDir::open(&config.data_dir)
             .map_err(|error| format!("the data directory {} cannot be used: {error}", config.data_dir.display()))?;
         let users = Users::open(&dir.database()).map_err(|error| format!("the users cannot be opened: {error}"))?;
@@ -76,9 +82,8 @@ impl App {
             .map_err(|error| format!("the token key cannot be used: {error}"))?;
         let fleet_key = fleet_key(&config, &dir)?;
         let gate = Arc::new(Gate::new(config.policy, users, &token_key)?);
-        let audit_key = dir.audit_key();
         let boot = BootId(u32::from_le_bytes(os_bytes::<4>().map_err(|error| error.to_string())?));
-        let (audit, writer) = audit::open(&dir.database(), boot, |key| keys::store(&audit_key, key))?;
+        let (audit, writer) = audit::open(&dir.database(), boot, |key| dir.keep_audit_key(key))?;
         let commands = Commands::new(
             config.command.clone(),
             config.policy.commands,
@@ -189,8 +194,11 @@ pub fn source(request: &Request<Body>) -> String {
 /// The fleet key: the file that was named, which must be there, or our own.
 fn fleet_key(config: &Config, dir: &DataDir) -> Result<[u8; 32], Error> {
     let key = match &config.fleet_key_file {
-        Some(path) => keys::load(path),
-        None => keys::load_or_create(dir.path(), "fleet.key"),
+        Some(path) => keys::load(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::from(format!("there is no file {}", path.display())),
+            _ => error.into(),
+        }),
+        None => keys::load_or_create(dir.path(), "fleet.key").map_err(Error::from),
     };
     Ok(key.map_err(|error| format!("the fleet key cannot be used: {error}"))?)
 }

@@ -3,8 +3,9 @@
 //! # Rules
 //! 1. [`Audit::record`] returns when its event is on disk. Events that wait at the same time share one
 //!    transaction.
-//! 2. An event that cannot wait ([`Audit::note`]) is written soon; one that finds no room is counted,
-//!    and the count becomes a record of the chain.
+//! 2. An event that cannot wait ([`Audit::note`]) is written soon. What finds no room or what the disk
+//!    refuses is counted, and the count becomes a record of the chain.
+//! 3. While the disk refuses, [`Audit::ready`] fails: ask it before doing what is to be recorded after.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use daur_core::security::audit::{Entry, Event, Head, Kind, Outcome};
 use daur_core::time::{Clock, Instant, UnixTime, WallClock};
 use daur_std::clock::{StdClock, SystemWallClock};
 use daur_std::security::audit::{AuditLog, Error};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::problem::{Code, Problem};
 
@@ -29,8 +30,8 @@ type Stamped = (Event, Instant, Option<UnixTime>);
 
 enum Work {
     Append(Box<Stamped>, Option<oneshot::Sender<bool>>),
+    Retry(oneshot::Sender<bool>),
     Recent(u32, oneshot::Sender<Result<Vec<Entry>, Error>>),
-    Verify([u8; 32], oneshot::Sender<Result<Head, Error>>),
 }
 
 /// Records who did what; clones write to the same chain.
@@ -38,6 +39,8 @@ enum Work {
 pub struct Audit {
     work: mpsc::Sender<Work>,
     counts: Arc<Counts>,
+    path: Arc<Path>,
+    verifying: Arc<Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -78,7 +81,7 @@ impl Writer {
 
 /// Opens the chain of the database at `path` and starts its thread.
 ///
-/// A new chain's first key is handed to `keep_key`: it is stored nowhere else.
+/// A new chain's first key is handed to `keep_key`, which stores it; if it cannot, there is no new chain.
 ///
 /// # Errors
 /// The store's, and those of `keep_key`.
@@ -88,16 +91,15 @@ pub fn open(
     keep_key: impl FnOnce(&[u8; 32]) -> std::io::Result<()>,
 ) -> Result<(Audit, Writer), Box<dyn std::error::Error + Send + Sync>> {
     let device = DeviceId::new("host")?;
-    let (log, first_key) = AuditLog::open(path, device, boot).map_err(|error| format!("the audit chain: {error}"))?;
-    if let Some(key) = first_key {
-        keep_key(&key)?;
-    }
+    let (log, _) =
+        AuditLog::open_with(path, device, boot, keep_key).map_err(|error| format!("the audit chain: {error}"))?;
     let (work, waiting) = mpsc::channel(WAITING);
     let counts = Arc::new(Counts::default());
     counts.seq.store(log.head().seq, Ordering::Relaxed);
     let of_thread = Arc::clone(&counts);
     let thread = std::thread::Builder::new().name("audit".into()).spawn(move || write(log, waiting, &of_thread))?;
-    Ok((Audit { work, counts }, Writer(Some(thread))))
+    let (path, verifying) = (Arc::from(path), Arc::default());
+    Ok((Audit { work, counts, path, verifying }, Writer(Some(thread))))
 }
 
 /// An event with the moment it happened at.
@@ -109,11 +111,29 @@ impl Audit {
     /// Records an event and waits until it is on disk.
     ///
     /// # Errors
-    /// `internal` if it cannot be: what is not audited is not done.
+    /// `internal` if it cannot be.
     pub async fn record(&self, event: Event) -> Result<(), Problem> {
         let (done, written) = oneshot::channel();
         let sent = self.work.send(Work::Append(Box::new(stamp(event)), Some(done))).await;
         if sent.is_ok() && written.await.unwrap_or(false) {
+            return Ok(());
+        }
+        Err(Problem::new(
+            Code::Internal,
+            "The audit log could not be written. What was asked for may have been done; nothing more is, until it can.",
+        ))
+    }
+
+    /// Fails if the last attempt to write did, and so does another one now.
+    ///
+    /// # Errors
+    /// `internal`: what cannot be audited is not done.
+    pub async fn ready(&self) -> Result<(), Problem> {
+        if !self.counts.broken.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let (done, written) = oneshot::channel();
+        if self.work.send(Work::Retry(done)).await.is_ok() && written.await.unwrap_or(false) {
             return Ok(());
         }
         Err(Problem::new(Code::Internal, "The audit log cannot be written, so nothing else is done either."))
@@ -142,9 +162,15 @@ impl Audit {
     /// # Errors
     /// What is wrong with it, and where first.
     pub async fn verify(&self, key: [u8; 32]) -> Result<Head, String> {
-        let (done, answer) = oneshot::channel();
-        self.work.send(Work::Verify(key, done)).await.map_err(|error| error.to_string())?;
-        answer.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        // Beside the thread, since a long chain takes seconds and nobody else's request shall wait for it; one at a
+        // time, since each takes a CPU.
+        let turn = Arc::clone(&self.verifying).lock_owned().await;
+        let path = Arc::clone(&self.path);
+        let verified = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            AuditLog::verify_at(&path, key, None)
+        });
+        verified.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 
     /// What the chain holds and what it lost.
@@ -168,9 +194,10 @@ fn write(mut log: AuditLog, mut waiting: mpsc::Receiver<Work>, counts: &Counts) 
         let mut events = Vec::with_capacity(group.len());
         let mut waiters = Vec::new();
         let mut questions = Vec::new();
-        let lost = counts.lost.load(Ordering::Relaxed);
+        let lost = counts.lost.load(Ordering::Relaxed) + counts.failed.load(Ordering::Relaxed);
+        let told_now = u64::from(lost > told_lost);
         if lost > told_lost {
-            let detail = format!("{} events found no room", lost - told_lost);
+            let detail = format!("{} events could not be kept", lost - told_lost);
             events.push(stamp(Event::new(Kind::Lost, Outcome::Failure, "", "", &detail)));
         }
         for work in group.drain(..) {
@@ -179,33 +206,35 @@ fn write(mut log: AuditLog, mut waiting: mpsc::Receiver<Work>, counts: &Counts) 
                     events.push(*event);
                     waiters.extend(done);
                 }
+                Work::Retry(done) => waiters.push(done),
                 question => questions.push(question),
             }
         }
         if !events.is_empty() {
-            let written = match log.append(&events) {
+            let broken = match log.append(&events) {
                 Ok(head) => {
                     counts.seq.store(head.seq, Ordering::Relaxed);
                     counts.written.fetch_add(events.len() as u64, Ordering::Relaxed);
                     told_lost = lost;
-                    true
+                    false
                 }
                 Err(error) => {
                     tracing::error!(%error, "{} audit events could not be written", events.len());
-                    counts.failed.fetch_add(events.len() as u64, Ordering::Relaxed);
-                    false
+                    // The count of what was lost is told again next time.
+                    counts.failed.fetch_add(events.len() as u64 - told_now, Ordering::Relaxed);
+                    true
                 }
             };
-            counts.broken.store(!written, Ordering::Relaxed);
-            for waiter in waiters {
-                let _ = waiter.send(written);
-            }
+            counts.broken.store(broken, Ordering::Relaxed);
+        }
+        let written = !counts.broken.load(Ordering::Relaxed);
+        for waiter in waiters {
+            let _ = waiter.send(written);
         }
         for question in questions {
             match question {
                 Work::Recent(limit, answer) => drop(answer.send(log.recent(limit))),
-                Work::Verify(key, answer) => drop(answer.send(log.verify(key, None))),
-                Work::Append(..) => {}
+                Work::Append(..) | Work::Retry(_) => {}
             }
         }
     }

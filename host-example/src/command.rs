@@ -4,7 +4,7 @@
 //! 1. A line that is not plain words is `invalid_command`, one that the policy refuses is
 //!    `forbidden_command`; nothing is started for either.
 //! 2. A success is kept: the same words inside the TTL start no process. Callers who ask for the same
-//!    at the same time share one process.
+//!    at the same time share one process, and wait for it no longer than it may take.
 //! 3. A program that ends with another exit code than 0 has done its work: it is no failure of the
 //!    server's, is not tried again, not kept and not counted by the breaker.
 //! 4. A program that cannot be started is tried again. One that runs out of time is not: it may have
@@ -12,6 +12,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
+use std::time::Duration as StdDuration;
 
 use daur_core::reliability::breaker;
 use daur_core::reliability::executor::{Config as ExecutorConfig, ConfigError, Executor, Failure};
@@ -24,7 +25,7 @@ use daur_std::reliability::executor;
 use daur_std::services::result_cache::{self, Computed, ResultCache, Source};
 use daur_std::shared::StdShared;
 use serde::Serialize;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time;
 
 use crate::http::stopped;
@@ -218,13 +219,25 @@ impl Commands {
         let parts = [&self.policy_mark[..], dir].into_iter().chain(command.words.iter().map(String::as_bytes));
         let key = result_cache::key(parts);
         let mut attempts = 0;
+        let (begun, mut begins) = oneshot::channel();
         let compute = async || {
+            let _ = begun.send(());
             let output = self.execute(command, &mut attempts).await?;
             let bytes =
                 serde_json::to_vec(&output).map_err(|error| Problem::internal("an output cannot be kept", &error))?;
             Ok(if output.exit_code == 0 { Computed::Keep(bytes) } else { Computed::Pass(bytes) })
         };
-        let answer = self.cache.get_or_compute_async(&key, self.config.ttl, &SystemWallClock, compute).await?;
+        let answer = {
+            let mut answer =
+                std::pin::pin!(self.cache.get_or_compute_async(&key, self.config.ttl, &SystemWallClock, compute));
+            // Who waits for another caller's process waits for one, not for all that fail one after the other.
+            let patience = StdDuration::from(self.config.timeout) + self.config.queue_wait.into();
+            tokio::select! {
+                biased;
+                answer = &mut answer => answer?,
+                () = overdue(patience, &mut begins) => return Err(busy()),
+            }
+        };
         let cached = answer.source != Source::Computed;
         let output: Output = serde_json::from_slice(&answer.value)
             .map_err(|error| Problem::internal("a kept output cannot be read", &error))?;
@@ -244,9 +257,6 @@ impl Commands {
 
     /// Starts the program, through its executor.
     async fn execute(&self, command: &Admitted, attempts: &mut u32) -> Result<Output, Problem> {
-        let busy = || {
-            Problem::new(Code::Overloaded, "Too many commands run at the moment.").retry_after(Duration::from_secs(1))
-        };
         let place = time::timeout(self.config.queue_wait.into(), self.places.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(busy()) };
         let program = &self.programs[command.program];
@@ -332,6 +342,17 @@ pub const fn state_name(state: breaker::State) -> &'static str {
         breaker::State::ForcedOpen => "forced_open",
         breaker::State::Disabled => "disabled",
         breaker::State::MetricsOnly => "metrics_only",
+    }
+}
+
+fn busy() -> Problem {
+    Problem::new(Code::Overloaded, "Too many commands run at the moment.").retry_after(Duration::from_secs(1))
+}
+
+/// Ends when `patience` has run out before the work `begins`; else never.
+async fn overdue(patience: StdDuration, begins: &mut oneshot::Receiver<()>) {
+    if time::timeout(patience, begins).await.is_ok() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use daur_core::security::policy::Policy;
 use daur_core::time::Duration;
 use daur_std::link::Endpoint;
+use daur_std::security::keys;
 
 use crate::{command, http};
 
@@ -93,6 +94,25 @@ impl DataDir {
     #[must_use]
     pub fn work(&self) -> PathBuf {
         self.0.join("work")
+    }
+
+    /// Stores a new audit chain's first key.
+    ///
+    /// # Errors
+    /// The file system's; a key that is there already belongs to a chain that is not, and is not replaced.
+    pub fn keep_audit_key(&self, key: &[u8; 32]) -> io::Result<()> {
+        let path = self.audit_key();
+        keys::store(&path, key).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => io::Error::new(
+                error.kind(),
+                format!(
+                    "{} belongs to a chain that is not in {}: bring that back, or move the key aside to begin anew",
+                    path.display(),
+                    self.database().display()
+                ),
+            ),
+            kind => io::Error::new(kind, format!("{}: {error}", path.display())),
+        })
     }
 
     /// The audit chain's first key: whoever has it can verify the chain, and should keep it elsewhere.

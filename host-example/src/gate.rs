@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration as StdDuration;
 
 use axum::http::{HeaderMap, Method, header};
@@ -100,7 +100,7 @@ pub struct Gate {
     /// Names of users have a table to themselves, so that a flood of other names does not fill it.
     known: StdShared<Lockout<1024>>,
     unknown: StdShared<Lockout<256>>,
-    hashing: Semaphore,
+    hashing: Arc<Semaphore>,
     by_user: Rates<String>,
     by_address: Rates<IpAddr>,
 }
@@ -131,7 +131,7 @@ impl Gate {
             users: Mutex::new(users),
             known: StdShared::new(Lockout::new(policy.lockout, &random::<32>()?)),
             unknown: StdShared::new(Lockout::new(policy.lockout, &random::<32>()?)),
-            hashing: Semaphore::new(HASHING),
+            hashing: Arc::new(Semaphore::new(HASHING)),
             by_user: Rates::new(Quota::try_new(per_user)?),
             by_address: Rates::new(Quota::try_new(per_address)?),
         })
@@ -165,8 +165,8 @@ impl Gate {
     ///
     /// # Errors
     /// [`Refused`], with `unauthenticated`, `locked_out` or `overloaded`.
-    pub async fn login(self: &std::sync::Arc<Self>, name: &str, password: String) -> Result<Issued, Refused> {
-        let Ok(Ok(_turn)) = time::timeout(HASHING_WAIT, self.hashing.acquire()).await else {
+    pub async fn login(self: &Arc<Self>, name: &str, password: String) -> Result<Issued, Refused> {
+        let Ok(Ok(turn)) = time::timeout(HASHING_WAIT, Arc::clone(&self.hashing).acquire_owned()).await else {
             let problem =
                 Problem::new(Code::Overloaded, "Too many logins at a time.").retry_after(Duration::from_secs(1));
             return Err(Refused { problem, reason: "too many logins at a time", locked: false });
@@ -180,7 +180,12 @@ impl Gate {
         self.lockout(user.is_some(), name, Attempt::Begins)?;
         let known = user.clone();
         let iterations = self.policy.iterations;
-        let checked = tokio::task::spawn_blocking(move || check(known.as_ref(), &password, iterations)).await;
+        let checked = tokio::task::spawn_blocking(move || {
+            // Until the hash is done: a client that hangs up does not end it, and shall not make room for more.
+            let _turn = turn;
+            check(known.as_ref(), &password, iterations)
+        });
+        let checked = checked.await;
         // Attempts at the same time may have locked the name meanwhile: then this one says nothing, right or wrong.
         let fresh_hash = match checked {
             Ok(Ok(Checked::Right(fresh_hash))) => {

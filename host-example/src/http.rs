@@ -4,8 +4,12 @@
 //! on hyper with both.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -33,14 +38,22 @@ pub struct Config {
     pub headers: usize,
     /// Connections at a time; further ones wait to be accepted.
     pub connections: usize,
+    /// How long a client may read nothing of its answer before its connection is cut.
+    pub write_stall: Duration,
     /// How long requests may take to end after a stop.
     pub drain: Duration,
 }
 
 impl Config {
-    /// 16 KiB in 64 headers, 256 connections, 3 s to drain.
-    pub const DEFAULT: Self =
-        Self { header_bytes: 16 * 1024, headers: 64, connections: 256, drain: Duration::from_secs(3) };
+    /// 16 KiB in 64 headers, 256 connections, 10 s for a client that does not read, 2 s to drain: with what
+    /// comes after it, the process shall be gone within 5 s even on a busy disk.
+    pub const DEFAULT: Self = Self {
+        header_bytes: 16 * 1024,
+        headers: 64,
+        connections: 256,
+        write_stall: Duration::from_secs(10),
+        drain: Duration::from_secs(2),
+    };
 }
 
 /// The client's address, as an extension of each request.
@@ -110,7 +123,7 @@ async fn connection(
             .header_read_timeout(HEADER_TIME)
             .max_buf_size(config.header_bytes)
             .max_headers(config.headers)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Patient { stream, limit: config.write_stall, stalled: None }), service)
     );
     let ended = tokio::select! {
         ended = &mut connection => ended,
@@ -127,4 +140,65 @@ async fn connection(
 /// Waits until `stop` says `true`, or nobody is left to say it.
 pub async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// A connection that gives up on a client who does not read.
+///
+/// Hyper waits for such a client for ever. A few hundred of them would hold all the connections there are.
+struct Patient {
+    stream: TcpStream,
+    limit: Duration,
+    /// Runs while the client takes nothing.
+    stalled: Option<Pin<Box<time::Sleep>>>,
+}
+
+impl Patient {
+    /// Passes on what a write gave, unless it has been pending for too long.
+    fn judge<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let limit = self.limit;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(time::sleep(limit)));
+        match stalled.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read"))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.judge(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.judge(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.judge(cx, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{MatchedPath, Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -12,7 +13,9 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use daur_core::security::audit::{Event, Kind, Outcome};
 use daur_core::security::permission::Permissions;
-use daur_core::time::UnixTime;
+use daur_core::text::Text;
+use daur_core::time::{Duration, UnixTime};
+use daur_core::wire::record::Verdict;
 use daur_std::link::SendError;
 use daur_std::monitoring::prometheus::Format;
 use daur_std::security::keys;
@@ -201,6 +204,7 @@ async fn command(State(app): Shared, request: Request<Body>) -> Answer {
             return Err(problem);
         }
     };
+    app.audit.ready().await?;
     let mut abandoned = Abandoned { app: &app, event: Some(event(Outcome::Failure, "abandoned")) };
     let result = app.commands.run(&admitted).await;
     abandoned.event = None;
@@ -303,28 +307,40 @@ async fn devices(State(app): Shared, request: Request<Body>) -> Answer {
     as_json(&app.registry.snapshot())
 }
 
-async fn device(State(app): Shared, Path(id): Path<String>, request: Request<Body>) -> Answer {
+async fn device(State(app): Shared, id: Id, request: Request<Body>) -> Answer {
     app.admit(&request, Permissions::READ)?;
-    as_json(&app.registry.device(&id).ok_or_else(unknown_device)?)
+    as_json(&app.registry.device(&named(id)?).ok_or_else(unknown_device)?)
 }
 
 fn unknown_device() -> Problem {
     Problem::new(Code::NotFound, "No attached device has said this id.")
 }
 
-async fn device_command(State(app): Shared, Path(id): Path<String>, request: Request<Body>) -> Answer {
+/// A device's id in a path, if it is text at all.
+type Id = Result<Path<String>, PathRejection>;
+
+fn named(id: Id) -> Result<String, Problem> {
+    id.map(|Path(id)| id).map_err(|_| unknown_device())
+}
+
+async fn device_command(State(app): Shared, id: Id, request: Request<Body>) -> Answer {
     let caller = app.admit(&request, Permissions::WRITE)?;
+    let id = named(id)?;
     let from = source(&request);
     let Command { command } = body::json(request, app.config.policy.max_body).await?;
+    // An id that no device can have shall not push what follows out of the record.
+    let shown = Text::<32>::cut(&id);
     let event = |outcome, what: &str| {
-        Event::new(Kind::Command, outcome, caller.name(), &from, &format!("device {id}: {what}: {command}"))
+        Event::new(Kind::Command, outcome, caller.name(), &from, &format!("device {shown}: {what}: {command}"))
     };
+    app.audit.ready().await?;
     let mut abandoned = Abandoned { app: &app, event: Some(event(Outcome::Failure, "abandoned")) };
     let sent = app.registry.send_command(&id, &command, caller.name(), caller.permissions()).await;
     abandoned.event = None;
     match sent {
         Ok(reply) => {
-            app.audit.record(event(Outcome::Success, reply.verdict.as_str())).await?;
+            let outcome = if reply.verdict == Verdict::Accepted { Outcome::Success } else { Outcome::Denied };
+            app.audit.record(event(outcome, reply.verdict.as_str())).await?;
             as_json(&reply)
         }
         Err(error) => {
@@ -335,7 +351,7 @@ async fn device_command(State(app): Shared, Path(id): Path<String>, request: Req
                 SendError::NoKey => Problem::new(Code::NotConfigured, detail),
                 SendError::TooLong => Problem::new(Code::BadRequest, detail),
                 SendError::Timeout => Problem::new(Code::Timeout, detail),
-                _ => Problem::new(Code::Overloaded, detail),
+                _ => Problem::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1)),
             })
         }
     }
@@ -345,7 +361,8 @@ async fn device_command(State(app): Shared, Path(id): Path<String>, request: Req
 
 async fn audit(State(app): Shared, request: Request<Body>) -> Answer {
     app.admit(&request, Permissions::ADMIN)?;
-    let limit = request.uri().query().and_then(|query| query.strip_prefix("limit=")).map_or(Ok(100), str::parse::<u32>);
+    let limit = request.uri().query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("limit=")));
+    let limit = limit.map_or(Ok(100), str::parse::<u32>);
     let limit = limit.map_err(|_| Problem::new(Code::BadRequest, "`limit` must be a whole number."))?.min(1_000);
     let events: Vec<_> = app
         .audit

@@ -89,6 +89,8 @@ pub fn how_to_add(app: &App) -> String {
 /// # Errors
 /// As [`Server::start`].
 pub async fn run(config: Config) -> Result<(), Error> {
+    // Before anything is said, so that whoever stops it as soon as it speaks sees it end in order.
+    let ended = ended()?;
     let server = Server::start(config).await?;
     // Tests and scripts read the port from here.
     let mut stdout = std::io::stdout();
@@ -99,17 +101,20 @@ pub async fn run(config: Config) -> Result<(), Error> {
     } else {
         eprintln!("Log in on that page, or get a token: POST /api/login {{\"user\":\"..\",\"password\":\"..\"}}");
     }
-    let signal = ended().await?;
+    let signal = ended.await;
     tracing::info!(signal, "stopping");
     server.stop().await;
     Ok(())
 }
 
-async fn ended() -> std::io::Result<&'static str> {
+/// Listens for signals from now on; the future tells which one came.
+fn ended() -> std::io::Result<impl Future<Output = &'static str>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(tokio::select! {
-        _ = term.recv() => "SIGTERM",
-        _ = int.recv() => "SIGINT",
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => "SIGTERM",
+            _ = int.recv() => "SIGINT",
+        }
     })
 }

@@ -315,6 +315,9 @@ fn errors(app: &App) -> Errors {
     })
 }
 
+/// Breakers of one device that are named one by one.
+const BREAKERS_SHOWN: usize = 4;
+
 /// What a person should look at, the worst first.
 fn attention(status: &FullStatus) -> Vec<Attention> {
     let mut all = Vec::new();
@@ -329,18 +332,25 @@ fn attention(status: &FullStatus) -> Vec<Attention> {
             _ => {}
         }
     }
-    for device in &status.devices {
+    for (place, device) in status.devices.iter().enumerate() {
         let name = device.id.as_deref().unwrap_or(&device.endpoint);
+        // Commands and figures go by the name: of two, only one is heard.
+        if device.id.is_some() && status.devices.iter().take(place).any(|other| other.id == device.id) {
+            add("amber", format!("{} has the name of another device, {name}", device.endpoint));
+        }
         if !device.connected {
             add("red", format!("Device {name} is not connected"));
         } else if device.last_seen_ms.is_some_and(|seen| seen > 10_000) {
             add("amber", format!("Device {name} is silent"));
         }
-        for (breaker, told) in &device.breakers {
-            let state = told.state.as_str();
-            if state != "closed" {
-                add("amber", format!("{name}: breaker of {breaker} is {}", state.replace('_', " ")));
-            }
+        let not_closed = || device.breakers.iter().filter(|(_, told)| told.state.as_str() != "closed");
+        for (breaker, told) in not_closed().take(BREAKERS_SHOWN) {
+            let state = told.state.as_str().replace('_', " ");
+            add("amber", format!("{name}: breaker of {breaker} is {state}"));
+        }
+        // A device may have more of them than anybody wants to read.
+        if let more @ 1.. = not_closed().skip(BREAKERS_SHOWN).count() {
+            add("amber", format!("{name}: {more} more breakers are not closed"));
         }
         if device.ready == Some(false) {
             add("amber", format!("Device {name} says it is not ready"));

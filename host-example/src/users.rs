@@ -9,7 +9,7 @@ use daur_core::security::permission::Permissions;
 use daur_core::security::policy::Policy;
 use daur_core::time::WallClock;
 use daur_std::clock::SystemWallClock;
-use daur_std::security::keys::{self, random};
+use daur_std::security::keys::random;
 use daur_std::security::users::{self, User, Users};
 
 use crate::audit;
@@ -37,8 +37,7 @@ pub async fn add(
         users::Error::Exists => format!("a user called `{name}` exists already"),
         error => error.to_string(),
     })?;
-    let audit_key = dir.audit_key();
-    let (audit, writer) = audit::open(&dir.database(), BootId(0), |key| keys::store(&audit_key, key))?;
+    let (audit, writer) = audit::open(&dir.database(), BootId(0), |key| dir.keep_audit_key(key))?;
     let event =
         Event::new(Kind::UserChange, Outcome::Success, name, "command line", &format!("added with {permissions}"));
     let recorded = audit.record(event).await;

@@ -1,6 +1,7 @@
 //! The server from outside: a real one, in this process or in its own, over real connections.
 
 mod commands;
+mod devices;
 mod limits;
 mod logins;
 mod process;

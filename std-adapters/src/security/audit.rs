@@ -20,6 +20,8 @@ pub enum Error {
     Sqlite(rusqlite::Error),
     /// The operating system gave no random key.
     Random(io::Error),
+    /// A new chain's first key could not be stored.
+    Key(io::Error),
     /// The chain does not verify: the first bad record.
     Broken(Broken),
     /// A stored record is none: somebody wrote into the table.
@@ -34,6 +36,7 @@ impl fmt::Display for Error {
         match self {
             Self::Sqlite(error) => write!(f, "the audit log: {error}"),
             Self::Random(error) => write!(f, "the audit log's key: {error}"),
+            Self::Key(error) => write!(f, "a new chain's first key cannot be stored: {error}"),
             Self::Broken(broken) => broken.fmt(f),
             Self::Unreadable { seq } => write!(f, "audit record {seq} cannot be read"),
         }
@@ -44,7 +47,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Sqlite(error) => Some(error),
-            Self::Random(error) => Some(error),
+            Self::Random(error) | Self::Key(error) => Some(error),
             Self::Broken(broken) => Some(broken),
             Self::Unreadable { .. } => None,
         }
@@ -108,6 +111,20 @@ impl AuditLog {
     /// # Errors
     /// [`Error::Sqlite`], [`Error::Random`].
     pub fn open(path: &Path, device: DeviceId, boot: BootId) -> Result<(Self, Option<[u8; 32]>), Error> {
+        Self::open_with(path, device, boot, |_| Ok(()))
+    }
+
+    /// As [`open`](Self::open), and has `keep` store a new chain's first key before there is a chain: one whose key
+    /// was lost on the way could never be verified.
+    ///
+    /// # Errors
+    /// Those of `open`, and [`Error::Key`] if `keep` fails; the database then is as it was.
+    pub fn open_with(
+        path: &Path,
+        device: DeviceId,
+        boot: BootId,
+        keep: impl FnOnce(&[u8; 32]) -> io::Result<()>,
+    ) -> Result<(Self, Option<[u8; 32]>), Error> {
         let mut db = open(path)?;
         // Keys that have moved on must not stay in free pages of the file.
         db.pragma_update(None, "secure_delete", "ON")?;
@@ -118,6 +135,7 @@ impl AuditLog {
             None => {
                 let key = keys::random().map_err(Error::Random)?;
                 store(&transaction, &State { seq: 0, tag: [0; 32], key })?;
+                keep(&key).map_err(Error::Key)?;
                 (Some(key), Head::default())
             }
         };
@@ -161,17 +179,15 @@ impl AuditLog {
     /// # Errors
     /// [`Error::Broken`] or [`Error::Unreadable`] names the first bad record.
     pub fn verify(&self, key: [u8; 32], head: Option<Head>) -> Result<Head, Error> {
-        // One snapshot: what is appended meanwhile is neither here nor in the state.
-        let snapshot = self.db.unchecked_transaction()?;
-        let mut verifier = head.map_or_else(|| Verifier::new(key), |head| Verifier::with_head(key, head));
-        let mut all = snapshot.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY seq"))?;
-        let mut rows = all.query([])?;
-        while let Some(row) = rows.next()? {
-            verifier.check(&entry(row)?).map_err(Error::Broken)?;
-        }
-        // The stored state is no proof, since whoever cuts the chain can set it back; but it shows a careless cut.
-        let stored = state(&snapshot)?.map(|state| Head { seq: state.seq, tag: state.tag });
-        verifier.finish(stored).map_err(Error::Broken)
+        verify(&self.db, key, head)
+    }
+
+    /// As [`verify`](Self::verify), on a connection of its own: whoever writes to the chain meanwhile need not wait.
+    ///
+    /// # Errors
+    /// Those of `verify`; [`Error::Sqlite`] if there is no chain at `path`.
+    pub fn verify_at(path: &Path, key: [u8; 32], head: Option<Head>) -> Result<Head, Error> {
+        verify(&open(path)?, key, head)
     }
 
     /// The chain's end after the last `append` of this value: keep it elsewhere, so that a later cut shows.
@@ -179,6 +195,20 @@ impl AuditLog {
     pub const fn head(&self) -> Head {
         self.head
     }
+}
+
+fn verify(db: &Connection, key: [u8; 32], head: Option<Head>) -> Result<Head, Error> {
+    // One snapshot: what is appended meanwhile is neither here nor in the state.
+    let snapshot = db.unchecked_transaction()?;
+    let mut verifier = head.map_or_else(|| Verifier::new(key), |head| Verifier::with_head(key, head));
+    let mut all = snapshot.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY seq"))?;
+    let mut rows = all.query([])?;
+    while let Some(row) = rows.next()? {
+        verifier.check(&entry(row)?).map_err(Error::Broken)?;
+    }
+    // The stored state is no proof, since whoever cuts the chain can set it back; but it shows a careless cut.
+    let stored = state(&snapshot)?.map(|state| Head { seq: state.seq, tag: state.tag });
+    verifier.finish(stored).map_err(Error::Broken)
 }
 
 fn state(db: &Connection) -> Result<Option<State>, Error> {
@@ -281,6 +311,7 @@ mod tests {
         assert_eq!(log.head().seq, 10);
         assert_eq!(log.verify(key, None).unwrap(), log.head());
         assert_eq!(log.verify(key, Some(log.head())).unwrap(), log.head());
+        assert_eq!(AuditLog::verify_at(&dir.path().join("daur.db"), key, Some(log.head())).unwrap(), log.head());
         let recent = log.recent(3).unwrap();
         assert_eq!(recent.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [10, 9, 8]);
         assert_eq!((recent[0].event, recent[0].at, recent[0].unix), event(10));
@@ -313,6 +344,24 @@ mod tests {
         log.db.execute("UPDATE audit_state SET seq = 9, tag = ?1", [cut.tag]).unwrap();
         assert!(log.verify(key, None).is_ok());
         assert!(matches!(log.verify(key, Some(head)), Err(Error::Broken(Broken::Truncated { seq: 9 }))));
+    }
+
+    #[test]
+    fn a_chain_whose_first_key_cannot_be_stored_does_not_begin() {
+        let dir = test_dir("no-key");
+        let path = dir.path().join("daur.db");
+        let device = DeviceId::new("host").unwrap();
+        let refused = AuditLog::open_with(&path, device, BootId(1), |_| Err(io::ErrorKind::AlreadyExists.into()));
+        assert!(matches!(refused, Err(Error::Key(_))));
+        let mut kept = None;
+        let (mut log, key) = AuditLog::open_with(&path, device, BootId(1), |key| {
+            kept = Some(*key);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!((kept, key.is_some()), (key, true));
+        log.append(&[event(1)]).unwrap();
+        assert_eq!(log.verify(key.unwrap(), None).unwrap(), log.head());
     }
 
     #[test]

@@ -208,3 +208,43 @@ fn commands_run_in_the_work_directory_alone() {
     std::fs::write(host.dir.0.join("data/work/note.txt"), "x").unwrap();
     assert_eq!(host.command(&host.token("ada"), "ls").json()["stdout"], "note.txt\n");
 }
+
+#[test]
+fn who_waits_for_anothers_command_does_not_wait_for_all_that_fail() {
+    let host = Host::start_with(|config| {
+        config.command.timeout = Length::from_millis(300);
+        config.command.queue_wait = Length::from_millis(100);
+        config.command.breaker.failures = 50;
+    });
+    let ada = host.token("ada");
+    let answers: Vec<Reply> = std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..8).map(|_| scope.spawn(|| host.command(&ada, "sleep 4007"))).collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    });
+    let (late, waited): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 504);
+    assert!(!late.is_empty() && !waited.is_empty(), "{} ran one after the other", late.len());
+    assert!(waited.iter().all(|answer| answer.is_problem(503, "overloaded") == Some(1)));
+    assert!(!lives("4007"));
+}
+
+#[test]
+fn while_the_audit_cannot_be_written_no_more_commands_run() {
+    let host = Host::start();
+    let ada = host.token("ada");
+    let disk = rusqlite::Connection::open(host.dir.0.join("data/daur.db")).unwrap();
+    disk.execute_batch("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(FAIL, 'full'); END").unwrap();
+    // The first one finds out, the others are not even started.
+    for n in 0..4 {
+        host.command(&ada, &format!("echo {n}")).is_problem(500, "internal");
+    }
+    let app = std::sync::Arc::clone(host.server.as_ref().unwrap().app());
+    let echo = app.commands.programs().into_iter().find(|program| program.name == "echo").unwrap();
+    assert_eq!(echo.runs, 1);
+    host.call("GET", "/readyz", &[], None).is_problem(503, "overloaded");
+
+    disk.execute_batch("DROP TRIGGER full").unwrap();
+    assert_eq!(host.command(&ada, "echo again").status, 200);
+    assert_eq!(host.call("GET", "/readyz", &[], None).status, 200);
+    assert_eq!(host.audited(&ada, "lost"), ["failure: 1 events could not be kept"]);
+    assert_eq!(host.get(&ada, "/api/audit/verify").json()["intact"], true);
+}

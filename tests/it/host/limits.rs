@@ -101,3 +101,14 @@ fn a_flood_of_refusals_is_counted_and_not_written_one_by_one() {
     let audit = app.audit.snapshot();
     assert!(audit.records < 1_000 && audit.lost == 0, "{audit:?}");
 }
+
+#[test]
+fn a_client_that_does_not_read_loses_its_connection() {
+    let host = Host::start_with(|config| {
+        (config.http.connections, config.http.write_stall) = (1, Duration::from_millis(200));
+    });
+    // The only connection there is, held by somebody who asks for more than the socket's buffers hold.
+    let mut deaf = TcpStream::connect(host.address).unwrap();
+    deaf.write_all("GET /assets/app.js HTTP/1.1\r\nHost: h\r\n\r\n".repeat(800).as_bytes()).unwrap();
+    assert_eq!(host.call("GET", "/livez", &[], None).status, 200);
+}

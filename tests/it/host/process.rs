@@ -94,6 +94,16 @@ fn a_user_is_not_added_twice_nor_with_a_bad_password() {
 }
 
 #[test]
+fn a_fleet_key_that_is_not_there_is_named() {
+    let dir = Dir::new();
+    let mut command = Command::new(PROGRAM);
+    command.args(["--listen", "127.0.0.1:0", "--fleet-key-file", "/not/there.key", "--data-dir"]).arg(&dir.0);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/not/there.key"));
+}
+
+#[test]
 fn sigterm_ends_streams_and_commands_and_the_program_with_0() {
     let dir = Dir::new();
     assert!(add_user(&dir, "ada", PASSWORD).status.success());
@@ -152,4 +162,30 @@ fn what_is_written_lies_in_the_data_directory_and_is_for_its_owner_alone() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(std::fs::read_dir(&home.0).unwrap().count(), 0);
+}
+
+#[test]
+fn a_program_that_is_stopped_as_soon_as_it_speaks_ends_in_order() {
+    let dir = Dir::new();
+    for _ in 0..8 {
+        let (code, messages, _) = Program::serve(&dir, &[]).terminate();
+        assert_eq!(code, Some(0), "{messages}");
+    }
+}
+
+#[test]
+fn a_database_that_was_exchanged_is_refused_until_its_old_key_is_moved_aside() {
+    let dir = Dir::new();
+    assert!(add_user(&dir, "ada", PASSWORD).status.success());
+    std::fs::write(dir.0.join("daur.db"), "").unwrap();
+    // Also the second time: the first one has not begun a chain whose key nobody has.
+    for _ in 0..2 {
+        let output =
+            Command::new(PROGRAM).args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(&dir.0).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(message.contains("audit.key belongs to a chain that is not in"), "{message}");
+    }
+    std::fs::rename(dir.0.join("audit.key"), dir.0.join("old.key")).unwrap();
+    assert_eq!(Program::serve(&dir, &[]).terminate().0, Some(0));
 }

@@ -65,10 +65,10 @@ pub enum Rule {
 }
 
 const TEXTS: [(Rule, &str); 9] = [
-    (Rule::TooShort, "too short"),
-    (Rule::TooLong, "too long"),
+    (Rule::TooShort, "is too short"),
+    (Rule::TooLong, "is too long"),
     (Rule::Nul, "has a NUL"),
-    (Rule::Common, "among the most common ones"),
+    (Rule::Common, "is among the most common ones"),
     (Rule::UserName, "contains the user's name"),
     (Rule::Upper, "has no upper-case letter"),
     (Rule::Lower, "has no lower-case letter"),
@@ -91,7 +91,7 @@ impl Broken {
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut between = "the password is ";
+        let mut between = "the password ";
         for (_, text) in TEXTS.iter().filter(|(rule, _)| self.contains(*rule)) {
             f.write_str(between)?;
             f.write_str(text)?;
