@@ -53,7 +53,7 @@ struct Serve {
     #[arg(long, value_name = "FILE")]
     fleet_key_file: Option<PathBuf>,
     /// End a command that runs for longer
-    #[arg(long, value_name = "TIME", default_value = "10s")]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = some_time)]
     command_timeout: Duration,
     /// How long a command's success is kept
     #[arg(long, value_name = "TIME", default_value = "30s")]
@@ -134,6 +134,15 @@ fn read_password() -> io::Result<String> {
     Ok(password.strip_suffix('\r').unwrap_or(password).to_owned())
 }
 
+/// A time in which something can happen.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match text.parse::<Duration>() {
+        Ok(time) if time.is_zero() => Err("it must be longer than 0".into()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +172,7 @@ mod tests {
 
     #[test]
     fn what_is_no_device_or_time_is_refused() {
+        assert!(Cli::try_parse_from(["daur-host", "--command-timeout", "0s"]).is_err());
         assert!(Cli::try_parse_from(["daur-host", "--device", "tcp:9000"]).is_err());
         assert!(Cli::try_parse_from(["daur-host", "--command-timeout", "soon"]).is_err());
         assert!(

@@ -217,7 +217,7 @@ mod tests {
         Job {
             program: find(program, &program_dirs()).expect("a program of every Linux"),
             args: args.iter().map(ToString::to_string).collect(),
-            dir: std::env::temp_dir(),
+            dir: env!("CARGO_MANIFEST_DIR").into(),
             timeout: Duration::from_secs(20),
             output_limit: 64,
         }

@@ -4,3 +4,8 @@
 #[cfg(all(doctest, feature = "host"))]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// So does the example of core's own README.
+#[cfg(doctest)]
+#[doc = include_str!("../../core/README.md")]
+pub struct CoreReadme;

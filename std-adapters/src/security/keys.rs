@@ -20,7 +20,8 @@ pub const KEY_LEN: usize = 32;
 /// ```
 /// use daur_std::security::keys;
 ///
-/// let dir = std::env::temp_dir().join(format!("daur-doc-keys-{}", std::process::id()));
+/// # let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tmp/doc-keys");
+/// # let _ = std::fs::remove_dir_all(&dir);
 /// std::fs::create_dir_all(&dir)?;
 /// let key = keys::load_or_create(&dir, "token.key")?;
 /// assert_eq!(keys::load_or_create(&dir, "token.key")?, key);

@@ -24,7 +24,9 @@ struct TestDir(std::path::PathBuf);
 #[cfg(test)]
 fn test_dir(name: &str) -> TestDir {
     let number = u64::from_ne_bytes(keys::random().expect("random bytes"));
-    let path = std::env::temp_dir().join(format!("daur-{name}-{number:016x}"));
+    // Beside the test's own program, below `target`: tests write nowhere else.
+    let program = std::env::current_exe().expect("the test's program");
+    let path = program.with_file_name(format!("daur-{name}-{number:016x}"));
     std::fs::create_dir_all(&path).expect("a directory for the test");
     TestDir(path)
 }

@@ -155,7 +155,8 @@ pub struct Answer {
 /// use daur_std::core::time::{Duration, UnixTime};
 /// use daur_std::services::result_cache::{self, Config, ResultCache, Stored};
 ///
-/// # let folder = std::env::temp_dir().join(format!("daur-doc-{}", std::process::id()));
+/// # let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tmp/doc-result-cache");
+/// # let _ = std::fs::remove_dir_all(&folder);
 /// # std::fs::create_dir_all(&folder)?;
 /// let cache = ResultCache::open(folder.join("results.db"), Config::DEFAULT)?;
 /// let key = result_cache::key(["uname", "-a"]);
