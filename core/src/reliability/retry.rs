@@ -153,7 +153,7 @@ pub struct Retry {
     started: Instant,
     /// When the call that may fail next was due.
     due: Instant,
-    /// The last wait, for `Decorrelated`.
+    /// The last wait as it was computed, for `Decorrelated`.
     previous: Duration,
     failures: u32,
 }
@@ -218,7 +218,6 @@ impl Retry {
             return Decision::Stop { reason: Reason::Exhausted };
         }
         let computed = self.delay();
-        self.previous = computed;
         let mut after = match hint {
             None => computed,
             Some(hint) if self.config.cap_hint => hint.min(self.config.max_delay),
@@ -232,6 +231,7 @@ impl Retry {
             }
             after = after.min(left);
         }
+        self.previous = computed;
         self.due = now + after;
         Decision::Retry { after }
     }
