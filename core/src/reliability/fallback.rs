@@ -132,6 +132,15 @@ impl<T, E, A: ?Sized> Fallback<T, E, A> {
     where
         T: Clone,
     {
+        let execution = self.give(execution, args, now);
+        report("", &execution);
+        execution
+    }
+
+    fn give(&mut self, execution: Execution<T, E>, args: &A, now: Instant) -> Execution<T, E>
+    where
+        T: Clone,
+    {
         let failure = match &execution.result {
             Ok(value) => {
                 self.remember(value, now);
@@ -146,16 +155,17 @@ impl<T, E, A: ?Sized> Fallback<T, E, A> {
             Source::LastGood { .. } => self.last_good(now).map(|(value, _)| value.clone()).ok_or(None),
             Source::Caller => Err(None),
         };
-        self.settle(execution, made, now)
+        self.take(execution, made, now)
     }
 
     /// The end of a run for which the caller has made a value, or failed to, with an error if there is one.
-    pub fn settle(
-        &mut self,
-        mut execution: Execution<T, E>,
-        made: Result<T, Option<E>>,
-        now: Instant,
-    ) -> Execution<T, E> {
+    pub fn settle(&mut self, execution: Execution<T, E>, made: Result<T, Option<E>>, now: Instant) -> Execution<T, E> {
+        let execution = self.take(execution, made, now);
+        report("", &execution);
+        execution
+    }
+
+    fn take(&mut self, mut execution: Execution<T, E>, made: Result<T, Option<E>>, now: Instant) -> Execution<T, E> {
         let Err(failure) = &execution.result else { return execution };
         self.counts.count(failure, made.is_ok(), now);
         match made {
@@ -257,6 +267,19 @@ impl fmt::Display for AddError {
 
 impl core::error::Error for AddError {}
 
+/// Logs that a fallback was asked, with the cause of it.
+fn report<T, E>(name: &str, execution: &Execution<T, E>) {
+    if let Some(cause) = execution.cause {
+        if execution.fallback_used {
+            log_warn!("fallback {} gave the value: {}", name, cause);
+        } else {
+            log_warn!("fallback {} had no value: {}", name, cause);
+        }
+    }
+}
+
+type Place<T, E, A> = Option<(Name, Fallback<T, E, A>)>;
+
 /// Holds up to `N` fallbacks by name.
 ///
 /// For code that learns at run time which one it needs; otherwise a [`Fallback`] of its own is simpler.
@@ -290,7 +313,7 @@ impl core::error::Error for AddError {}
 /// ```
 #[derive(Debug)]
 pub struct Registry<T, E, const N: usize, A: ?Sized = ()> {
-    places: [Option<(Name, Fallback<T, E, A>)>; N],
+    places: [Place<T, E, A>; N],
     unknown: u32,
 }
 
@@ -325,7 +348,11 @@ impl<T: Clone, E, const N: usize, A: ?Sized> Registry<T, E, N, A> {
     #[doc(alias = "execute_with_fallback")]
     pub fn apply(&mut self, name: &str, execution: Execution<T, E>, args: &A, now: Instant) -> Execution<T, E> {
         match self.by_name(name) {
-            Some(fallback) => fallback.apply_to(execution, args, now),
+            Some(fallback) => {
+                let execution = fallback.give(execution, args, now);
+                report(name, &execution);
+                execution
+            }
             None => {
                 self.unknown = self.unknown.saturating_add(1);
                 execution
