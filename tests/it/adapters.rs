@@ -1,5 +1,6 @@
 //! Tests of adapters.
 
 mod attributes;
+mod breaker;
 mod reliability;
 mod result_cache;
