@@ -4,3 +4,4 @@ mod attributes;
 mod breaker;
 mod reliability;
 mod result_cache;
+mod retry;
