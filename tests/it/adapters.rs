@@ -1,6 +1,7 @@
 //! Tests of adapters.
 
 mod attributes;
+mod breaker;
 mod fallback;
 mod health;
 mod reliability;
