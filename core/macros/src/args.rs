@@ -82,7 +82,11 @@ impl Args {
 
     /// Notes an error; all of them are reported together by [`Args::finish`].
     pub(crate) fn error(&mut self, span: Span, message: impl std::fmt::Display) {
-        let error = syn::Error::new(span, message);
+        self.errors(syn::Error::new(span, message));
+    }
+
+    /// Likewise.
+    pub(crate) fn errors(&mut self, error: syn::Error) {
         match &mut self.errors {
             Some(errors) => errors.combine(error),
             None => self.errors = Some(error),
@@ -103,7 +107,7 @@ impl Args {
         self.name.take()
     }
 
-    /// Whether an argument is there and not taken yet.
+    /// Where an argument stands, if it is there and not taken yet.
     pub(crate) fn span_of(&self, key: &str) -> Option<Span> {
         self.args.iter().find(|arg| arg.key == key).map(|arg| arg.key.span())
     }
@@ -115,11 +119,25 @@ impl Args {
     }
 
     pub(crate) fn take_path(&mut self, key: &'static str) -> Option<Path> {
+        self.take_path_of(key, "a static")
+    }
+
+    /// The path of what `kind` says.
+    pub(crate) fn take_path_of(&mut self, key: &'static str, kind: &str) -> Option<Path> {
         match self.take(key)? {
             Expr::Path(path) if path.qself.is_none() => Some(path.path),
             other => {
-                self.error(other.span(), format!("`{key}` must be the path of a static"));
+                self.error(other.span(), format!("`{key}` must be the path of {kind}"));
                 None
+            }
+        }
+    }
+
+    /// Refuses each of `keys` that is there: they would be given twice.
+    pub(crate) fn refuse(&mut self, keys: &[&'static str], why: &str) {
+        for key in keys {
+            if let Some(span) = self.span_of(key) {
+                self.error(span, format!("`{key}` {why}"));
             }
         }
     }

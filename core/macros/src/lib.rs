@@ -9,6 +9,7 @@ use syn::{ItemFn, parse_macro_input};
 
 mod args;
 mod breaker;
+mod fallback;
 mod function;
 mod measure;
 mod retry;

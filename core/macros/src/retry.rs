@@ -1,10 +1,11 @@
 //! `#[retry]`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::spanned::Spanned;
 
-use crate::args::{Args, Flavour, Placed, text};
+use crate::args::{Args, Flavour, Placed, Roots, text};
+use crate::fallback;
 use crate::function::Function;
 
 /// `Config::DEFAULT.max_delay`.
@@ -12,76 +13,107 @@ const DEFAULT_MAX_DELAY: u64 = 60_000_000_000;
 /// `Config::DEFAULT.initial_delay`.
 const DEFAULT_DELAY: u64 = 1_000_000_000;
 
+/// What belongs to a config of the attribute's own.
+const OWN: [&str; 7] = ["max_attempts", "delay", "max_delay", "max_elapsed", "factor", "strategy", "jitter"];
+
 pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()> {
     function.check_result("retry")?;
     let roots = args.roots();
     let (root, core) = (&roots.root, &roots.core);
     let retry = quote!(#core::reliability::retry);
 
-    let config = config(&mut args, core, &retry);
+    let config = match args.take_path_of("config", "a `retry::Config` that is a const") {
+        Some(path) => {
+            args.refuse(&OWN, "belongs to the config that `config` names");
+            Config { tokens: quote!(#path), random: None }
+        }
+        None => config(&mut args, core, &retry),
+    };
     let classify = args.take("classify").map_or_else(|| quote!(|_| #retry::Class::Transient), |given| quote!(#given));
-    let seed = args.take("seed");
-    let time = args.take_path("time");
-    let time = match (time, args.flavour) {
-        (Some(time), _) => quote!(#time),
-        (None, Flavour::Std) if function.is_async() => quote!(#root::clock::TokioClock),
-        (None, Flavour::Std) => quote!(#root::clock::StdClock),
-        (None, Flavour::Core) => {
-            let delay = if function.is_async() { "an `AsyncSleep`" } else { "a `Sleep`" };
-            args.error(
-                proc_macro2::Span::call_site(),
-                format!("without a host, `#[retry]` needs `time = PATH`: a static that is a `Clock` and {delay}"),
-            );
-            quote!(())
-        }
-    };
-    let seed = match (seed, args.flavour) {
-        (Some(seed), _) => quote!(#seed),
-        (None, Flavour::Std) => quote!(#root::rng::os_seed()),
-        (None, Flavour::Core) => {
-            if config.random {
-                args.error(
-                    proc_macro2::Span::call_site(),
-                    "without a host, `#[retry]` needs `seed = ..` (a u64 that no other device has, such as its id) \
-                     or `jitter = \"none\"`",
-                );
-            }
-            quote!(0)
-        }
-    };
-    args.finish()?;
-
-    let config = config.tokens;
+    let (seed, checked) = seed(&mut args, &roots, &config);
+    let time = time(&mut args, root, function.is_async());
+    let funds =
+        args.take_path("budget").map_or_else(|| quote!(#core::reliability::budget::Unlimited), |it| quote!(#it));
     let call = function.call();
     let (call, sleep) = if function.is_async() {
         (quote!(#call.await), quote!(#core::attributes::AsyncSleep::sleep(&#time, __daur_wait).await))
     } else {
         (call, quote!(#core::attributes::Sleep::sleep(&#time, __daur_wait)))
     };
-    function.wrap(quote! {
-        const __DAUR_RETRY: #retry::Config = #config.checked();
-        let mut __daur_retries = #core::attributes::Retries::new(__DAUR_RETRY, #core::time::Clock::now(&#time));
-        loop {
-            let __daur_result = #call;
-            match __daur_result {
-                ::core::result::Result::Ok(__daur_value) => break ::core::result::Result::Ok(__daur_value),
-                ::core::result::Result::Err(__daur_error) => {
-                    let __daur_now = #core::time::Clock::now(&#time);
-                    match __daur_retries.after_failure(&__daur_error, #classify, || #seed, __daur_now) {
-                        ::core::option::Option::Some(__daur_wait) => #sleep,
-                        ::core::option::Option::None => break ::core::result::Result::Err(__daur_error),
-                    }
+    let retried = quote!(loop {
+        let __daur_result = #call;
+        // In a block of its own: an error need not be `Send` for a future that waits after it.
+        let __daur_wait = match __daur_result {
+            ::core::result::Result::Ok(__daur_value) => {
+                __daur_retries.on_success();
+                break ::core::result::Result::Ok(__daur_value)
+            }
+            ::core::result::Result::Err(__daur_error) => {
+                let __daur_now = #core::time::Clock::now(&#time);
+                match __daur_retries.after_failure(&__daur_error, #classify, || #seed, __daur_now) {
+                    ::core::option::Option::Some(__daur_wait) => __daur_wait,
+                    ::core::option::Option::None => break ::core::result::Result::Err(__daur_error),
                 }
             }
-        }
+        };
+        #sleep;
+        __daur_retries.waited();
+    });
+    let answered = fallback::around(&mut args, core, function, retried);
+    args.finish()?;
+
+    let config = config.tokens;
+    function.wrap(quote! {
+        let mut __daur_retries = #core::attributes::Retries::funded(
+            const { let __daur_config: #retry::Config = #config; #checked __daur_config.checked() },
+            &#funds,
+            #core::time::Clock::now(&#time),
+        );
+        #answered
     });
     Ok(())
 }
 
+/// The seed, and what the compiler checks of the config on account of it.
+fn seed(args: &mut Args, roots: &Roots, config: &Config) -> (TokenStream, TokenStream) {
+    let Roots { root, core } = roots;
+    let needed = "without a host, `#[retry]` needs `seed = ..` (a u64 that no other device has, such as its id) \
+                  or `jitter = \"none\"`";
+    match (args.take("seed"), args.flavour) {
+        (Some(seed), _) => (quote!(#seed), TokenStream::new()),
+        (None, Flavour::Std) => (quote!(#root::rng::os_seed()), TokenStream::new()),
+        (None, Flavour::Core) => match config.random {
+            Some(true) => {
+                args.error(Span::call_site(), needed);
+                (quote!(0), TokenStream::new())
+            }
+            Some(false) => (quote!(0), TokenStream::new()),
+            None => (quote!(0), quote!(::core::assert!(!#core::attributes::draws(&__daur_config), #needed);)),
+        },
+    }
+}
+
+/// What the waits are waited on.
+fn time(args: &mut Args, root: &TokenStream, is_async: bool) -> TokenStream {
+    match (args.take_path("time"), args.flavour) {
+        (Some(time), _) => quote!(#time),
+        (None, Flavour::Std) if is_async => quote!(#root::clock::TokioClock),
+        (None, Flavour::Std) => quote!(#root::clock::StdClock),
+        (None, Flavour::Core) => {
+            let delay = if is_async { "an `AsyncSleep`" } else { "a `Sleep`" };
+            args.error(
+                Span::call_site(),
+                format!("without a host, `#[retry]` needs `time = PATH`: a static that is a `Clock` and {delay}"),
+            );
+            quote!(())
+        }
+    }
+}
+
 struct Config {
     tokens: TokenStream,
-    /// Whether a wait depends on chance.
-    random: bool,
+    /// Whether a wait depends on chance, if that can be seen here.
+    random: Option<bool>,
 }
 
 fn config(args: &mut Args, core: &TokenStream, retry: &TokenStream) -> Config {
@@ -133,7 +165,7 @@ fn config(args: &mut Args, core: &TokenStream, retry: &TokenStream) -> Config {
             quote!(Exponential { factor: #factor })
         }
         _ => {
-            let span = strategy.as_ref().map_or_else(proc_macro2::Span::call_site, Spanned::span);
+            let span = strategy.as_ref().map_or_else(Span::call_site, Spanned::span);
             args.error(
                 span,
                 "`strategy` must be \"constant\", \"linear\", \"exponential\", \"fibonacci\" or \"random\"",
@@ -159,7 +191,7 @@ fn config(args: &mut Args, core: &TokenStream, retry: &TokenStream) -> Config {
             quote!(Factor(#percent))
         }
         _ => {
-            let span = jitter.as_ref().map_or_else(proc_macro2::Span::call_site, Spanned::span);
+            let span = jitter.as_ref().map_or_else(Span::call_site, Spanned::span);
             let allowed =
                 "`jitter` must be \"none\", \"full\", \"equal\", \"decorrelated\" or a percentage up to \"100%\"";
             args.error(span, allowed);
@@ -169,5 +201,5 @@ fn config(args: &mut Args, core: &TokenStream, retry: &TokenStream) -> Config {
     fields.extend(quote!(jitter: #retry::Jitter::#jitter_tokens,));
 
     let random = jitter_text.as_deref() != Some("none") || name.as_deref() == Some("random");
-    Config { tokens: quote!(#retry::Config { #fields ..#retry::Config::DEFAULT }), random }
+    Config { tokens: quote!(#retry::Config { #fields ..#retry::Config::DEFAULT }), random: Some(random) }
 }
