@@ -41,18 +41,20 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
         (call, quote!(#core::attributes::Sleep::sleep(&#time, __daur_wait)))
     };
     let retried = quote!(loop {
-        let __daur_result = #call;
         // In a block of its own: an error need not be `Send` for a future that waits after it.
-        let __daur_wait = match __daur_result {
-            ::core::result::Result::Ok(__daur_value) => {
-                __daur_retries.on_success();
-                break ::core::result::Result::Ok(__daur_value)
-            }
-            ::core::result::Result::Err(__daur_error) => {
-                let __daur_now = #core::time::Clock::now(&#time);
-                match __daur_retries.after_failure(&__daur_error, #classify, || #seed, __daur_now) {
-                    ::core::option::Option::Some(__daur_wait) => __daur_wait,
-                    ::core::option::Option::None => break ::core::result::Result::Err(__daur_error),
+        let __daur_wait = {
+            let __daur_result = #call;
+            match __daur_result {
+                ::core::result::Result::Ok(__daur_value) => {
+                    __daur_retries.on_success();
+                    break ::core::result::Result::Ok(__daur_value);
+                }
+                ::core::result::Result::Err(__daur_error) => {
+                    let __daur_now = #core::time::Clock::now(&#time);
+                    match __daur_retries.after_failure(&__daur_error, #classify, || #seed, __daur_now) {
+                        ::core::option::Option::Some(__daur_wait) => __daur_wait,
+                        ::core::option::Option::None => break ::core::result::Result::Err(__daur_error),
+                    }
                 }
             }
         };
