@@ -3,8 +3,10 @@
 use core::fmt;
 
 mod config;
+mod run;
 
 pub use config::{Attempts, Config, ConfigError, Jitter, Strategy};
+pub use run::{Run, Wait};
 
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
@@ -161,6 +163,11 @@ impl Retry {
     #[must_use]
     pub const fn new(config: Config, seed: u64, now: Instant) -> Self {
         Self { config, seed, started: now, due: now, previous: config.initial_delay, failures: 0 }
+    }
+
+    /// Replaces the seed: where it is asked for at the first failure only.
+    pub const fn reseed(&mut self, seed: u64) {
+        self.seed = seed;
     }
 
     /// A call failed: whether and when to make the next one.
