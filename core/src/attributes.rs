@@ -6,10 +6,9 @@ use core::future::Future;
 
 use crate::monitoring::profiler::Outcome;
 use crate::reliability::breaker::{Breaker, Mode, Open, Permit};
-use crate::reliability::budget::{Funds, Unlimited};
-use crate::reliability::retry::{Class, Config, Decision, Jitter, Retry, Strategy};
+use crate::reliability::retry::{Class, Config, Jitter, Strategy};
 use crate::shared::Shared;
-use crate::time::{Duration, Instant};
+use crate::time::Duration;
 
 /// Waits, and holds up whoever called: the delay of a sync function's `time = PATH`.
 ///
@@ -57,72 +56,9 @@ pub trait AsyncSleep {
     fn sleep(&self, length: Duration) -> impl Future<Output = ()>;
 }
 
-/// The retries of one call of a function with `#[retry]`, and who pays for them.
-///
-/// Dropped while one is waited for, it gives back what that was paid with.
-#[derive(Debug)]
-pub struct Retries<'a, F: Funds = Unlimited> {
-    config: Config,
-    funds: &'a F,
-    started: Instant,
-    retry: Option<Retry>,
-    attempts: u32,
-    waiting: bool,
-}
-
-impl Retries<'static> {
-    /// A call that begins now.
-    #[must_use]
-    pub fn new(config: Config, now: Instant) -> Self {
-        Self::funded(config, &Unlimited, now)
-    }
-}
-
-impl<'a, F: Funds> Retries<'a, F> {
-    /// A call that begins now, whose retries `funds` pays for.
-    #[must_use]
-    pub fn funded(config: Config, funds: &'a F, now: Instant) -> Self {
-        funds.on_first_try();
-        Self { config, funds, started: now, retry: None, attempts: 1, waiting: false }
-    }
-
-    /// How long to wait before the body runs again, or `None` if it must not. Asks for the `seed` at
-    /// the first failure only, and for money only if there is a retry.
-    pub fn after_failure<E>(
-        &mut self,
-        error: &E,
-        classify: impl FnOnce(&E) -> Class,
-        seed: impl FnOnce() -> u64,
-        now: Instant,
-    ) -> Option<Duration> {
-        let retry = self.retry.get_or_insert_with(|| Retry::new(self.config, seed(), self.started));
-        match retry.on_failure(classify(error), now) {
-            Decision::Retry { after } if self.funds.try_retry().is_ok() => {
-                self.waiting = true;
-                Some(after)
-            }
-            Decision::Retry { .. } | Decision::Stop { .. } => None,
-        }
-    }
-
-    /// The wait is over: the body runs again.
-    pub fn waited(&mut self) {
-        self.attempts = self.attempts.saturating_add(1);
-        self.waiting = false;
-    }
-
-    /// The body gave an `Ok`.
-    pub fn on_success(&self) {
-        self.funds.on_success(self.attempts);
-    }
-}
-
-impl<F: Funds> Drop for Retries<'_, F> {
-    fn drop(&mut self) {
-        if self.waiting {
-            self.funds.cancel_retry();
-        }
-    }
+/// Judges an error. By its name alone the compiler knows what a closure is given.
+pub fn class_of<E>(error: &E, classify: impl FnOnce(&E) -> Class) -> Class {
+    classify(error)
 }
 
 /// Whether a config's waits depend on chance.
@@ -212,7 +148,7 @@ impl<E: fmt::Debug> Cause<'_, E> {
     /// Logs it.
     pub fn note(&self, function: &'static str) {
         #[cfg(feature = "log")]
-        ::log::warn!("{function}: its fallback is used, since it failed: {:?}", self.0);
+        log_warn!("fallback of {}: {:?}", function, self.0);
         // Without the error: its text would bring `core::fmt` to the device.
         #[cfg(not(feature = "log"))]
         AnyCause::note(self, function);
@@ -227,12 +163,7 @@ pub trait AnyCause {
 
 impl<E> AnyCause for Cause<'_, E> {
     fn note(&self, function: &'static str) {
-        #[cfg(feature = "log")]
-        ::log::warn!("{function}: its fallback is used, since it failed");
-        #[cfg(feature = "defmt")]
-        ::defmt::warn!("{=str}: its fallback is used, since it failed", function);
-        #[cfg(not(any(feature = "log", feature = "defmt")))]
-        let _ = function;
+        log_warn!("fallback of {}", function);
     }
 }
 

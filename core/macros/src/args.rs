@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Token};
+use syn::{Expr, ExprLit, Ident, Lit, LitStr, Path, Token};
 
 /// Which crate re-exports the attribute.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -149,7 +149,7 @@ impl Args {
     }
 
     pub(crate) fn number(&mut self, key: &str, min: u32, value: &Expr) -> Option<Placed<u32>> {
-        let number = integer(value).and_then(|int| int.base10_parse().ok()).filter(|number| *number >= min);
+        let number = whole_number(value).filter(|number| *number >= min);
         if number.is_none() {
             self.error(value.span(), format!("`{key}` must be a whole number from {min} to 4294967295"));
         }
@@ -206,15 +206,15 @@ pub(crate) fn text(value: &Expr) -> Option<String> {
     }
 }
 
-fn integer(value: &Expr) -> Option<&LitInt> {
+pub(crate) fn whole_number(value: &Expr) -> Option<u32> {
     match value {
-        Expr::Lit(ExprLit { lit: Lit::Int(int), .. }) => Some(int),
+        Expr::Lit(ExprLit { lit: Lit::Int(int), .. }) => int.base10_parse().ok(),
         _ => None,
     }
 }
 
 /// As `daur_core::time::Duration` reads it.
-fn nanos_of(text: &str) -> Option<u64> {
+pub(crate) fn nanos_of(text: &str) -> Option<u64> {
     let text = text.trim();
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
     let nanos: u64 = match unit.trim_start() {

@@ -19,7 +19,7 @@ const OF_CONFIG: [&str; 6] =
     ["failure_threshold", "recovery_timeout", "recovery_timeout_max", "probes", "success_threshold", "probe_lease"];
 
 /// What a breaker of the attribute's own is made from.
-const OWN: [&str; 11] = [
+const OWN: [&str; 14] = [
     "config",
     "failure_threshold",
     "recovery_timeout",
@@ -30,6 +30,9 @@ const OWN: [&str; 11] = [
     "window",
     "failure_pct",
     "min_calls",
+    "buckets",
+    "slow_call",
+    "slow_pct",
     "time",
 ];
 
@@ -71,7 +74,7 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
         }
         ::core::result::Result::Err(__daur_open) => ::core::result::Result::Err(#refusal),
     });
-    let answered = fallback::around(&mut args, core, function, guarded);
+    let answered = fallback::around(&mut args, &roots, function, guarded);
     args.finish()?;
 
     function.wrap(quote!(#own #answered));

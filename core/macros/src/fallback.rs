@@ -6,16 +6,12 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Expr, ExprClosure, Pat, ReturnType, Type};
 
-use crate::args::Args;
+use crate::args::{Args, Flavour, Roots};
 use crate::function::Function;
 
 /// Wraps `outcome`, an expression that gives the function's `Result`, if there is a `fallback`.
-pub(crate) fn around(
-    args: &mut Args,
-    core: &TokenStream,
-    function: &mut Function,
-    outcome: TokenStream,
-) -> TokenStream {
+pub(crate) fn around(args: &mut Args, roots: &Roots, function: &mut Function, outcome: TokenStream) -> TokenStream {
+    let Roots { root, core } = roots;
     let answer = match args.take("fallback") {
         None => return outcome,
         Some(Expr::Path(path)) => by_path(args, core, function, &path),
@@ -26,14 +22,22 @@ pub(crate) fn around(
         }
     };
     let name = function.name();
+    let name = quote!(::core::concat!(::core::module_path!(), "::", #name));
+    let (count, counted) = match args.flavour {
+        Flavour::Core => (TokenStream::new(), name),
+        Flavour::Std => {
+            let uses = quote!(#root::attributes::Uses);
+            (quote!(static __DAUR_USES: #uses = #uses::new(#name);), quote!(&__DAUR_USES))
+        }
+    };
     quote! {
         match #outcome {
             ::core::result::Result::Ok(__daur_value) => ::core::result::Result::Ok(__daur_value),
             ::core::result::Result::Err(__daur_error) => {
                 {
-                    use #core::attributes::AnyCause as _;
-                    #core::attributes::Cause(&__daur_error)
-                        .note(::core::concat!(::core::module_path!(), "::", #name));
+                    use #root::attributes::AnyCause as _;
+                    #count
+                    #root::attributes::Cause(&__daur_error).note(#counted);
                 }
                 #answer
             }

@@ -32,8 +32,9 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
     let classify = args.take("classify").map_or_else(|| quote!(|_| #retry::Class::Transient), |given| quote!(#given));
     let (seed, checked) = seed(&mut args, &roots, &config);
     let time = time(&mut args, root, function.is_async());
-    let funds =
-        args.take_path("budget").map_or_else(|| quote!(#core::reliability::budget::Unlimited), |it| quote!(#it));
+    let funds = args
+        .take_path("budget")
+        .map_or_else(|| quote!(#core::reliability::budget::Unlimited), |budget| quote!(&#budget));
     let call = function.call();
     let (call, sleep) = if function.is_async() {
         (quote!(#call.await), quote!(#core::attributes::AsyncSleep::sleep(&#time, __daur_wait).await))
@@ -41,34 +42,35 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
         (call, quote!(#core::attributes::Sleep::sleep(&#time, __daur_wait)))
     };
     let retried = quote!(loop {
+        __daur_run.begin();
         // In a block of its own: an error need not be `Send` for a future that waits after it.
         let __daur_wait = {
             let __daur_result = #call;
             match __daur_result {
                 ::core::result::Result::Ok(__daur_value) => {
-                    __daur_retries.on_success();
+                    __daur_run.on_success();
                     break ::core::result::Result::Ok(__daur_value);
                 }
                 ::core::result::Result::Err(__daur_error) => {
+                    let __daur_class = #core::attributes::class_of(&__daur_error, #classify);
                     let __daur_now = #core::time::Clock::now(&#time);
-                    match __daur_retries.after_failure(&__daur_error, #classify, || #seed, __daur_now) {
-                        ::core::option::Option::Some(__daur_wait) => __daur_wait,
-                        ::core::option::Option::None => break ::core::result::Result::Err(__daur_error),
+                    match __daur_run.on_failure(__daur_class, || #seed, __daur_now) {
+                        #retry::Decision::Retry { after } => after,
+                        #retry::Decision::Stop { .. } => break ::core::result::Result::Err(__daur_error),
                     }
                 }
             }
         };
         #sleep;
-        __daur_retries.waited();
     });
-    let answered = fallback::around(&mut args, core, function, retried);
+    let answered = fallback::around(&mut args, &roots, function, retried);
     args.finish()?;
 
     let config = config.tokens;
     function.wrap(quote! {
-        let mut __daur_retries = #core::attributes::Retries::funded(
+        let mut __daur_run = #retry::Run::new(
             const { let __daur_config: #retry::Config = #config; #checked __daur_config.checked() },
-            &#funds,
+            #funds,
             #core::time::Clock::now(&#time),
         );
         #answered
@@ -149,7 +151,10 @@ fn config(args: &mut Args, core: &TokenStream, retry: &TokenStream) -> Config {
     let nanos = |nanos: u64| quote!(#core::time::Duration::from_nanos(#nanos));
     let (delay_tokens, max_tokens) = (nanos(delay_nanos), nanos(max_nanos));
     fields.extend(quote!(initial_delay: #delay_tokens, max_delay: #max_tokens,));
-    if let Some(Placed { value, .. }) = args.take_duration("max_elapsed") {
+    if let Some(Placed { value, span }) = args.take_duration("max_elapsed") {
+        if value == 0 {
+            args.error(span, "`max_elapsed` must be longer than nothing; leave it out for no limit");
+        }
         let limit = nanos(value);
         fields.extend(quote!(max_elapsed: ::core::option::Option::Some(#limit),));
     }
