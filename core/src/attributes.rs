@@ -5,7 +5,7 @@ use core::fmt;
 use core::future::Future;
 
 use crate::monitoring::profiler::Outcome;
-use crate::reliability::breaker::{Breaker, Mode, Open, Permit};
+use crate::reliability::breaker::{self, Breaker, Mode, Open, Permit};
 use crate::reliability::retry::{Class, Config, Jitter, Strategy};
 use crate::shared::Shared;
 use crate::time::Duration;
@@ -61,10 +61,32 @@ pub fn class_of<E>(error: &E, classify: impl FnOnce(&E) -> Class) -> Class {
     classify(error)
 }
 
-/// Whether a config's waits depend on chance.
+/// What is wrong with a named config, if anything.
 #[must_use]
-pub const fn draws(config: &Config) -> bool {
-    !matches!(config.jitter, Jitter::None) || matches!(config.strategy, Strategy::Random { .. })
+pub const fn wrong_retry(config: &Config, has_seed: bool) -> Option<&'static str> {
+    match config.validate() {
+        Err(error) => Some(error.text()),
+        Ok(()) if has_seed => None,
+        Ok(()) => match (config.jitter, config.strategy) {
+            (Jitter::None, Strategy::Random { .. }) => {
+                Some("without a host, random waits need `seed = ..`: a u64 that no other device has, such as its id")
+            }
+            (Jitter::None, _) => None,
+            _ => Some(
+                "without a host, jitter needs `seed = ..` (a u64 that no other device has, such as its id), \
+                 or else be `Jitter::None`",
+            ),
+        },
+    }
+}
+
+/// What is wrong with a named config, if anything.
+#[must_use]
+pub const fn wrong_breaker(config: &breaker::Config) -> Option<&'static str> {
+    match config.validate() {
+        Err(error) => Some(error.text()),
+        Ok(()) => None,
+    }
 }
 
 /// Keeps a breaker's permit while a body runs; dropped without a report, it gives it back.
@@ -172,8 +194,9 @@ pub fn rescue<G, R>(given: G, fallback: impl FnOnce(G) -> R) -> R {
     fallback(given)
 }
 
-/// Lets a function answer for a body that failed.
-pub fn rescue_by<E, A, M, F: Rescue<E, A, M>>(fallback: F, error: E, arguments: A) -> F::Answer {
+/// Lets a function answer for a body that failed. It comes last, so that the compiler knows what it
+/// is to be given when it looks at the function.
+pub fn rescue_by<E, A, M, F: Rescue<E, A, M>>(error: E, arguments: A, fallback: F) -> F::Answer {
     fallback.rescue(error, arguments)
 }
 
@@ -233,7 +256,6 @@ pub struct Answer<T>(pub T);
 
 impl<T, E> Answer<Result<T, E>> {
     /// It is there.
-    #[must_use]
     pub fn given(self) -> core::future::Ready<Result<T, E>> {
         core::future::ready(self.0)
     }

@@ -2,6 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
 
 use crate::args::{Args, Flavour, Placed, Roots};
 use crate::fallback;
@@ -121,11 +122,18 @@ fn own(args: &mut Args, roots: &Roots, is_async: bool, needed: bool) -> TokenStr
 
 /// What decides about opening and closing, apart from the mode.
 fn config(args: &mut Args, core: &TokenStream) -> TokenStream {
+    let breaker = quote!(#core::reliability::breaker);
     if let Some(path) = args.take_path_of("config", "a `breaker::Config` that is a const") {
         args.refuse(&OF_CONFIG, "belongs to the config that `config` names");
-        return quote!(#path);
+        // If it is wrong, the compiler says so where it stands.
+        return quote_spanned! {path.span()=> const {
+            let __daur_config: #breaker::Config = #path;
+            match #core::attributes::wrong_breaker(&__daur_config) {
+                ::core::option::Option::None => __daur_config,
+                ::core::option::Option::Some(__daur_text) => ::core::panic!("{}", __daur_text),
+            }
+        }};
     }
-    let breaker = quote!(#core::reliability::breaker);
     let mut fields = TokenStream::new();
     let nanos = |nanos: u64| quote!(#core::time::Duration::from_nanos(#nanos));
 

@@ -48,7 +48,7 @@ pub(crate) fn around(args: &mut Args, roots: &Roots, function: &mut Function, ou
 /// A function says itself whether it wants the arguments: its type does.
 fn by_path(args: &mut Args, core: &TokenStream, function: &mut Function, path: &syn::ExprPath) -> TokenStream {
     let arguments = arguments(args, function);
-    let answer = quote!(#core::attributes::rescue_by(#path, __daur_error, (#(#arguments,)*)));
+    let answer = quote!(#core::attributes::rescue_by(__daur_error, (#(#arguments,)*), #path));
     if function.is_async() {
         // Asked by the type as well: a future, or what it would give.
         quote!({
@@ -81,7 +81,7 @@ fn by_closure(args: &mut Args, core: &TokenStream, function: &mut Function, mut 
         && let Some(output) = function.output()
     {
         let body = &closure.body;
-        closure.body = Box::new(syn::parse_quote!({ #body }));
+        *closure.body = syn::parse_quote!({ #body });
         closure.output = syn::parse_quote!(-> #output);
     }
     // One tuple instead of several parameters, so that one function can call them all.

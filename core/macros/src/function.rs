@@ -203,6 +203,7 @@ impl Function {
                 clippy::diverging_sub_expression,
                 clippy::empty_loop,
                 clippy::needless_return,
+                clippy::panic,
                 clippy::redundant_closure_call,
                 clippy::redundant_async_block,
                 clippy::unused_async,

@@ -1,10 +1,10 @@
 //! `#[retry]`.
 
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 
-use crate::args::{Args, Flavour, Placed, Roots, text};
+use crate::args::{Args, Flavour, Placed, text};
 use crate::fallback;
 use crate::function::Function;
 
@@ -25,12 +25,13 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
     let config = match args.take_path_of("config", "a `retry::Config` that is a const") {
         Some(path) => {
             args.refuse(&OWN, "belongs to the config that `config` names");
-            Config { tokens: quote!(#path), random: None }
+            Config { tokens: path.into_token_stream(), random: None }
         }
         None => config(&mut args, core, &retry),
     };
     let classify = args.take("classify").map_or_else(|| quote!(|_| #retry::Class::Transient), |given| quote!(#given));
-    let (seed, checked) = seed(&mut args, &roots, &config);
+    let has_seed = args.flavour == Flavour::Std || args.span_of("seed").is_some();
+    let seed = seed(&mut args, root, &config);
     let time = time(&mut args, root, function.is_async());
     let funds = args
         .take_path("budget")
@@ -66,10 +67,10 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
     let answered = fallback::around(&mut args, &roots, function, retried);
     args.finish()?;
 
-    let config = config.tokens;
+    let config = config.checked(core, &retry, has_seed);
     function.wrap(quote! {
         let mut __daur_run = #retry::Run::new(
-            const { let __daur_config: #retry::Config = #config; #checked __daur_config.checked() },
+            #config,
             #funds,
             #core::time::Clock::now(&#time),
         );
@@ -78,22 +79,20 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
     Ok(())
 }
 
-/// The seed, and what the compiler checks of the config on account of it.
-fn seed(args: &mut Args, roots: &Roots, config: &Config) -> (TokenStream, TokenStream) {
-    let Roots { root, core } = roots;
-    let needed = "without a host, `#[retry]` needs `seed = ..` (a u64 that no other device has, such as its id) \
-                  or `jitter = \"none\"`";
+fn seed(args: &mut Args, root: &TokenStream, config: &Config) -> TokenStream {
     match (args.take("seed"), args.flavour) {
-        (Some(seed), _) => (quote!(#seed), TokenStream::new()),
-        (None, Flavour::Std) => (quote!(#root::rng::os_seed()), TokenStream::new()),
-        (None, Flavour::Core) => match config.random {
-            Some(true) => {
-                args.error(Span::call_site(), needed);
-                (quote!(0), TokenStream::new())
+        (Some(seed), _) => quote!(#seed),
+        (None, Flavour::Std) => quote!(#root::rng::os_seed()),
+        (None, Flavour::Core) => {
+            if config.random == Some(true) {
+                args.error(
+                    Span::call_site(),
+                    "without a host, `#[retry]` needs `seed = ..` (a u64 that no other device has, such as its id) \
+                     or `jitter = \"none\"`",
+                );
             }
-            Some(false) => (quote!(0), TokenStream::new()),
-            None => (quote!(0), quote!(::core::assert!(!#core::attributes::draws(&__daur_config), #needed);)),
-        },
+            quote!(0)
+        }
     }
 }
 
@@ -118,6 +117,23 @@ struct Config {
     tokens: TokenStream,
     /// Whether a wait depends on chance, if that can be seen here.
     random: Option<bool>,
+}
+
+impl Config {
+    /// A constant of it; if it is wrong, the compiler says so where it stands.
+    fn checked(&self, core: &TokenStream, retry: &TokenStream, has_seed: bool) -> TokenStream {
+        let Self { tokens: config, random } = self;
+        if random.is_some() {
+            return quote!(const { #config.checked() });
+        }
+        quote_spanned! {config.span()=> const {
+            let __daur_config: #retry::Config = #config;
+            match #core::attributes::wrong_retry(&__daur_config, #has_seed) {
+                ::core::option::Option::None => __daur_config,
+                ::core::option::Option::Some(__daur_text) => ::core::panic!("{}", __daur_text),
+            }
+        }}
+    }
 }
 
 fn config(args: &mut Args, core: &TokenStream, retry: &TokenStream) -> Config {
