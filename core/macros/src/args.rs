@@ -133,11 +133,25 @@ impl Args {
         }
     }
 
+    /// What can be borrowed: a static, or an expression such as `self.breaker`.
+    pub(crate) fn take_place(&mut self, key: &'static str) -> Option<Expr> {
+        let given = self.take(key)?;
+        if matches!(&given, Expr::Path(path) if path.qself.is_none()) || is_made_at_run_time(&given) {
+            return Some(given);
+        }
+        self.error(
+            given.span(),
+            format!("`{key}` must be the path of a static, or lead to one: `self.{key}`, `{key}()`"),
+        );
+        None
+    }
+
     /// Refuses each of `keys` that is there: they would be given twice.
     pub(crate) fn refuse(&mut self, keys: &[&'static str], why: &str) {
         for key in keys {
             if let Some(span) = self.span_of(key) {
                 self.error(span, format!("`{key}` {why}"));
+                self.args.retain(|arg| arg.key != key);
             }
         }
     }
@@ -197,6 +211,11 @@ pub(crate) struct Roots {
 pub(crate) struct Placed<T> {
     pub(crate) value: T,
     pub(crate) span: Span,
+}
+
+/// Whether an expression leads to what a method or a function has at hand.
+pub(crate) const fn is_made_at_run_time(given: &Expr) -> bool {
+    matches!(given, Expr::Field(_) | Expr::MethodCall(_) | Expr::Call(_) | Expr::Index(_) | Expr::Unary(_))
 }
 
 pub(crate) fn text(value: &Expr) -> Option<String> {

@@ -42,7 +42,7 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
     let roots = args.roots();
     let (root, core) = (&roots.root, &roots.core);
 
-    let breaker = args.take_path("breaker");
+    let breaker = args.take_place("breaker");
     if breaker.is_some() {
         args.refuse(&OWN, "belongs to the breaker that `breaker` names");
     }
@@ -123,7 +123,7 @@ fn own(args: &mut Args, roots: &Roots, is_async: bool, needed: bool) -> TokenStr
 /// What decides about opening and closing, apart from the mode.
 fn config(args: &mut Args, core: &TokenStream) -> TokenStream {
     let breaker = quote!(#core::reliability::breaker);
-    if let Some(path) = args.take_path_of("config", "a `breaker::Config` that is a const") {
+    if let Some(path) = args.take_path_of("config", "a const `breaker::Config`") {
         args.refuse(&OF_CONFIG, "belongs to the config that `config` names");
         // If it is wrong, the compiler says so where it stands.
         return quote_spanned! {path.span()=> const {

@@ -69,9 +69,9 @@ fn refused(name: &str, item: TokenStream, error: syn::Error) -> TokenStream {
 /// | `factor` | 2 | a whole number from 1, for `"exponential"` |
 /// | `jitter` | `"full"` | also `"none"`, `"equal"`, `"decorrelated"`, a percentage such as `"10%"` |
 /// | `max_elapsed` | none | a duration above zero: calls and waits together |
-/// | `config` | made of the above | a const `retry::Config`, instead of all the above; `Self::CONFIG` too |
+/// | `config` | made of the above | a const `retry::Config`, such as `Self::RETRY`, instead of all the above; or one made at run time, such as `self.retry` |
 /// | `classify` | every error is transient | a function or closure `&E -> retry::Class`, which may hold a hint when to come back |
-/// | `budget` | none | a static that shares a `budget::Budget`, which then pays for each retry |
+/// | `budget` | none | a static that shares a `budget::Budget`, which then pays for each retry; or `self.budget` |
 /// | `fallback` | none | see below |
 /// | `time` | `daur_std`: tokio's for async functions, else the operating system's | a static that is a `Clock` and a `Sleep` or `AsyncSleep`; `daur_core` needs it |
 /// | `seed` | `daur_std`: the operating system's | a `u64`, the jitter's seed; `daur_core` needs it for everything but `jitter = "none"` |
@@ -106,9 +106,9 @@ pub fn retry(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `factor` | 2 | a whole number from 1, for `"exponential"` |
 /// | `jitter` | `"full"` | also `"none"`, `"equal"`, `"decorrelated"`, a percentage such as `"10%"` |
 /// | `max_elapsed` | none | a duration above zero: calls and waits together |
-/// | `config` | made of the above | a const `retry::Config`, instead of all the above; `Self::CONFIG` too |
+/// | `config` | made of the above | a const `retry::Config`, such as `Self::RETRY`, instead of all the above; or one made at run time, such as `self.retry` |
 /// | `classify` | every error is transient | a function or closure `&E -> retry::Class`, which may hold a hint when to come back |
-/// | `budget` | none | a static that shares a `budget::Budget`, which then pays for each retry |
+/// | `budget` | none | a static that shares a `budget::Budget`, which then pays for each retry; or `self.budget` |
 /// | `fallback` | none | see below |
 /// | `time` | tokio's for async functions, else the operating system's | a static that is a `Clock` and a `Sleep` or `AsyncSleep` |
 /// | `seed` | the operating system's | a `u64`, the jitter's seed |
@@ -132,7 +132,8 @@ pub fn retry_std(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// For functions and methods, sync and async, that return a `Result`, and for those that return an
 /// `impl Future` or a `Pin<Box<dyn Future>>` of one. There is one breaker for the function: a method's
-/// is shared by all values of its type. A call that panics or is cancelled records nothing.
+/// is shared by all values of its type, unless `breaker = self.breaker` says otherwise. A call that
+/// panics or is cancelled records nothing.
 ///
 /// | argument | default | allowed |
 /// |---|---|---|
@@ -152,7 +153,7 @@ pub fn retry_std(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `classify` | every error counts | a function or closure `&E -> retry::Class`; `Class::Ignored` does not count |
 /// | `open` | `E::from` | a function or closure that makes the error of a refused call from a `breaker::Open` |
 /// | `fallback` | none | see below |
-/// | `breaker` | one of its own | a static, of any mode, instead of all the above but `classify`, `open` and `fallback`: `daur_core` takes any `Shared<Machine = Breaker>`, `daur_std` a `SharedBreaker` |
+/// | `breaker` | one of its own | a static, or an expression such as `self.breaker`, of any mode, instead of all the above but `classify`, `open` and `fallback`: `daur_core` takes any `Shared<Machine = Breaker>`, `daur_std` a `SharedBreaker` |
 /// | `time` | `daur_std`: tokio's for async functions, else the operating system's | a static that is a `Clock`; `daur_core` needs it, or `breaker` |
 /// | `crate` | `::daur_core`, `::daur_std` | the path of the renamed crate |
 ///
@@ -175,7 +176,8 @@ pub fn circuit_breaker(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// For functions and methods, sync and async, that return a `Result`, and for those that return an
 /// `impl Future` or a `Pin<Box<dyn Future>>` of one. There is one breaker for the function: a method's
-/// is shared by all values of its type. A call that panics or is cancelled records nothing.
+/// is shared by all values of its type, unless `breaker = self.breaker` says otherwise. A call that
+/// panics or is cancelled records nothing.
 ///
 /// | argument | default | allowed |
 /// |---|---|---|
@@ -195,7 +197,7 @@ pub fn circuit_breaker(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `classify` | every error counts | a function or closure `&E -> retry::Class`; `Class::Ignored` does not count |
 /// | `open` | `E::from` | a function or closure that makes the error of a refused call from a `breaker::Open` |
 /// | `fallback` | none | see below |
-/// | `breaker` | one of its own | a static `SharedBreaker`, of any mode, instead of all the above but `classify`, `open` and `fallback` |
+/// | `breaker` | one of its own | a static, or an expression such as `self.breaker` `SharedBreaker`, of any mode, instead of all the above but `classify`, `open` and `fallback` |
 /// | `time` | tokio's for async functions, else the operating system's | a static that is a `Clock` |
 /// | `crate` | `::daur_std` | the path of the renamed crate |
 ///

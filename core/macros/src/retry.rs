@@ -2,9 +2,10 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::Expr;
 use syn::spanned::Spanned;
 
-use crate::args::{Args, Flavour, Placed, text};
+use crate::args::{Args, Flavour, Placed, is_made_at_run_time, text};
 use crate::fallback;
 use crate::function::Function;
 
@@ -22,10 +23,10 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
     let (root, core) = (&roots.root, &roots.core);
     let retry = quote!(#core::reliability::retry);
 
-    let config = match args.take_path_of("config", "a `retry::Config` that is a const") {
-        Some(path) => {
+    let config = match args.take("config") {
+        Some(given) => {
             args.refuse(&OWN, "belongs to the config that `config` names");
-            Config { tokens: path.into_token_stream(), random: None }
+            named(&mut args, given)
         }
         None => config(&mut args, core, &retry),
     };
@@ -34,7 +35,7 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
     let seed = seed(&mut args, root, &config);
     let time = time(&mut args, root, function.is_async());
     let funds = args
-        .take_path("budget")
+        .take_place("budget")
         .map_or_else(|| quote!(#core::reliability::budget::Unlimited), |budget| quote!(&#budget));
     let call = function.call();
     let (call, sleep) = if function.is_async() {
@@ -84,13 +85,14 @@ fn seed(args: &mut Args, root: &TokenStream, config: &Config) -> TokenStream {
         (Some(seed), _) => quote!(#seed),
         (None, Flavour::Std) => quote!(#root::rng::os_seed()),
         (None, Flavour::Core) => {
-            if config.random == Some(true) {
-                args.error(
-                    Span::call_site(),
-                    "without a host, `#[retry]` needs `seed = ..` (a u64 that no other device has, such as its id) \
-                     or `jitter = \"none\"`",
-                );
-            }
+            let needed = match config.source {
+                Source::Inline { random: true } => "or `jitter = \"none\"`",
+                Source::RunTime => "where the config is made at run time",
+                Source::Inline { random: false } | Source::Const(_) => return quote!(0),
+            };
+            let message =
+                "without a host, `#[retry]` needs `seed = ..` (a u64 that no other device has, such as its id)";
+            args.error(Span::call_site(), format!("{message} {needed}"));
             quote!(0)
         }
     }
@@ -98,7 +100,7 @@ fn seed(args: &mut Args, root: &TokenStream, config: &Config) -> TokenStream {
 
 /// What the waits are waited on.
 fn time(args: &mut Args, root: &TokenStream, is_async: bool) -> TokenStream {
-    match (args.take_path("time"), args.flavour) {
+    match (args.take_place("time"), args.flavour) {
         (Some(time), _) => quote!(#time),
         (None, Flavour::Std) if is_async => quote!(#root::clock::TokioClock),
         (None, Flavour::Std) => quote!(#root::clock::StdClock),
@@ -113,27 +115,67 @@ fn time(args: &mut Args, root: &TokenStream, is_async: bool) -> TokenStream {
     }
 }
 
+/// Where a config is from.
+enum Source {
+    /// The attribute's arguments. Whether a wait depends on chance.
+    Inline { random: bool },
+    /// The path of a constant.
+    Const(syn::Path),
+    /// An expression such as `self.retry`.
+    RunTime,
+}
+
 struct Config {
     tokens: TokenStream,
-    /// Whether a wait depends on chance, if that can be seen here.
-    random: Option<bool>,
+    source: Source,
 }
 
 impl Config {
-    /// A constant of it; if it is wrong, the compiler says so where it stands.
+    /// A constant of it where it can be; if that is wrong, the compiler says so where it stands.
     fn checked(&self, core: &TokenStream, retry: &TokenStream, has_seed: bool) -> TokenStream {
-        let Self { tokens: config, random } = self;
-        if random.is_some() {
-            return quote!(const { #config.checked() });
-        }
-        quote_spanned! {config.span()=> const {
-            let __daur_config: #retry::Config = #config;
-            match #core::attributes::wrong_retry(&__daur_config, #has_seed) {
-                ::core::option::Option::None => __daur_config,
-                ::core::option::Option::Some(__daur_text) => ::core::panic!("{}", __daur_text),
+        let Self { tokens: config, source } = self;
+        match source {
+            Source::Inline { .. } => quote!(const { #config.checked() }),
+            Source::RunTime => quote!(#config),
+            Source::Const(path) => {
+                let checked = quote_spanned! {config.span()=> {
+                    let __daur_config: #retry::Config = #config;
+                    match #core::attributes::wrong_retry(&__daur_config, #has_seed) {
+                        ::core::option::Option::None => __daur_config,
+                        ::core::option::Option::Some(__daur_text) => ::core::panic!("{}", __daur_text),
+                    }
+                }};
+                // Only a const of its own is looked at when nothing is built, and only in the other can a
+                // `Self` or a type parameter stand.
+                if may_be_generic(path) {
+                    quote!(const #checked)
+                } else {
+                    quote!({ const __DAUR_RETRY: #retry::Config = #checked; __DAUR_RETRY })
+                }
             }
-        }}
+        }
     }
+}
+
+fn named(args: &mut Args, given: Expr) -> Config {
+    let tokens = given.to_token_stream();
+    let source = match given {
+        Expr::Path(path) if path.qself.is_none() => Source::Const(path.path),
+        given if is_made_at_run_time(&given) => Source::RunTime,
+        other => {
+            let message = "`config` must be the path of a const `retry::Config`, or lead to one: `self.retry`";
+            args.error(other.span(), message);
+            Source::RunTime
+        }
+    };
+    Config { tokens, source }
+}
+
+/// Whether a path may begin with `Self` or a type parameter.
+fn may_be_generic(path: &syn::Path) -> bool {
+    path.leading_colon.is_none()
+        && path.segments.len() > 1
+        && path.segments.first().is_some_and(|first| first.ident.to_string().starts_with(char::is_uppercase))
 }
 
 fn config(args: &mut Args, core: &TokenStream, retry: &TokenStream) -> Config {
@@ -224,5 +266,5 @@ fn config(args: &mut Args, core: &TokenStream, retry: &TokenStream) -> Config {
     fields.extend(quote!(jitter: #retry::Jitter::#jitter_tokens,));
 
     let random = jitter_text.as_deref() != Some("none") || name.as_deref() == Some("random");
-    Config { tokens: quote!(#retry::Config { #fields ..#retry::Config::DEFAULT }), random: Some(random) }
+    Config { tokens: quote!(#retry::Config { #fields ..#retry::Config::DEFAULT }), source: Source::Inline { random } }
 }

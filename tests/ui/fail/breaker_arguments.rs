@@ -96,4 +96,20 @@ fn a_window_for_a_breaker_that_has_a_mode() -> Result<(), Error> {
     Ok(())
 }
 
+#[circuit_breaker(breaker = "UPSTREAM")]
+fn a_text_for_a_breaker() -> Result<(), Error> {
+    Ok(())
+}
+
+struct Client {
+    config: Config,
+}
+
+impl Client {
+    #[circuit_breaker(config = self.config)]
+    fn a_static_made_of_a_field(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 fn main() {}

@@ -38,7 +38,7 @@ pub(super) fn of(args: &mut Args, core: &TokenStream, config: &TokenStream) -> M
         args.refuse(&["slow_pct"], "belongs to a `slow_call`, which is not given");
     }
     let window = window.and_then(|given| extent(args, &given));
-    // Asked for in any case, so that they are among those that are allowed.
+    // Asked for without a window too, so that they are among those that are allowed.
     let failure_pct = percent(args, "failure_pct", 50);
     let min_calls = args.take_number("min_calls", 1);
     let buckets = args.take_number("buckets", 1);

@@ -6,9 +6,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-use daur_core::reliability::breaker::Open;
+use daur_core::reliability::breaker::{self, Open};
+use daur_core::reliability::budget::{self, Budget};
 use daur_core::reliability::retry::{Attempts, Config, Jitter};
+use daur_core::shared::Shared;
 use daur_core::time::Duration;
+use daur_std::monitoring::profiler::PROFILER;
+use daur_std::reliability::breaker::SharedBreaker;
+use daur_std::shared::StdShared;
 
 #[derive(Debug)]
 enum Error {
@@ -193,4 +198,72 @@ fn a_function_within_a_function_may_borrow_and_return_any_result() {
 
     let calls = Cell::new(0);
     assert_eq!(inner(&calls).unwrap(), 3);
+}
+
+/// Each value has a breaker, a budget and a config of its own, made at run time.
+struct Client {
+    breaker: SharedBreaker,
+    retry: Config,
+    budget: StdShared<Budget>,
+    asked: u32,
+}
+
+impl Client {
+    fn new(attempts: u32) -> Self {
+        Self {
+            breaker: SharedBreaker::try_new(breaker::Config { failures: 1, ..breaker::Config::DEFAULT }).unwrap(),
+            retry: Config { max_attempts: Attempts::Limited(attempts), max_delay: Duration::ZERO, ..Config::DEFAULT },
+            budget: StdShared::new(Budget::new(budget::Config::DEFAULT)),
+            asked: 0,
+        }
+    }
+
+    #[daur_std::retry(config = self.retry, budget = self.budget)]
+    fn ask(&mut self, until: u32) -> Result<u32, Error> {
+        self.asked += 1;
+        if self.asked < until { Err(Error::Down) } else { Ok(self.asked) }
+    }
+
+    #[daur_std::circuit_breaker(breaker = self.breaker)]
+    async fn guarded(&self, answer: Result<u32, Error>) -> Result<u32, Error> {
+        answer
+    }
+
+    const fn shared(&self) -> &SharedBreaker {
+        &self.breaker
+    }
+
+    #[daur_std::circuit_breaker(breaker = self.shared())]
+    fn guarded_too(&self) -> Result<u32, Error> {
+        Ok(self.asked)
+    }
+}
+
+#[tokio::test]
+async fn a_method_may_take_its_config_its_budget_and_its_breaker_from_self() {
+    let (mut one, mut other) = (Client::new(2), Client::new(5));
+    assert!(one.ask(5).is_err());
+    assert_eq!((one.asked, other.ask(5).unwrap()), (2, 5));
+    assert_eq!(other.budget.with(|budget, _| budget.snapshot().funded), 4);
+
+    assert!(matches!(one.guarded(Err(Error::Down)).await, Err(Error::Down)));
+    assert!(matches!((one.guarded(Ok(1)).await, one.guarded_too()), (Err(Error::Refused), Err(Error::Refused))));
+    assert_eq!((other.guarded(Ok(1)).await.unwrap(), other.guarded_too().unwrap()), (1, 5));
+}
+
+#[daur_std::measure_time("attributes.later")]
+fn measured_later() -> impl Future<Output = Result<u8, Error>> {
+    async {
+        tokio::task::yield_now().await;
+        Err(Error::Down)
+    }
+}
+
+#[tokio::test]
+async fn a_future_is_measured_until_it_ends_and_not_until_it_is_made() {
+    let later = measured_later();
+    let before = PROFILER.with(|profiler, _| profiler.snapshot("attributes.later").is_some());
+    later.await.unwrap_err();
+    let stats = PROFILER.with(|profiler, _| profiler.snapshot("attributes.later")).unwrap();
+    assert_eq!((before, stats.time.count, stats.errors), (false, 1, 1));
 }
