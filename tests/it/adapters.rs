@@ -3,3 +3,4 @@
 mod attributes;
 mod reliability;
 mod result_cache;
+mod retry;

@@ -1,9 +1,14 @@
-//! Retry, breaker, executor, limiter, fallback, health, and the runners that drive them.
+//! Retry, budget, timeout, breaker, executor, limiter, fallback, health, and the runners that drive them.
 
 mod breaker;
 mod breaker_model;
+mod budget;
+mod clock;
 mod executor;
 mod fallback;
 mod health;
 mod limiter;
 mod retry;
+mod retry_model;
+mod retry_run;
+mod timeout;
