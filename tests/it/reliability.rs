@@ -4,6 +4,8 @@ mod breaker;
 mod breaker_model;
 mod budget;
 mod clock;
+mod breaker_waits;
+mod breaker_windows;
 mod executor;
 mod fallback;
 mod health;
