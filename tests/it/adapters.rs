@@ -2,6 +2,8 @@
 
 mod attributes;
 mod breaker;
+mod fallback;
+mod health;
 mod reliability;
 mod result_cache;
 mod retry;
