@@ -217,9 +217,9 @@ pub fn circuit_breaker_std(args: TokenStream, item: TokenStream) -> TokenStream 
 
 /// Measures a function into a profiler: how often, how long, how it ended, how many are under way.
 ///
-/// For sync and async functions and methods. If the return type is a `Result`, an `Err` counts as an
-/// error; a panic and a dropped future count as abandoned. Of async functions the time polled is
-/// measured too.
+/// For functions and methods, sync and async, and those that return an `impl Future` or a
+/// `Pin<Box<dyn Future>>`. If the return type is a `Result`, an `Err` counts as an error; a panic and a
+/// dropped future count as abandoned. Of async functions the time polled is measured too.
 ///
 /// `#[measure_time("name")]` names the operation; without, it has the function's path.
 ///
@@ -234,9 +234,9 @@ pub fn measure_time(args: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Measures a function into a profiler: how often, how long, how it ended, how many are under way.
 ///
-/// For sync and async functions and methods. If the return type is a `Result`, an `Err` counts as an
-/// error; a panic and a dropped future count as abandoned. Of async functions the time polled is
-/// measured too.
+/// For functions and methods, sync and async, and those that return an `impl Future` or a
+/// `Pin<Box<dyn Future>>`. If the return type is a `Result`, an `Err` counts as an error; a panic and a
+/// dropped future count as abandoned. Of async functions the time polled is measured too.
 ///
 /// `#[measure_time("name")]` names the operation; without, it has the function's path.
 ///

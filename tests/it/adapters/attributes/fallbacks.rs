@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use daur_core::reliability::breaker::{Config, Open};
+use daur_std::attributes::fallbacks;
 use daur_std::reliability::breaker::SharedBreaker;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +113,7 @@ impl Prices {
         Err::<u32, _>(Error::Down).map(|price| price + u32::from(of.is_empty()))
     }
 
+    #[expect(clippy::ptr_arg, reason = "it is given a reference to the argument as it is")]
     async fn asked_elsewhere(error: Error, this: &Self, of: &String) -> Result<u32, Error> {
         tokio::task::yield_now().await;
         this.known.get(of.as_str()).map(|price| price * 2).ok_or(error)
@@ -164,4 +166,17 @@ where
 #[test]
 fn a_generic_function_has_a_fallback_as_any_other() {
     assert_eq!(generic("a", 5), Ok("a"));
+}
+
+#[daur_std::circuit_breaker(fallback = |error| if error == Error::Down { Ok(()) } else { Err(error) })]
+fn counted(answer: Result<(), Error>) -> Result<(), Error> {
+    answer
+}
+
+#[test]
+fn each_use_is_counted_by_the_functions_name_whatever_came_of_it() {
+    let used = || fallbacks().into_iter().find(|used| used.function == concat!(module_path!(), "::counted"));
+    assert_eq!((counted(Ok(())), used()), (Ok(()), None));
+    assert_eq!((counted(Err(Error::Down)), counted(Err(Error::Refused))), (Ok(()), Err(Error::Refused)));
+    assert_eq!(used().map(|used| used.used), Some(2));
 }
