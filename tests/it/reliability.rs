@@ -2,10 +2,10 @@
 
 mod breaker;
 mod breaker_model;
-mod budget;
-mod clock;
 mod breaker_waits;
 mod breaker_windows;
+mod budget;
+mod clock;
 mod executor;
 mod fallback;
 mod health;
