@@ -482,6 +482,7 @@ $("login-form").addEventListener("submit", async (e) => {
 });
 $("logout").addEventListener("click", async () => { source?.close(); await api("POST", "/api/logout").catch(() => {}); history = []; lastUpdate = 0; end(); });
 
+const WHY = { timeout: "ran out of time", circuit_open: "is refused by its breaker", not_started: "could not be started" };
 $("command-form").addEventListener("submit", async (e) => {
   e.preventDefault();
   const button = e.target.querySelector("button"), out = $("command-result");
@@ -490,8 +491,9 @@ $("command-form").addEventListener("submit", async (e) => {
     const r = await api("POST", "/api/command", { command: $("command").value });
     const d = r.data;
     if (r.ok) {
-      const parts = [h("span", { class: "badge", "data-level": d.success ? "green" : "amber" }, d.success ? "succeeded" : `exit code ${d.exit_code}`), micros(d.elapsed_ms * 1000), ...(d.cached ? [] : [`${d.attempts} attempt${d.attempts === 1 ? "" : "s"}`])];
+      const parts = [h("span", { class: "badge", "data-level": d.success ? "green" : "amber" }, d.success ? "succeeded" : `exit code ${d.exit_code}`), ...(d.fallback_used ? [h("span", { class: "badge", "data-level": "amber" }, "fallback")] : []), micros(d.elapsed_ms * 1000), ...(d.cached ? [] : [`${d.attempts} attempt${d.attempts === 1 ? "" : "s"}`])];
       if (d.cached) parts.push("from the cache");
+      if (d.fallback_used) parts.push(`an earlier output, ${span(d.fallback.age_ms)} old, since now the program ${WHY[d.fallback.cause] || "gave none"}`);
       if (d.truncated) parts.push("output cut");
       out.replaceChildren(h("p", { class: "meta" }, ...parts.map((p) => (typeof p === "string" ? h("span", {}, p) : p))), ...(d.stdout ? [h("pre", { tabindex: "0" }, d.stdout)] : []), ...(d.stderr ? [h("pre", { class: "err", tabindex: "0" }, d.stderr)] : []));
     } else out.replaceChildren(h("p", { class: "alert" }, `${d?.detail || "It failed."} (${d?.code || r.status})`));

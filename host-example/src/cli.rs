@@ -58,6 +58,9 @@ struct Serve {
     /// How long a command's success is kept
     #[arg(long, value_name = "TIME", default_value = "30s")]
     cache_ttl: Duration,
+    /// Where a program fails, give its last good output up to this age; 0s gives none
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    fallback_max_age: Duration,
 }
 
 #[derive(Args, Debug)]
@@ -120,6 +123,7 @@ impl Serve {
         config.fleet_key_file = self.fleet_key_file;
         config.command.timeout = self.command_timeout;
         config.command.ttl = self.cache_ttl;
+        config.command.fallback.max_age = self.fallback_max_age;
         config
     }
 }

@@ -9,9 +9,12 @@
 //!    server's, is not tried again, not kept and not counted by the breaker.
 //! 4. A program that cannot be started is tried again. One that runs out of time is not: it may have
 //!    had its effect. Both count for the breaker of that program, which then refuses it for a while.
+//! 5. Where a program gives nothing for one of these reasons, its last good output stands in, marked as
+//!    such: see [`fallback`].
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use daur_core::reliability::breaker;
@@ -28,6 +31,7 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time;
 
+use crate::fallback::{self, Good, LastGood, Run, Used};
 use crate::http::stopped;
 use crate::problem::{Code, Problem};
 use crate::runner::{self, Job, Output};
@@ -53,6 +57,8 @@ pub struct Config {
     pub program_dirs: Vec<PathBuf>,
     /// Limits of the cache's file.
     pub cache: result_cache::Config,
+    /// What stands in where a program gives nothing. Default: its last good output, up to 5 min old.
+    pub fallback: fallback::Config,
 }
 
 impl Default for Config {
@@ -68,6 +74,7 @@ impl Default for Config {
             program_dirs: runner::program_dirs(),
             // Two outputs at their limit, as JSON, are more than the cache's own default value size.
             cache: result_cache::Config::DEFAULT,
+            fallback: fallback::Config::DEFAULT,
         }
     }
 }
@@ -89,8 +96,10 @@ pub struct Answer {
     pub cached: bool,
     /// How long the client waited for it.
     pub elapsed_ms: u64,
-    /// Whether a fallback gave it: never, while no fallback is set up.
+    /// Whether it is an earlier output of the same command, since the program gave none now.
     pub fallback_used: bool,
+    /// If so, why and of which age.
+    pub fallback: Option<Used>,
     /// Whether an output was longer than is kept.
     pub truncated: bool,
     /// Whether bytes that are not UTF-8 were replaced.
@@ -135,9 +144,24 @@ pub struct Commands {
     dir: PathBuf,
     policy_mark: [u8; 8],
     cache: ResultCache,
+    last_good: LastGood,
     programs: Vec<Program>,
     places: Semaphore,
     stop: watch::Receiver<bool>,
+}
+
+/// Why there is nothing to keep.
+enum Stop {
+    /// The program was not asked for an output.
+    Refused(Problem),
+    /// It gave none.
+    Failed(Box<Run>),
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
 }
 
 /// A command that the policy admits.
@@ -171,6 +195,7 @@ impl Commands {
         format!("{allowed:?} {} {:?}", config.output_limit, config.program_dirs).hash(&mut hasher);
         Ok(Self {
             cache: ResultCache::open(cache, config.cache)?,
+            last_good: LastGood::new(config.fallback),
             places: Semaphore::new(config.at_once),
             policy_mark: hasher.finish().to_le_bytes(),
             config,
@@ -222,10 +247,16 @@ impl Commands {
         let (begun, mut begins) = oneshot::channel();
         let compute = async || {
             let _ = begun.send(());
-            let output = self.execute(command, &mut attempts).await?;
-            let bytes =
-                serde_json::to_vec(&output).map_err(|error| Problem::internal("an output cannot be kept", &error))?;
-            Ok(if output.exit_code == 0 { Computed::Keep(bytes) } else { Computed::Pass(bytes) })
+            let run = self.execute(command).await?;
+            attempts = run.attempts;
+            let good = match run.result {
+                Ok(good) => good,
+                failed => return Err(Stop::Failed(Box::new(Run { result: failed, ..run }))),
+            };
+            self.last_good.remember(&key, &good);
+            let bytes = serde_json::to_vec(&*good.output)
+                .map_err(|error| Problem::internal("an output cannot be kept", &error))?;
+            Ok(if good.output.exit_code == 0 { Computed::Keep(bytes) } else { Computed::Pass(bytes) })
         };
         let answer = {
             let mut answer =
@@ -234,13 +265,23 @@ impl Commands {
             let patience = StdDuration::from(self.config.timeout) + self.config.queue_wait.into();
             tokio::select! {
                 biased;
-                answer = &mut answer => answer?,
+                answer = &mut answer => answer,
                 () = overdue(patience, &mut begins) => return Err(busy()),
             }
         };
-        let cached = answer.source != Source::Computed;
-        let output: Output = serde_json::from_slice(&answer.value)
-            .map_err(|error| Problem::internal("a kept output cannot be read", &error))?;
+        let (output, cached, used) = match answer {
+            Ok(answer) => {
+                let output = serde_json::from_slice(&answer.value)
+                    .map_err(|error| Problem::internal("a kept output cannot be read", &error))?;
+                (output, answer.source != Source::Computed, None)
+            }
+            Err(Stop::Refused(problem)) => return Err(problem),
+            Err(Stop::Failed(run)) => {
+                attempts = run.attempts;
+                let (good, used) = self.stand_in(command, &key, *run)?;
+                (Output::clone(&good.output), false, used)
+            }
+        };
         Ok(Answer {
             success: output.exit_code == 0,
             stdout: output.stdout,
@@ -249,38 +290,51 @@ impl Commands {
             attempts,
             cached,
             elapsed_ms: StdClock.now().since(began).as_millis(),
-            fallback_used: false,
+            fallback_used: used.is_some(),
+            fallback: used,
             truncated: output.truncated,
             replaced: output.replaced,
         })
     }
 
-    /// Starts the program, through its executor.
-    async fn execute(&self, command: &Admitted, attempts: &mut u32) -> Result<Output, Problem> {
-        let place = time::timeout(self.config.queue_wait.into(), self.places.acquire()).await;
-        let Ok(Ok(_place)) = place else { return Err(busy()) };
-        let program = &self.programs[command.program];
-        let mut stop = self.stop.clone();
-        let execution = tokio::select! {
-            execution = executor::execute(&program.executor, class, || self.start(command)) => execution,
-            () = stopped(&mut stop) => return Err(Problem::new(Code::Overloaded, "The server is stopping.").closing()),
+    /// What is given for a run that failed: the last good output of the command, or the failure.
+    fn stand_in(&self, command: &Admitted, key: &[u8], run: Run) -> Result<(Good, Option<Used>), Problem> {
+        let name = self.programs[command.program].name;
+        let (run, used) = self.last_good.apply(key, run);
+        if let Some(Used { cause, age_ms }) = used {
+            tracing::warn!(program = name, cause = cause.as_str(), age_ms, "an earlier output was given instead");
+        }
+        let failure = match run.result {
+            Ok(good) => return Ok((good, used)),
+            Err(failure) => failure,
         };
-        *attempts = execution.attempts;
-        execution.result.map_err(|failure| match failure {
+        Err(match failure {
             Failure::Error(runner::Error::Timeout) | Failure::TimedOut => {
                 let detail = format!("The command took longer than {} and was ended.", self.config.timeout);
                 Problem::new(Code::Timeout, detail)
             }
             Failure::Open { retry_at } => {
                 let wait = retry_at.since(StdClock.now());
-                let detail = format!("`{}` failed too often; it is not started now.", program.name);
+                let detail = format!("`{name}` failed too often; it is not started now.");
                 Problem::new(Code::CircuitOpen, detail).retry_after(wait)
             }
             failure => Problem::internal("a program could not be run", &failure),
         })
     }
 
-    async fn start(&self, command: &Admitted) -> Result<Output, runner::Error> {
+    /// Starts the program, through its executor.
+    async fn execute(&self, command: &Admitted) -> Result<Run, Problem> {
+        let place = time::timeout(self.config.queue_wait.into(), self.places.acquire()).await;
+        let Ok(Ok(_place)) = place else { return Err(busy()) };
+        let program = &self.programs[command.program];
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            run = executor::execute(&program.executor, class, || self.start(command)) => Ok(run),
+            () = stopped(&mut stop) => Err(Problem::new(Code::Overloaded, "The server is stopping.").closing()),
+        }
+    }
+
+    async fn start(&self, command: &Admitted) -> Result<Good, runner::Error> {
         let name = self.programs[command.program].name;
         let program = runner::find(name, &self.config.program_dirs).ok_or_else(|| {
             runner::Error::Spawn(std::io::Error::new(std::io::ErrorKind::NotFound, format!("no program `{name}`")))
@@ -292,13 +346,20 @@ impl Commands {
             timeout: self.config.timeout.into(),
             output_limit: self.config.output_limit,
         };
-        runner::run(&job).await
+        let output = runner::run(&job).await?;
+        Ok(Good { output: Arc::new(output), at: StdClock.now() })
     }
 
     /// The cache's counters.
     #[must_use]
     pub fn cache(&self) -> result_cache::Snapshot {
         self.cache.snapshot()
+    }
+
+    /// What the fallbacks have given.
+    #[must_use]
+    pub fn fallbacks(&self) -> fallback::Snapshot {
+        self.last_good.snapshot()
     }
 
     /// Programs that run now.

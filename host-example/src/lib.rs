@@ -7,7 +7,8 @@
 //!
 //! * [`http`]: connections and their limits; [`routes`]: what can be asked.
 //! * [`gate`]: who is asking, and may they; [`audit`]: what they did, in a chain.
-//! * [`command`]: policy, cache, executor; [`runner`]: a program without a shell, and no trace of it after.
+//! * [`command`]: policy, cache, executor; [`fallback`]: the last good output, for when there is none;
+//!   [`runner`]: a program without a shell, and no trace of it after.
 //! * [`monitor`], [`status`], [`metrics`]: what is counted, and how it is shown; [`page`]: the dashboard.
 //! * [`problem`]: what a client is told when it is refused.
 //! * [`app`]: all of it together; [`cli`], [`config`], [`users`]: how it is set up.
@@ -19,6 +20,7 @@ pub mod body;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod fallback;
 pub mod gate;
 pub mod http;
 pub mod metrics;

@@ -6,6 +6,7 @@ use daur_std::link::{DeviceStatus, SeriesValue};
 use daur_std::monitoring::prometheus::{Format, Page, Unit};
 
 use crate::app::App;
+use crate::fallback::Cause;
 
 /// The page of all figures.
 #[must_use]
@@ -75,6 +76,18 @@ fn commands(app: &App, page: &mut Page) {
         refused.sample(&[("breaker", &program.name)], program.refused);
     }
     page.gauge("daur_commands_running", "Commands that run now.").sample(&[], app.commands.running());
+
+    let fallbacks = app.commands.fallbacks();
+    let mut used = page.counter("daur_fallback_used", "Earlier outputs given instead, by why the program gave none.");
+    for (cause, count) in [
+        (Cause::Timeout, fallbacks.timeout),
+        (Cause::CircuitOpen, fallbacks.circuit_open),
+        (Cause::NotStarted, fallbacks.not_started),
+    ] {
+        used.sample(&[("cause", cause.as_str())], count);
+    }
+    page.counter("daur_fallback_missing", "Times there was no earlier output, or none young enough.")
+        .sample(&[], fallbacks.missing);
 
     let cache = app.commands.cache();
     for (name, help, value) in [

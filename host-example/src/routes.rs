@@ -210,8 +210,13 @@ async fn command(State(app): Shared, request: Request<Body>) -> Answer {
     abandoned.event = None;
     match result {
         Ok(answer) => {
-            let outcome = if answer.success { Outcome::Success } else { Outcome::Failure };
-            let what = if answer.cached { "cached".to_owned() } else { format!("exit {}", answer.exit_code) };
+            let good = answer.success && !answer.fallback_used;
+            let outcome = if good { Outcome::Success } else { Outcome::Failure };
+            let what = match answer.fallback {
+                Some(used) => format!("{}, fallback", used.cause.as_str()),
+                None if answer.cached => "cached".to_owned(),
+                None => format!("exit {}", answer.exit_code),
+            };
             app.audit.record(event(outcome, &what)).await?;
             as_json(&answer)
         }

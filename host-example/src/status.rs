@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::audit;
 use crate::command::ProgramStatus;
+use crate::fallback;
 use crate::monitor::{self, Latency, Point, Requests, micros};
 
 /// Holds the state of every machine of the server.
@@ -44,6 +45,8 @@ pub struct FullStatus {
     pub breakers: Vec<ProgramStatus>,
     /// Commands that run now.
     pub running: usize,
+    /// Earlier outputs that were given instead.
+    pub fallbacks: fallback::Snapshot,
     /// What failed.
     pub errors: Errors,
     /// Logins and the audit.
@@ -210,6 +213,7 @@ pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
         cache: cache(app),
         breakers: app.commands.programs(),
         running: app.commands.running(),
+        fallbacks: app.commands.fallbacks(),
         errors: errors(app),
         security: Security {
             locked_users: known.locked,

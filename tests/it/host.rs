@@ -2,6 +2,7 @@
 
 mod commands;
 mod devices;
+mod fallbacks;
 mod limits;
 mod logins;
 mod process;
