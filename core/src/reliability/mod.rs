@@ -1,6 +1,7 @@
 //! What to do when calls fail.
 
 pub mod breaker;
+pub mod bulkhead;
 pub mod executor;
 pub mod fallback;
 pub mod health;
