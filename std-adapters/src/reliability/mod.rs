@@ -2,8 +2,10 @@
 //!
 //! * [`retry`]: the same call again, blocking or on tokio.
 //! * [`breaker`]: a shared breaker whose closed path costs one atomic load.
-//! * [`executor`]: both, with time limits.
+//! * [`bulkhead`]: so many calls at once, and a line to wait in.
+//! * [`executor`]: all of them, with time limits.
 
 pub mod breaker;
+pub mod bulkhead;
 pub mod executor;
 pub mod retry;
