@@ -3,7 +3,9 @@
 //! * [`retry`]: the same call again, blocking or on tokio.
 //! * [`breaker`]: a shared breaker whose closed path costs one atomic load.
 //! * [`executor`]: both, with time limits.
+//! * [`keyed`]: a limit, or a breaker, for each of many keys.
 
 pub mod breaker;
 pub mod executor;
+pub mod keyed;
 pub mod retry;
