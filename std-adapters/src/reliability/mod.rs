@@ -4,8 +4,10 @@
 //! * [`breaker`]: a shared breaker whose closed path costs one atomic load.
 //! * [`bulkhead`]: so many calls at once, and a line to wait in.
 //! * [`executor`]: all of them, with time limits.
+//! * [`keyed`]: a limit, or a breaker, for each of many keys.
 
 pub mod breaker;
 pub mod bulkhead;
 pub mod executor;
+pub mod keyed;
 pub mod retry;
