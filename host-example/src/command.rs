@@ -9,26 +9,32 @@
 //!    server's, is not tried again, not kept and not counted by the breaker.
 //! 4. A program that cannot be started is tried again. One that runs out of time is not: it may have
 //!    had its effect. Both count for the breaker of that program, which then refuses it for a while.
-//! 5. Where a program gives nothing for one of these reasons, its last good output stands in, marked as
+//! 5. So many programs run at a time and so many commands wait, whatever they are, in the order in which they
+//!    came. What finds no place is `overloaded`; that says nothing of its program and is not counted by the breaker.
+//! 6. Where a program gives nothing for one of these reasons, its last good output stands in, marked as
 //!    such: see [`fallback`].
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
-use daur_core::reliability::breaker;
-use daur_core::reliability::executor::{Config as ExecutorConfig, ConfigError, Executor, Failure};
+use daur_core::reliability::breaker::{self, Any, Counts, ModeConfig, Opens};
+use daur_core::reliability::bulkhead;
+use daur_core::reliability::executor::{Config as ExecutorConfig, Executor, Failure};
 use daur_core::reliability::retry::{self, Class};
 use daur_core::security::input::command::{AllowList, Refusal};
 use daur_core::shared::Shared;
 use daur_core::time::{Clock, Duration};
 use daur_std::clock::{StdClock, SystemWallClock};
+use daur_std::reliability::bulkhead::SharedBulkhead;
 use daur_std::reliability::executor;
+use daur_std::rng::os_seed;
 use daur_std::services::result_cache::{self, Computed, ResultCache, Source};
 use daur_std::shared::StdShared;
 use serde::Serialize;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time;
 
 use crate::fallback::{self, Good, LastGood, Run, Used};
@@ -46,13 +52,19 @@ pub struct Config {
     /// How long a success is kept. Default 30 s.
     pub ttl: Duration,
     /// Programs that run at a time. Default 8.
-    pub at_once: usize,
+    pub at_once: u32,
+    /// Commands that wait for their turn; at most [`WAITING`]. Default 64.
+    pub waiting: u32,
     /// How long a command waits for its turn. Default 2 s.
     pub queue_wait: Duration,
     /// How a program that cannot be started is tried again. Default 3 attempts, from 50 ms.
     pub retry: retry::Config,
     /// When a program is not started any more. Default 5 failures in a row, for 30 s.
     pub breaker: breaker::Config,
+    /// What opens the breaker, if not failures in a row.
+    pub mode: ModeConfig,
+    /// Programs whose breaker is another one.
+    pub breakers: BTreeMap<String, (breaker::Config, ModeConfig)>,
     /// Where programs are looked for.
     pub program_dirs: Vec<PathBuf>,
     /// Limits of the cache's file.
@@ -68,9 +80,12 @@ impl Default for Config {
             output_limit: 1 << 20,
             ttl: Duration::from_secs(30),
             at_once: 8,
+            waiting: 64,
             queue_wait: Duration::from_secs(2),
             retry: retry::Config { initial_delay: Duration::from_millis(50), ..retry::Config::DEFAULT },
             breaker: breaker::Config { recovery_timeout: Duration::from_secs(30), ..breaker::Config::DEFAULT },
+            mode: ModeConfig::DEFAULT,
+            breakers: BTreeMap::new(),
             program_dirs: runner::program_dirs(),
             // Two outputs at their limit, as JSON, are more than the cache's own default value size.
             cache: result_cache::Config::DEFAULT,
@@ -78,6 +93,12 @@ impl Default for Config {
         }
     }
 }
+
+/// Commands that may wait for a place at most.
+pub const WAITING: usize = 256;
+
+/// A breaker of any mode, with windows of up to 1,024 calls or 60 buckets.
+pub type AnyMode = Any<32, 60>;
 
 /// What a client gets for a command.
 #[derive(Clone, Debug, Serialize)]
@@ -113,6 +134,10 @@ pub struct ProgramStatus {
     pub name: String,
     /// What its breaker does with calls.
     pub state: &'static str,
+    /// What opens it.
+    pub mode: &'static str,
+    /// What is in its window, if it has one.
+    pub window: Option<Counts>,
     /// Failures since the last success or change of state.
     pub consecutive_failures: u32,
     /// Times the breaker has opened.
@@ -131,9 +156,27 @@ pub struct ProgramStatus {
     pub retries: u32,
 }
 
+/// Shows how many programs run, and how many commands wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Places {
+    /// Programs that may run.
+    pub at_once: u32,
+    /// Commands that may wait.
+    pub room: u32,
+    /// Programs that run now.
+    pub running: u32,
+    /// Commands that wait now.
+    pub waiting: u32,
+    /// Commands that found neither place nor room.
+    pub refused: u32,
+    /// Commands that waited in vain.
+    pub timed_out: u32,
+}
+
 struct Program {
     name: &'static str,
-    executor: StdShared<Executor>,
+    mode: ModeConfig,
+    executor: StdShared<Executor<AnyMode>>,
 }
 
 /// Runs commands.
@@ -146,7 +189,7 @@ pub struct Commands {
     cache: ResultCache,
     last_good: LastGood,
     programs: Vec<Program>,
-    places: Semaphore,
+    places: SharedBulkhead<WAITING>,
     stop: watch::Receiver<bool>,
 }
 
@@ -184,19 +227,35 @@ impl Commands {
         cache: PathBuf,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let executor_config =
-            ExecutorConfig { retry: config.retry, breaker: config.breaker, ..ExecutorConfig::DEFAULT };
+        if let Some(unknown) = config.breakers.keys().find(|name| allowed.programs.iter().all(|known| known.name != **name)) {
+            return Err(format!("a breaker is set for `{unknown}`, which is not on the list of programs").into());
+        }
         let programs = allowed
             .programs
             .iter()
-            .map(|program| Ok(Program { name: program.name, executor: executor::shared(executor_config)? }))
-            .collect::<Result<_, ConfigError>>()?;
+            .map(|program| {
+                let (breaker, mode) = config.breakers.get(program.name).copied().unwrap_or((config.breaker, config.mode));
+                let executor = ExecutorConfig { retry: config.retry, breaker, ..ExecutorConfig::DEFAULT };
+                let executor = Executor::try_any(executor, mode, os_seed())
+                    .map_err(|error| format!("the breaker of `{}`: {error}", program.name))?;
+                Ok(Program { name: program.name, mode, executor: StdShared::new(executor) })
+            })
+            .collect::<Result<_, String>>()?;
+        let waits = config.waiting > 0 && !config.queue_wait.is_zero();
+        let places = SharedBulkhead::with_clock(
+            bulkhead::Config {
+                max_concurrent: config.at_once,
+                max_waiting: if waits { config.waiting } else { 0 },
+                max_wait: waits.then_some(config.queue_wait),
+            },
+            StdClock,
+        )?;
         let mut hasher = DefaultHasher::new();
         format!("{allowed:?} {} {:?}", config.output_limit, config.program_dirs).hash(&mut hasher);
         Ok(Self {
             cache: ResultCache::open(cache, config.cache)?,
             last_good: LastGood::new(config.fallback),
-            places: Semaphore::new(config.at_once),
+            places,
             policy_mark: hasher.finish().to_le_bytes(),
             config,
             allowed,
@@ -318,14 +377,13 @@ impl Commands {
                 let detail = format!("`{name}` failed too often; it is not started now.");
                 Problem::new(Code::CircuitOpen, detail).retry_after(wait)
             }
+            Failure::Error(runner::Error::Busy(_)) => busy(),
             failure => Problem::internal("a program could not be run", &failure),
         })
     }
 
     /// Starts the program, through its executor.
     async fn execute(&self, command: &Admitted) -> Result<Run, Problem> {
-        let place = time::timeout(self.config.queue_wait.into(), self.places.acquire()).await;
-        let Ok(Ok(_place)) = place else { return Err(busy()) };
         let program = &self.programs[command.program];
         let mut stop = self.stop.clone();
         tokio::select! {
@@ -346,6 +404,7 @@ impl Commands {
             timeout: self.config.timeout.into(),
             output_limit: self.config.output_limit,
         };
+        let _place = self.places.acquire().await.map_err(runner::Error::Busy)?;
         let output = runner::run(&job).await?;
         Ok(Good { output: Arc::new(output), at: StdClock.now() })
     }
@@ -362,10 +421,18 @@ impl Commands {
         self.last_good.snapshot()
     }
 
-    /// Programs that run now.
+    /// Programs that run and commands that wait.
     #[must_use]
-    pub fn running(&self) -> usize {
-        self.config.at_once - self.places.available_permits()
+    pub fn bulkhead(&self) -> Places {
+        let shown = self.places.snapshot();
+        Places {
+            at_once: self.config.at_once,
+            room: self.config.waiting,
+            running: shown.running,
+            waiting: shown.waiting,
+            refused: shown.refused,
+            timed_out: shown.timed_out,
+        }
     }
 
     /// Every program of the allow list with its breaker.
@@ -378,6 +445,8 @@ impl Commands {
                 ProgramStatus {
                     name: program.name.to_owned(),
                     state: state_name(shown.breaker.state),
+                    mode: mode_name(&program.mode),
+                    window: shown.breaker.window,
                     consecutive_failures: shown.breaker.consecutive_failures,
                     opened: shown.breaker.opened,
                     refused: shown.breaker.refused,
@@ -406,6 +475,18 @@ pub const fn state_name(state: breaker::State) -> &'static str {
     }
 }
 
+/// The name of a breaker's mode, as on the wire.
+#[must_use]
+pub const fn mode_name(mode: &ModeConfig) -> &'static str {
+    match (mode.opens, mode.slow) {
+        (Opens::CountWindow(_), None) => "count_window",
+        (Opens::CountWindow(_), Some(_)) => "count_window_slow",
+        (Opens::TimeWindow(_), None) => "time_window",
+        (Opens::TimeWindow(_), Some(_)) => "time_window_slow",
+        _ => "consecutive",
+    }
+}
+
 fn busy() -> Problem {
     Problem::new(Code::Overloaded, "Too many commands run at the moment.").retry_after(Duration::from_secs(1))
 }
@@ -421,6 +502,7 @@ async fn overdue(patience: StdDuration, begins: &mut oneshot::Receiver<()>) {
 fn class(error: &runner::Error) -> Class {
     tracing::warn!(%error, "a command failed");
     match error {
+        runner::Error::Busy(_) => Class::Ignored,
         runner::Error::Spawn(_) => Class::Transient,
         runner::Error::Timeout => Class::Permanent,
     }

@@ -10,8 +10,9 @@
 //! * [`command`]: policy, cache, executor; [`fallback`]: the last good output, for when there is none;
 //!   [`runner`]: a program without a shell, and no trace of it after.
 //! * [`monitor`], [`status`], [`metrics`]: what is counted, and how it is shown; [`page`]: the dashboard.
+//! * [`health`]: what the server asks itself, for `/livez`, `/readyz` and `/startupz`.
 //! * [`problem`]: what a client is told when it is refused.
-//! * [`app`]: all of it together; [`cli`], [`config`], [`users`]: how it is set up.
+//! * [`app`]: all of it together; [`cli`], [`config`], [`settings`], [`users`]: how it is set up.
 #![forbid(unsafe_code)]
 
 pub mod app;
@@ -22,6 +23,7 @@ pub mod command;
 pub mod config;
 pub mod fallback;
 pub mod gate;
+pub mod health;
 pub mod http;
 pub mod metrics;
 pub mod monitor;
@@ -30,6 +32,7 @@ pub mod problem;
 pub mod routes;
 pub mod runner;
 pub mod server;
+pub mod settings;
 pub mod status;
 pub mod users;
 

@@ -12,8 +12,8 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::audit;
-use crate::command::ProgramStatus;
-use crate::fallback;
+use crate::command::{Places, ProgramStatus};
+use crate::{fallback, health};
 use crate::monitor::{self, Latency, Point, Requests, micros};
 
 /// Holds the state of every machine of the server.
@@ -44,7 +44,9 @@ pub struct FullStatus {
     /// The programs' breakers.
     pub breakers: Vec<ProgramStatus>,
     /// Commands that run now.
-    pub running: usize,
+    pub running: u32,
+    /// Places to run and to wait in.
+    pub bulkhead: Places,
     /// Earlier outputs that were given instead.
     pub fallbacks: fallback::Snapshot,
     /// What failed.
@@ -60,12 +62,30 @@ pub struct FullStatus {
 /// Whether the server lives and is ready.
 #[derive(Debug, Serialize)]
 pub struct Health {
-    /// It answers.
+    /// It needs no restart.
     pub live: bool,
     /// It can do its work.
     pub ready: bool,
-    /// Why not.
-    pub failing: Vec<&'static str>,
+    /// Its start is over.
+    pub started: bool,
+    /// Why it is not all of this.
+    pub failing: Vec<String>,
+    /// Every check.
+    pub checks: Vec<health::Shown>,
+}
+
+impl Health {
+    fn of(app: &App) -> Self {
+        let report = app.health.report(app);
+        let (live, ready, started) = (report.live, report.ready, report.started);
+        let checks: Vec<_> = report.checks.into_iter().map(health::Shown::from).collect();
+        let why = |check: &health::Shown| match &check.reason {
+            Some(reason) => format!("{} ({reason})", check.name),
+            None => check.name.clone(),
+        };
+        let failing = checks.iter().filter(|check| matches!(check.status, "unhealthy" | "unknown")).map(why).collect();
+        Self { live, ready, started, failing, checks }
+    }
 }
 
 /// Something that a person should look at.
@@ -172,22 +192,6 @@ impl NetworkRates {
     }
 }
 
-/// What keeps the server from its work; nothing, if it is ready.
-#[must_use]
-pub fn failing(app: &App) -> Vec<&'static str> {
-    let mut failing = Vec::new();
-    if *app.stop.borrow() {
-        failing.push("it is stopping");
-    }
-    if app.gate.users().is_err() {
-        failing.push("the user database cannot be read");
-    }
-    if app.audit.snapshot().broken {
-        failing.push("the audit log cannot be written");
-    }
-    failing
-}
-
 /// Everything at this moment.
 #[must_use]
 pub fn full(app: &App) -> FullStatus {
@@ -197,14 +201,13 @@ pub fn full(app: &App) -> FullStatus {
 /// As [`full`], with what the sampler knows.
 #[must_use]
 pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
-    let failing = failing(app);
     let (known, unknown) = app.gate.lockouts();
     let mut status = FullStatus {
         version: env!("CARGO_PKG_VERSION"),
         host: app.host.clone(),
         now_ms: SystemWallClock.unix_now().map_or(0, UnixTime::as_millis),
         uptime_ms: StdClock.now().since(app.started).as_millis(),
-        health: Health { live: true, ready: failing.is_empty(), failing },
+        health: Health::of(app),
         attention: Vec::new(),
         system: app.system.current().map(|sample| machine(&sample, rates)),
         requests: app.monitor.requests(),
@@ -212,7 +215,8 @@ pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
         operations: operations(app),
         cache: cache(app),
         breakers: app.commands.programs(),
-        running: app.commands.running(),
+        running: app.commands.bulkhead().running,
+        bulkhead: app.commands.bulkhead(),
         fallbacks: app.commands.fallbacks(),
         errors: errors(app),
         security: Security {
@@ -327,7 +331,14 @@ fn attention(status: &FullStatus) -> Vec<Attention> {
     let mut all = Vec::new();
     let mut add = |level, text: String| all.push(Attention { level, text });
     for failing in &status.health.failing {
-        add("red", format!("Not ready: {failing}"));
+        add("red", format!("Health check failed: {failing}"));
+    }
+    for check in status.health.checks.iter().filter(|check| check.status == "degraded") {
+        // Breakers and the cache have lines of their own.
+        if !matches!(check.name.as_str(), "programs" | "cache") {
+            let reason = check.reason.as_deref().unwrap_or("worse than it should be");
+            add("amber", format!("Health check {}: {reason}", check.name));
+        }
     }
     for breaker in &status.breakers {
         match breaker.state {
@@ -400,6 +411,7 @@ pub async fn sampler(app: Arc<App>) {
             _ = ticks.tick() => {}
             () = crate::http::stopped(&mut stop) => return,
         }
+        app.health.beat();
         let rates = app.update_rates();
         let point = app.monitor.sample(point(&app));
         match serde_json::to_string(&full_with(&app, point, &rates)) {

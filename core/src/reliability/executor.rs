@@ -6,7 +6,7 @@ mod run;
 
 pub use run::{Execution, Failure, Guard, Run};
 
-use super::breaker::{self, Breaker, Consecutive, CountWindow, Event, Mode, Permit, Window};
+use super::breaker::{self, Any, Breaker, Consecutive, CountWindow, Event, Mode, ModeConfig, Permit, Window};
 use super::retry::{self, Class, Decision, Reason, Retry};
 use crate::time::{Duration, Instant};
 
@@ -264,6 +264,18 @@ impl<const WORDS: usize> Executor<CountWindow<WORDS>> {
             Ok(breaker) => Ok(Self::of_breaker(config, breaker, seed)),
             Err(error) => Err(ConfigError::Breaker(error)),
         }
+    }
+}
+
+impl<const WORDS: usize, const BUCKETS: usize> Executor<Any<WORDS, BUCKETS>> {
+    /// An executor whose breaker is of any mode, as a config that is read at run time says.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] and [`ModeConfig::validate`] say.
+    pub fn try_any(config: Config, mode: ModeConfig, seed: u64) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let breaker = Breaker::try_any(config.breaker, mode, seed).map_err(ConfigError::Breaker)?;
+        Ok(Self::of_breaker(config, breaker, seed))
     }
 }
 

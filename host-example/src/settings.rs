@@ -1,0 +1,234 @@
+//! The config file: how careful the server is. What is not in it keeps its default.
+//!
+//! ```toml
+//! [commands]              # places to run and to wait in
+//! at_once = 8
+//! waiting = 64
+//! queue_wait = "2s"
+//!
+//! [fallback]              # the last good output, where a program gives none; "0s" for none
+//! max_age = "5m"
+//! commands = 256
+//! bytes = 16777216
+//!
+//! [health]
+//! period = "10s"
+//! timeout = "2s"
+//! failure_threshold = 1
+//! disk_min = 67108864     # below it the server is not ready
+//! disk_low = 536870912    # below it the server says so
+//!
+//! [breaker]               # of each program: by default, so many failures in a row
+//! failures = 5
+//! recovery_timeout = "30s"
+//!
+//! [programs.date.breaker] # instead of `[breaker]`, key by key
+//! opens = { count_window = { calls = 100, failure_pct = 50, min_calls = 10 } }
+//! slow = { slow_call = "500ms", slow_pct = 80 }
+//!
+//! [programs.uptime.breaker]
+//! opens = { time_window = { buckets = 10, bucket = "1s", failure_pct = 50, min_calls = 5 } }
+//! recovery_timeout = "5s"
+//! recovery_timeout_max = "5m"
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use daur_core::reliability::breaker::{self, Growth, ModeConfig, Opens, SlowCalls};
+use daur_core::time::Duration;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+
+use crate::config::Config;
+
+/// A length of time in words, such as `"5s"`.
+#[derive(Clone, Copy, Debug)]
+struct Length(Duration);
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|error| D::Error::custom(format!("`{text}` is no length of time: {error}")))
+    }
+}
+
+/// The file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    commands: Commands,
+    fallback: Fallback,
+    health: Health,
+    breaker: Breaker,
+    programs: BTreeMap<String, Program>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Commands {
+    at_once: Option<u32>,
+    waiting: Option<u32>,
+    queue_wait: Option<Length>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Fallback {
+    max_age: Option<Length>,
+    commands: Option<usize>,
+    bytes: Option<usize>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Health {
+    period: Option<Length>,
+    timeout: Option<Length>,
+    failure_threshold: Option<u8>,
+    disk_min: Option<u64>,
+    disk_low: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Program {
+    breaker: Breaker,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Breaker {
+    failures: Option<u32>,
+    recovery_timeout: Option<Length>,
+    recovery_timeout_max: Option<Length>,
+    probes: Option<u32>,
+    success_threshold: Option<u32>,
+    probe_lease: Option<Length>,
+    opens: Option<Opens>,
+    slow: Option<SlowCalls>,
+    growth: Option<Growth>,
+}
+
+/// Replaces `field` if there is a value.
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+fn set_time(field: &mut Duration, value: Option<Length>) {
+    set(field, value.map(|Length(time)| time));
+}
+
+impl Breaker {
+    fn apply(&self, config: &mut breaker::Config, mode: &mut ModeConfig) {
+        set(&mut config.failures, self.failures);
+        set_time(&mut config.recovery_timeout, self.recovery_timeout);
+        if let Some(Length(max)) = self.recovery_timeout_max {
+            config.recovery_timeout_max = Some(max);
+        }
+        set(&mut config.probes, self.probes);
+        set(&mut config.success_threshold, self.success_threshold);
+        set_time(&mut config.probe_lease, self.probe_lease);
+        set(&mut mode.opens, self.opens);
+        mode.slow = self.slow.or(mode.slow);
+        mode.growth = self.growth.or(mode.growth);
+    }
+}
+
+impl Settings {
+    /// Reads a config file's text.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// Reads a config file.
+    ///
+    /// # Errors
+    /// As above, or that it cannot be read.
+    pub fn load(path: &Path) -> Result<Self, String> {
+        let said = |error: &dyn std::fmt::Display| format!("the config file {}: {error}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|error| said(&error))?;
+        Self::parse(&text).map_err(|error| said(&error))
+    }
+
+    /// Puts what the file says into `config`.
+    ///
+    /// # Errors
+    /// What cannot be so, beyond what the parts themselves refuse at the start.
+    pub fn apply(&self, config: &mut Config) -> Result<(), String> {
+        let command = &mut config.command;
+        set(&mut command.at_once, self.commands.at_once);
+        set(&mut command.waiting, self.commands.waiting);
+        set_time(&mut command.queue_wait, self.commands.queue_wait);
+        set_time(&mut command.fallback.max_age, self.fallback.max_age);
+        set(&mut command.fallback.commands, self.fallback.commands);
+        set(&mut command.fallback.bytes, self.fallback.bytes);
+        self.breaker.apply(&mut command.breaker, &mut command.mode);
+        for (name, program) in &self.programs {
+            let (mut breaker, mut mode) = (command.breaker, command.mode);
+            program.breaker.apply(&mut breaker, &mut mode);
+            command.breakers.insert(name.clone(), (breaker, mode));
+        }
+        let health = &mut config.health;
+        set_time(&mut health.period, self.health.period);
+        set_time(&mut health.timeout, self.health.timeout);
+        set(&mut health.failure_threshold, self.health.failure_threshold);
+        set(&mut health.disk_min, self.health.disk_min);
+        set(&mut health.disk_low, self.health.disk_low);
+        if health.disk_low < health.disk_min {
+            return Err("[health] `disk_low` is below `disk_min`".into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config::new(([127, 0, 0, 1], 0).into(), "d".into())
+    }
+
+    /// The example at the top of this file.
+    fn example() -> String {
+        let lines = include_str!("settings.rs").lines().map_while(|line| line.strip_prefix("//!"));
+        let lines = lines.skip_while(|line| *line != " ```toml").skip(1).take_while(|line| *line != " ```");
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_example_is_read_and_names_the_defaults() {
+        let mut config = config();
+        Settings::parse(&example()).unwrap().apply(&mut config).unwrap();
+        let default = self::config();
+        assert_eq!(config.command.fallback, default.command.fallback);
+        assert_eq!(config.health, default.health);
+        assert_eq!(
+            (config.command.at_once, config.command.waiting, config.command.queue_wait),
+            (default.command.at_once, default.command.waiting, default.command.queue_wait)
+        );
+        assert_eq!((config.command.breaker, config.command.mode), (default.command.breaker, default.command.mode));
+        let (_, date) = config.command.breakers["date"];
+        assert!(matches!(date.opens, Opens::CountWindow(window) if window.calls == 100));
+        assert_eq!(date.slow.map(|slow| slow.slow_call), Some(Duration::from_millis(500)));
+        let (uptime, mode) = config.command.breakers["uptime"];
+        assert!(matches!(mode.opens, Opens::TimeWindow(span) if span.min_calls == 5));
+        assert_eq!((uptime.failures, uptime.recovery_timeout_max), (5, Some(Duration::from_secs(300))));
+    }
+
+    #[test]
+    fn what_the_file_cannot_say_is_named() {
+        let wrong = |text: &str| Settings::parse(text).unwrap_err();
+        assert!(wrong("[comands]\n").contains("comands"));
+        assert!(wrong("[fallback]\nmax_age = \"soon\"\n").contains("soon"));
+        assert!(wrong("[breaker]\nopens = { windows = 1 }\n").contains("windows"));
+        let low = Settings::parse("[health]\ndisk_low = 1\n").unwrap().apply(&mut config());
+        assert!(low.unwrap_err().contains("disk_low"));
+    }
+}
