@@ -1,13 +1,24 @@
-//! What to do when calls fail, on a host: runners that wait, guards that give permits back.
+//! What to do when calls fail.
 //!
 //! * [`retry`]: the same call again, blocking or on tokio.
 //! * [`breaker`]: a shared breaker whose closed path costs one atomic load.
 //! * [`bulkhead`]: so many calls at once, and a line to wait in.
 //! * [`executor`]: all of them, with time limits.
 //! * [`keyed`]: a limit, or a breaker, for each of many keys.
+//! * `health` (feature `tokio`): checks that run by themselves, and what probes are answered from them.
+//! * `fallback` (feature `tokio`): values for calls that gave none, by name.
 
 pub mod breaker;
 pub mod bulkhead;
 pub mod executor;
+#[cfg(feature = "tokio")]
+pub mod fallback;
+#[cfg(feature = "tokio")]
+pub mod health;
 pub mod keyed;
 pub mod retry;
+
+#[cfg(feature = "tokio")]
+pub use fallback::fallback_handler;
+#[cfg(feature = "tokio")]
+pub use health::health_checker;
