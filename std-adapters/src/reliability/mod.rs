@@ -9,3 +9,5 @@ pub mod breaker;
 pub mod bulkhead;
 pub mod executor;
 pub mod retry;
+
+pub use executor::resilient_executor;
