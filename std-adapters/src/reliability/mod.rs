@@ -18,6 +18,7 @@ pub mod health;
 pub mod keyed;
 pub mod retry;
 
+pub use executor::resilient_executor;
 #[cfg(feature = "tokio")]
 pub use fallback::fallback_handler;
 #[cfg(feature = "tokio")]
