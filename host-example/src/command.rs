@@ -7,7 +7,7 @@
 //!    at the same time share one process, and wait for it no longer than it may take.
 //! 3. A program that ends with another exit code than 0 has done its work: it is no failure of the
 //!    server's, is not tried again, not kept and not counted by the breaker.
-//! 4. A program that cannot be started is tried again. One that runs out of time is not: it may have
+//! 4. A program that cannot be started is tried again, while the budget of all commands together pays for it. One that runs out of time is not: it may have
 //!    had its effect. Both count for the breaker of that program, which then refuses it for a while.
 //! 5. So many programs run at a time and so many commands wait, whatever they are, in the order in which they
 //!    came. What finds no place is `overloaded`; that says nothing of its program and is not counted by the breaker.
@@ -20,7 +20,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
-use daur_core::reliability::breaker::{self, Any, Counts, ModeConfig, Opens};
+use daur_core::reliability::breaker::{self, Any, Breaker, Counts, ModeConfig, Opens};
+use daur_core::reliability::budget::{self, Budget};
 use daur_core::reliability::bulkhead;
 use daur_core::reliability::executor::{Config as ExecutorConfig, Executor, Failure};
 use daur_core::reliability::retry::{self, Class};
@@ -42,6 +43,8 @@ use crate::http::stopped;
 use crate::problem::{Code, Problem};
 use crate::runner::{self, Job, Output};
 
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
 /// Says how commands run.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -59,6 +62,8 @@ pub struct Config {
     pub queue_wait: Duration,
     /// How a program that cannot be started is tried again. Default 3 attempts, from 50 ms.
     pub retry: retry::Config,
+    /// What the retries of all commands together may cost; `None` for no limit. Default: a bucket of 500 tokens.
+    pub budget: Option<budget::Config>,
     /// When a program is not started any more. Default 5 failures in a row, for 30 s.
     pub breaker: breaker::Config,
     /// What opens the breaker, if not failures in a row.
@@ -83,6 +88,7 @@ impl Default for Config {
             waiting: 64,
             queue_wait: Duration::from_secs(2),
             retry: retry::Config { initial_delay: Duration::from_millis(50), ..retry::Config::DEFAULT },
+            budget: Some(budget::Config::DEFAULT),
             breaker: breaker::Config { recovery_timeout: Duration::from_secs(30), ..breaker::Config::DEFAULT },
             mode: ModeConfig::DEFAULT,
             breakers: BTreeMap::new(),
@@ -156,6 +162,21 @@ pub struct ProgramStatus {
     pub retries: u32,
 }
 
+/// Shows what is left for retries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct BudgetStatus {
+    /// How it is filled.
+    pub mode: &'static str,
+    /// Retries that it would pay for now.
+    pub retries_left: u32,
+    /// How full it is, in thousandths.
+    pub left_permille: u64,
+    /// Retries that it has paid for.
+    pub funded: u32,
+    /// Retries that it has refused.
+    pub refused: u32,
+}
+
 /// Shows how many programs run, and how many commands wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Places {
@@ -190,6 +211,7 @@ pub struct Commands {
     last_good: LastGood,
     programs: Vec<Program>,
     places: SharedBulkhead<WAITING>,
+    budget: Option<StdShared<Budget>>,
     stop: watch::Receiver<bool>,
 }
 
@@ -226,21 +248,25 @@ impl Commands {
         dir: PathBuf,
         cache: PathBuf,
         stop: watch::Receiver<bool>,
-    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        if let Some(unknown) = config.breakers.keys().find(|name| allowed.programs.iter().all(|known| known.name != **name)) {
+    ) -> Result<Self, Error> {
+        if let Some(unknown) =
+            config.breakers.keys().find(|name| allowed.programs.iter().all(|known| known.name != **name))
+        {
             return Err(format!("a breaker is set for `{unknown}`, which is not on the list of programs").into());
         }
         let programs = allowed
             .programs
             .iter()
             .map(|program| {
-                let (breaker, mode) = config.breakers.get(program.name).copied().unwrap_or((config.breaker, config.mode));
+                let (breaker, mode) =
+                    config.breakers.get(program.name).copied().unwrap_or((config.breaker, config.mode));
                 let executor = ExecutorConfig { retry: config.retry, breaker, ..ExecutorConfig::DEFAULT };
-                let executor = Executor::try_any(executor, mode, os_seed())
+                let breaker = Breaker::try_any(breaker, mode, os_seed())
                     .map_err(|error| format!("the breaker of `{}`: {error}", program.name))?;
+                let executor = Executor::try_of(executor, breaker, os_seed())?;
                 Ok(Program { name: program.name, mode, executor: StdShared::new(executor) })
             })
-            .collect::<Result<_, String>>()?;
+            .collect::<Result<_, Error>>()?;
         let waits = config.waiting > 0 && !config.queue_wait.is_zero();
         let places = SharedBulkhead::with_clock(
             bulkhead::Config {
@@ -256,6 +282,7 @@ impl Commands {
             cache: ResultCache::open(cache, config.cache)?,
             last_good: LastGood::new(config.fallback),
             places,
+            budget: config.budget.map(Budget::try_new).transpose()?.map(StdShared::new),
             policy_mark: hasher.finish().to_le_bytes(),
             config,
             allowed,
@@ -377,17 +404,18 @@ impl Commands {
                 let detail = format!("`{name}` failed too often; it is not started now.");
                 Problem::new(Code::CircuitOpen, detail).retry_after(wait)
             }
-            Failure::Error(runner::Error::Busy(_)) => busy(),
             failure => Problem::internal("a program could not be run", &failure),
         })
     }
 
     /// Starts the program, through its executor.
     async fn execute(&self, command: &Admitted) -> Result<Run, Problem> {
+        // Outside of the executor: a breaker that times calls shall not blame a program for the time in line.
+        let _place = self.places.acquire().await.map_err(|_| busy())?;
         let program = &self.programs[command.program];
         let mut stop = self.stop.clone();
         tokio::select! {
-            run = executor::execute(&program.executor, class, || self.start(command)) => Ok(run),
+            run = executor::execute_with(&program.executor, self.budget.as_ref(), class, || self.start(command)) => Ok(run),
             () = stopped(&mut stop) => Err(Problem::new(Code::Overloaded, "The server is stopping.").closing()),
         }
     }
@@ -404,7 +432,6 @@ impl Commands {
             timeout: self.config.timeout.into(),
             output_limit: self.config.output_limit,
         };
-        let _place = self.places.acquire().await.map_err(runner::Error::Busy)?;
         let output = runner::run(&job).await?;
         Ok(Good { output: Arc::new(output), at: StdClock.now() })
     }
@@ -419,6 +446,22 @@ impl Commands {
     #[must_use]
     pub fn fallbacks(&self) -> fallback::Snapshot {
         self.last_good.snapshot()
+    }
+
+    /// What is left for retries; `None` if they are not limited.
+    #[must_use]
+    pub fn budget(&self) -> Option<BudgetStatus> {
+        let shown = self.budget.as_ref()?.with(|budget, _| budget.snapshot());
+        Some(BudgetStatus {
+            mode: match self.config.budget {
+                Some(budget::Config::Ratio { .. }) => "ratio",
+                _ => "token_bucket",
+            },
+            retries_left: shown.retries_left(),
+            left_permille: (u64::from(shown.tokens) * 1_000).checked_div(shown.capacity.into()).unwrap_or(0),
+            funded: shown.funded,
+            refused: shown.refused,
+        })
     }
 
     /// Programs that run and commands that wait.
@@ -502,7 +545,6 @@ async fn overdue(patience: StdDuration, begins: &mut oneshot::Receiver<()>) {
 fn class(error: &runner::Error) -> Class {
     tracing::warn!(%error, "a command failed");
     match error {
-        runner::Error::Busy(_) => Class::Ignored,
         runner::Error::Spawn(_) => Class::Transient,
         runner::Error::Timeout => Class::Permanent,
     }

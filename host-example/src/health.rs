@@ -125,7 +125,7 @@ impl Health {
     /// Tells of what is known without a run, if it has changed.
     pub fn refresh(&self, app: &App) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut tell = |check: &mut Option<(CheckId, Option<bool>)>, is_well: bool, why: &str| {
+        let tell = |check: &mut Option<(CheckId, Option<bool>)>, is_well: bool, why: &str| {
             if let Some((id, last)) = check
                 && *last != Some(is_well)
             {

@@ -111,6 +111,12 @@ fn commands(app: &App, page: &mut Page) {
     let places = app.commands.bulkhead();
     page.gauge("daur_commands_running", "Commands that run now.").sample(&[], places.running);
     page.gauge("daur_commands_waiting", "Commands that wait for a place.").sample(&[], places.waiting);
+    if let Some(budget) = app.commands.budget() {
+        page.gauge("daur_retry_budget_left", "Retries that the budget would pay for now.")
+            .sample(&[], budget.retries_left);
+        page.counter("daur_retry_budget_funded", "Retries that it has paid for.").sample(&[], budget.funded);
+        page.counter("daur_retry_budget_refused", "Retries that it has refused.").sample(&[], budget.refused);
+    }
     let mut turned_away = page.counter("daur_commands_turned_away", "Commands that got no place, by why.");
     turned_away.sample(&[("cause", "full")], places.refused);
     turned_away.sample(&[("cause", "timeout")], places.timed_out);

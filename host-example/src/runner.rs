@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use daur_core::reliability::bulkhead::Refused;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
@@ -49,8 +48,6 @@ pub enum Error {
     Spawn(io::Error),
     /// It ran for longer than allowed; it has been ended.
     Timeout,
-    /// As many programs run and wait as may: it was not started.
-    Busy(Refused),
 }
 
 impl std::fmt::Display for Error {
@@ -58,7 +55,6 @@ impl std::fmt::Display for Error {
         match self {
             Self::Spawn(error) => write!(f, "the program could not be started: {error}"),
             Self::Timeout => f.write_str("the program ran for longer than allowed and was ended"),
-            Self::Busy(refused) => refused.fmt(f),
         }
     }
 }

@@ -6,6 +6,9 @@
 //! waiting = 64
 //! queue_wait = "2s"
 //!
+//! [budget]                # what the retries of all commands together may cost; or `ratio`, or `off = true`
+//! token_bucket = { capacity = 500, retry_cost = 5, first_try_gain = 1 }
+//!
 //! [fallback]              # the last good output, where a program gives none; "0s" for none
 //! max_age = "5m"
 //! commands = 256
@@ -36,6 +39,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use daur_core::reliability::breaker::{self, Growth, ModeConfig, Opens, SlowCalls};
+use daur_core::reliability::budget;
 use daur_core::time::Duration;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
@@ -58,6 +62,7 @@ impl<'de> Deserialize<'de> for Length {
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     commands: Commands,
+    budget: Budget,
     fallback: Fallback,
     health: Health,
     breaker: Breaker,
@@ -70,6 +75,53 @@ struct Commands {
     at_once: Option<u32>,
     waiting: Option<u32>,
     queue_wait: Option<Length>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Budget {
+    token_bucket: Option<TokenBucket>,
+    ratio: Option<Ratio>,
+    off: bool,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenBucket {
+    capacity: u32,
+    retry_cost: u32,
+    first_try_gain: u32,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ratio {
+    percent: u16,
+    #[serde(default = "Ratio::max_saved")]
+    max_saved: u32,
+}
+
+impl Ratio {
+    const fn max_saved() -> u32 {
+        100
+    }
+}
+
+impl Budget {
+    fn apply(&self, config: &mut Option<budget::Config>) -> Result<(), String> {
+        match (self.token_bucket, self.ratio, self.off) {
+            (None, None, false) => {}
+            (None, None, true) => *config = None,
+            (Some(TokenBucket { capacity, retry_cost, first_try_gain }), None, false) => {
+                *config = Some(budget::Config::TokenBucket { capacity, retry_cost, first_try_gain });
+            }
+            (None, Some(Ratio { percent, max_saved }), false) => {
+                *config = Some(budget::Config::Ratio { percent, max_saved });
+            }
+            _ => return Err("[budget] takes one of `token_bucket`, `ratio` and `off`".into()),
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -165,6 +217,7 @@ impl Settings {
         set(&mut command.at_once, self.commands.at_once);
         set(&mut command.waiting, self.commands.waiting);
         set_time(&mut command.queue_wait, self.commands.queue_wait);
+        self.budget.apply(&mut command.budget)?;
         set_time(&mut command.fallback.max_age, self.fallback.max_age);
         set(&mut command.fallback.commands, self.fallback.commands);
         set(&mut command.fallback.bytes, self.fallback.bytes);
@@ -209,6 +262,7 @@ mod tests {
         let default = self::config();
         assert_eq!(config.command.fallback, default.command.fallback);
         assert_eq!(config.health, default.health);
+        assert_eq!(config.command.budget, default.command.budget);
         assert_eq!(
             (config.command.at_once, config.command.waiting, config.command.queue_wait),
             (default.command.at_once, default.command.waiting, default.command.queue_wait)
@@ -228,6 +282,8 @@ mod tests {
         assert!(wrong("[comands]\n").contains("comands"));
         assert!(wrong("[fallback]\nmax_age = \"soon\"\n").contains("soon"));
         assert!(wrong("[breaker]\nopens = { windows = 1 }\n").contains("windows"));
+        let both = Settings::parse("[budget]\noff = true\nratio = { percent = 10 }\n").unwrap().apply(&mut config());
+        assert!(both.unwrap_err().contains("one of"));
         let low = Settings::parse("[health]\ndisk_low = 1\n").unwrap().apply(&mut config());
         assert!(low.unwrap_err().contains("disk_low"));
     }

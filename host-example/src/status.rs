@@ -12,9 +12,9 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::audit;
-use crate::command::{Places, ProgramStatus};
-use crate::{fallback, health};
+use crate::command::{BudgetStatus, Places, ProgramStatus};
 use crate::monitor::{self, Latency, Point, Requests, micros};
+use crate::{fallback, health};
 
 /// Holds the state of every machine of the server.
 #[derive(Debug, Serialize)]
@@ -47,6 +47,8 @@ pub struct FullStatus {
     pub running: u32,
     /// Places to run and to wait in.
     pub bulkhead: Places,
+    /// What is left for retries; `None` if they are not limited.
+    pub budget: Option<BudgetStatus>,
     /// Earlier outputs that were given instead.
     pub fallbacks: fallback::Snapshot,
     /// What failed.
@@ -217,6 +219,7 @@ pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
         breakers: app.commands.programs(),
         running: app.commands.bulkhead().running,
         bulkhead: app.commands.bulkhead(),
+        budget: app.commands.budget(),
         fallbacks: app.commands.fallbacks(),
         errors: errors(app),
         security: Security {
@@ -383,6 +386,12 @@ fn attention(status: &FullStatus) -> Vec<Attention> {
         {
             add("amber", "Memory is nearly used up".to_owned());
         }
+    }
+    if status.budget.is_some_and(|budget| budget.mode == "token_bucket" && budget.retries_left == 0) {
+        add("amber", "The retry budget is used up: nothing is tried again".to_owned());
+    }
+    if status.bulkhead.waiting > 0 && status.bulkhead.waiting * 2 >= status.bulkhead.room {
+        add("amber", format!("{} commands wait for a place", status.bulkhead.waiting));
     }
     if !status.cache.counters.up {
         add("amber", "The result cache is down".to_owned());
