@@ -106,8 +106,8 @@ impl std::error::Error for Full {}
 /// 1. The same key gets the same breaker as long as anybody holds that, or it is not forgotten.
 /// 2. To make room, the closed breaker without failures in a row that was used longest ago is forgotten. (A
 ///    window's record of calls goes with it.)
-/// 3. If there is none, then what was not used for [`Config::idle_after`], and is closed, or has been open
-///    and has not been waiting for at least as long.
+/// 3. If there is none, then one that was not used for [`Config::idle_after`] and is closed, or half-open:
+///    its wait is over and nobody has come.
 /// 4. A breaker that refuses calls, is held by somebody, or stands in a manual state is never forgotten. If
 ///    such take all places, a new key is refused, or gets a breaker that nobody else sees, as
 ///    [`Config::on_full`] says; each is counted.
@@ -306,7 +306,7 @@ impl<K, M: Mode, C: Clock> Entry<K, M, C> {
         match snapshot.state {
             State::Closed if snapshot.consecutive_failures == 0 => Instant::ZERO,
             State::Closed | State::HalfOpen => self.used + idle_after,
-            State::Open => snapshot.retry_at.unwrap_or(self.used).max(self.used) + idle_after,
+            State::Open => snapshot.retry_at.unwrap_or(Instant::MAX).max(self.used + idle_after),
             _ => Instant::MAX,
         }
     }

@@ -90,7 +90,7 @@ pub enum Refused {
     },
     /// The key is new, and all places are taken by keys that are not to be forgotten.
     Full {
-        /// The first moment at which one of them may be.
+        /// None of them may be before this moment.
         retry_at: Instant,
     },
 }

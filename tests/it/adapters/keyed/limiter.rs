@@ -96,8 +96,10 @@ fn rule_4_a_key_that_has_used_something_up_is_never_forgotten() {
         clock.advance(Duration::from_millis(100));
     }
     assert!(keyed.check(&0).is_ok());
+    assert_eq!(keyed.check(&9), Err(Refused::Full { retry_at: Instant::from_secs(101) }));
+    clock.set(Instant::from_secs(101));
     let full = keyed.check(&9).unwrap_err();
-    // Key 1 is the first to rest, a second after its check.
+    // Key 0 has been used again. Key 1 is the first to rest, a second after its check.
     assert_eq!(full, Refused::Full { retry_at: Instant::from_millis(101_100) });
     clock.set(full.retry_at() - Duration::from_nanos(1));
     assert_eq!(keyed.check(&9), Err(full));
@@ -105,7 +107,7 @@ fn rule_4_a_key_that_has_used_something_up_is_never_forgotten() {
     assert_eq!(keyed.check(&9), Ok(()));
     assert!(keyed.check(&0).is_ok() && keyed.check(&0).is_err());
     let snapshot = keyed.snapshot();
-    assert_eq!((snapshot.full, snapshot.forgotten, snapshot.limited, snapshot.untracked), (2, 1, 1, 0));
+    assert_eq!((snapshot.full, snapshot.forgotten, snapshot.limited, snapshot.untracked), (3, 1, 1, 0));
 }
 
 #[test]
