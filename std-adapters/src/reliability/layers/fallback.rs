@@ -1,21 +1,31 @@
 //! An answer when the service gave none.
 
 use std::fmt;
-use std::future::{Ready, ready as at_once};
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 
 use daur_core::reliability::executor::{Execution, Failure};
-use daur_core::reliability::fallback::Fallback;
+use daur_core::reliability::fallback::{Fallback, Snapshot, Source};
 use daur_core::shared::Shared;
+use daur_core::time::Instant;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+mod handler;
+#[cfg(feature = "tracing")]
+mod log;
+#[cfg(not(feature = "tracing"))]
+#[path = "fallback/silent.rs"]
+mod log;
+
+use handler::{Begun, Handler};
+pub use handler::{ByError, ByMachine, ByRequest};
+
 use super::Error;
+use crate::shared::StdShared;
 
 /// Answers when the service failed, and counts that it did.
 ///
@@ -28,13 +38,13 @@ use super::Error;
 /// 1. An answer of the service passes as it is; the fallback is asked after an error only.
 /// 2. The fallback sees the error, and of the request what it kept: no request is cloned.
 /// 3. If the fallback fails too, [`Error::Fallback`] has both errors.
-/// 4. Each use is counted, and each time the fallback failed too, over all clones; with the feature
-///    `tracing` it is logged with its cause.
+/// 4. Each use is counted by its cause, and each time the fallback failed too, over all clones; with
+///    the feature `tracing` it is logged with its cause.
 /// 5. The last good answer is remembered from every answer that passes, and given up to its greatest age.
 /// 6. A service that fails to become ready stays so: that error passes.
 ///
 /// # Cost
-/// Two counters on the heap, once. A call carries what was kept of its request.
+/// The counters on the heap, once, and a lock after an error. A call carries what was kept of its request.
 ///
 /// # Errors
 /// [`Error::Fallback`].
@@ -72,22 +82,33 @@ pub struct FallbackLayer<H> {
 #[derive(Debug)]
 struct Parts<H> {
     handler: H,
-    used: AtomicU32,
-    failed: AtomicU32,
+    /// Counts only: the answers are the handler's.
+    counts: StdShared<Fallback<(), ()>>,
+}
+
+impl<H> Parts<H> {
+    fn count<E>(&self, first: &Error<E>, has_answer: bool) {
+        let failure = match first.root() {
+            Error::Inner(_) => Failure::Error(()),
+            Error::TimedOut(_) => Failure::TimedOut,
+            _ => Failure::Open { retry_at: first.retry_at().unwrap_or(Instant::MAX) },
+        };
+        let execution = Execution { result: Err(failure), ..Execution::of_value(()) };
+        let made = if has_answer { Ok(()) } else { Err(None) };
+        let _counted = self.counts.with(|counts, now| counts.settle(execution, made, now));
+        log::used(first, has_answer);
+    }
 }
 
 impl<H> FallbackLayer<H> {
     fn handler(handler: H) -> Self {
-        Self { shared: Arc::new(Parts { handler, used: AtomicU32::new(0), failed: AtomicU32::new(0) }) }
+        Self { shared: Arc::new(Parts { handler, counts: StdShared::new(Fallback::new(Source::Caller)) }) }
     }
 
-    /// Copies out how often it was used.
+    /// Copies out how often it was used, and after what.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            used: self.shared.used.load(Ordering::Relaxed),
-            failed: self.shared.failed.load(Ordering::Relaxed),
-        }
+        self.shared.counts.with(|counts, _| counts.snapshot())
     }
 }
 
@@ -130,99 +151,71 @@ impl<H> Clone for FallbackLayer<H> {
     }
 }
 
-/// Shows a [`FallbackLayer`] at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Snapshot {
-    /// How often it gave an answer.
-    pub used: u32,
-    /// How often it had none to give.
-    pub failed: u32,
+impl<S, H> Layer<S> for FallbackLayer<H> {
+    type Service = FallbackService<S, H>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        FallbackService { inner, shared: Arc::clone(&self.shared) }
+    }
 }
 
-/// Answers in the service's place. Made by [`FallbackLayer`]'s constructors.
-pub trait Handler<Req, T, E> {
-    /// What is kept of a request while it is served.
-    type Kept;
-    /// Gives the answer.
-    type Answer: Future<Output = Result<T, Error<E>>>;
-
-    /// Keeps of `request` what the answer needs.
-    fn keep(&self, request: &Req) -> Self::Kept;
-    /// Sees an answer of the service pass.
-    fn remember(&self, answer: &T);
-    /// Answers after `error`.
-    fn answer(&self, kept: Self::Kept, error: &Error<E>) -> Self::Answer;
+/// The service that a [`FallbackLayer`] makes.
+#[derive(Debug)]
+pub struct FallbackService<S, H> {
+    inner: S,
+    shared: Arc<Parts<H>>,
 }
 
-/// A function of the error.
-#[derive(Clone, Copy, Debug)]
-pub struct ByError<F>(F);
+impl<S: Clone, H> Clone for FallbackService<S, H> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
+    }
+}
 
-impl<F, A, Req, T, E> Handler<Req, T, E> for ByError<F>
+impl<S, H, Req, E> Service<Req> for FallbackService<S, H>
 where
-    F: Fn(&Error<E>) -> A,
-    A: Future<Output = Result<T, Error<E>>>,
+    S: Service<Req, Error = Error<E>>,
+    H: Handler<Req, S::Response, E>,
 {
-    type Kept = ();
-    type Answer = A;
+    type Response = S::Response;
+    type Error = Error<E>;
+    type Future = ResponseFuture<S::Future, H, H::Kept, H::Answer, E>;
 
-    fn keep(&self, _: &Req) {}
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
 
-    fn remember(&self, _: &T) {}
-
-    fn answer(&self, (): (), error: &Error<E>) -> A {
-        self.0(error)
+    fn call(&mut self, request: Req) -> Self::Future {
+        let kept = Some(self.shared.handler.keep(&request));
+        ResponseFuture {
+            step: Step::Calls { call: self.inner.call(request), kept },
+            shared: Arc::clone(&self.shared),
+            request: PhantomData,
+        }
     }
 }
 
-/// A function of the error and a part of the request.
-#[derive(Clone, Copy, Debug)]
-pub struct ByRequest<G, F> {
-    keep: G,
-    answer: F,
-}
-
-impl<G, F, K, A, Req, T, E> Handler<Req, T, E> for ByRequest<G, F>
-where
-    G: Fn(&Req) -> K,
-    F: Fn(K, &Error<E>) -> A,
-    A: Future<Output = Result<T, Error<E>>>,
-{
-    type Kept = K;
-    type Answer = A;
-
-    fn keep(&self, request: &Req) -> K {
-        (self.keep)(request)
-    }
-
-    fn remember(&self, _: &T) {}
-
-    fn answer(&self, kept: K, error: &Error<E>) -> A {
-        (self.answer)(kept, error)
+pin_project! {
+    /// Awaits the answer of a [`FallbackService`].
+    pub struct ResponseFuture<F, H, K, A, E> {
+        #[pin]
+        step: Step<F, K, A, E>,
+        shared: Arc<Parts<H>>,
     }
 }
 
-/// A [`Fallback`] of core.
-#[derive(Clone, Copy, Debug)]
-pub struct ByMachine<P>(P);
-
-impl<P, Req, T, E> Handler<Req, T, E> for ByMachine<P>
-where
-    P: Deref<Target: Shared<Machine = Fallback<T, Error<E>>>>,
-    T: Clone,
-    E: Clone,
-{
-    type Kept = ();
-    type Answer = Ready<Result<T, Error<E>>>;
-
-    fn keep(&self, _: &Req) {}
-
-    fn remember(&self, answer: &T) {
-        self.0.with(|fallback, now| fallback.remember(answer, now));
-    }
-
-    fn answer(&self, (): (), error: &Error<E>) -> Self::Answer {
-        let failed = Err(Failure::Error(error.clone()));
-        todo!()
+pin_project! {
+    #[project = StepProjection]
+    enum Step<F, K, A, E> {
+        Calls {
+            #[pin]
+            call: F,
+            kept: Option<K>,
+        },
+        Answers {
+            #[pin]
+            answer: A,
+            first: Option<Error<E>>,
+        },
     }
 }
