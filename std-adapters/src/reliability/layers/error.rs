@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use daur_core::reliability::breaker::Open;
+use daur_core::reliability::bulkhead::Refused;
 use daur_core::reliability::limiter::Limited;
 use daur_core::reliability::retry::GaveUp;
 use daur_core::time::{Duration, Instant};
@@ -32,6 +33,8 @@ pub enum Error<E> {
     Open(Open),
     /// The limiter refused: the service was not called.
     Limited(Limited),
+    /// The bulkhead had no place: the service was not called.
+    Full(Refused),
     /// The call took longer than this and was dropped.
     TimedOut(Duration),
     /// The retries ended; the last error is inside.
@@ -92,7 +95,7 @@ impl<E> Error<E> {
     /// Whether a layer refused before the service was called (the last time, if there were retries).
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(self.root(), Self::Open(_) | Self::Limited(_))
+        matches!(self.root(), Self::Open(_) | Self::Limited(_) | Self::Full(_))
     }
 }
 
@@ -102,6 +105,7 @@ impl<E> fmt::Display for Error<E> {
             Self::Inner(_) => f.write_str("the service failed"),
             Self::Open(open) => open.fmt(f),
             Self::Limited(limited) => limited.fmt(f),
+            Self::Full(refused) => refused.fmt(f),
             Self::TimedOut(limit) => write!(f, "the call took longer than {limit}"),
             Self::GaveUp(gave_up) => write!(f, "gave up after {} attempts: {}", gave_up.attempts, gave_up.reason),
             // The first error is the source; the second would be told nowhere else.
@@ -116,9 +120,8 @@ impl<E: StdError + 'static> StdError for Error<E> {
             Self::Inner(error) => Some(error),
             Self::GaveUp(gave_up) => Some(&gave_up.error),
             Self::Fallback { first, .. } => Some(first),
-            Self::Open(open) => Some(open),
-            Self::Limited(limited) => Some(limited),
-            Self::TimedOut(_) => None,
+            // Those are told in full by what this error says of itself.
+            Self::Open(_) | Self::Limited(_) | Self::Full(_) | Self::TimedOut(_) => None,
         }
     }
 }

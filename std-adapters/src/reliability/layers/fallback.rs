@@ -21,7 +21,7 @@ mod log;
 #[path = "fallback/silent.rs"]
 mod log;
 
-use handler::{Begun, Handler};
+use handler::{Begun, Handler, Keep};
 pub use handler::{ByError, ByMachine, ByRequest};
 
 use super::Error;
@@ -37,7 +37,8 @@ use crate::shared::StdShared;
 /// # Rules
 /// 1. An answer of the service passes as it is; the fallback is asked after an error only.
 /// 2. The fallback sees the error, and of the request what it kept: no request is cloned.
-/// 3. If the fallback fails too, [`Error::Fallback`] has both errors.
+/// 3. If the fallback fails too, [`Error::Fallback`] has both errors; if it merely has nothing to give,
+///    as when no answer was good yet, the first error stays as it is.
 /// 4. Each use is counted by its cause, and each time the fallback failed too, over all clones; with
 ///    the feature `tracing` it is logged with its cause.
 /// 5. The last good answer is remembered from every answer that passes, and given up to its greatest age.
@@ -87,16 +88,19 @@ struct Parts<H> {
 }
 
 impl<H> Parts<H> {
-    fn count<E>(&self, first: &Error<E>, has_answer: bool) {
-        let failure = match first.root() {
-            Error::Inner(_) => Failure::Error(()),
-            Error::TimedOut(_) => Failure::TimedOut,
-            _ => Failure::Open { retry_at: first.retry_at().unwrap_or(Instant::MAX) },
-        };
-        let execution = Execution { result: Err(failure), ..Execution::of_value(()) };
+    fn count(&self, cause: Failure<()>, has_answer: bool) {
         let made = if has_answer { Ok(()) } else { Err(None) };
-        let _counted = self.counts.with(|counts, now| counts.settle(execution, made, now));
-        log::used(first, has_answer);
+        let failed = Execution::of_failure(cause);
+        let _counted = self.counts.with(|counts, now| counts.settle(failed, made, now));
+    }
+}
+
+/// What the counters know of an error.
+fn cause<E>(error: &Error<E>) -> Failure<()> {
+    match error.root() {
+        Error::Inner(_) => Failure::Error(()),
+        Error::TimedOut(_) => Failure::TimedOut,
+        _ => Failure::Open { retry_at: error.retry_at().unwrap_or(Instant::MAX) },
     }
 }
 
@@ -175,7 +179,7 @@ impl<S: Clone, H> Clone for FallbackService<S, H> {
 impl<S, H, Req, E> Service<Req> for FallbackService<S, H>
 where
     S: Service<Req, Error = Error<E>>,
-    H: Handler<Req, S::Response, E>,
+    H: Keep<Req> + Handler<H::Kept, S::Response, E>,
 {
     type Response = S::Response;
     type Error = Error<E>;
@@ -187,11 +191,8 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let kept = Some(self.shared.handler.keep(&request));
-        ResponseFuture {
-            step: Step::Calls { call: self.inner.call(request), kept },
-            shared: Arc::clone(&self.shared),
-            request: PhantomData,
-        }
+        let call = self.inner.call(request);
+        ResponseFuture { step: Step::Calls { call, kept }, shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -217,5 +218,69 @@ pin_project! {
             answer: A,
             first: Option<Error<E>>,
         },
+        Done,
+    }
+}
+
+impl<F, H, K, A, T, E> Future for ResponseFuture<F, H, K, A, E>
+where
+    F: Future<Output = Result<T, Error<E>>>,
+    H: Handler<K, T, E, Answer = A>,
+    A: Future<Output = Result<T, Error<E>>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let (begun, cause) = match this.step.as_mut().project() {
+                StepProjection::Calls { call, kept } => match (ready!(call.poll(cx)), kept.take()) {
+                    (Err(first), Some(kept)) => {
+                        log::asked(&first);
+                        let cause = cause(&first);
+                        (this.shared.handler.begin(kept, first), cause)
+                    }
+                    (outcome, _) => {
+                        if let Ok(answer) = &outcome {
+                            this.shared.handler.remember(answer);
+                        }
+                        return Poll::Ready(outcome);
+                    }
+                },
+                StepProjection::Answers { answer, first } => {
+                    let made = ready!(answer.poll(cx));
+                    let Some(first) = first.take() else { return Poll::Ready(made) };
+                    let cause = cause(&first);
+                    let begun = match made {
+                        Ok(value) => Begun::Value(value),
+                        Err(second) => Begun::Nothing { first, second: Some(second) },
+                    };
+                    (begun, cause)
+                }
+                // Whoever polls again after the end has had the answer.
+                StepProjection::Done => return Poll::Pending,
+            };
+            // Whatever was called is dropped here, before the fallback is awaited.
+            let outcome = match begun {
+                Begun::Later { answer, first } => {
+                    this.step.set(Step::Answers { answer, first: Some(first) });
+                    continue;
+                }
+                Begun::Value(value) => Ok(value),
+                Begun::Nothing { first, second: None } => Err(first),
+                Begun::Nothing { first, second: Some(second) } => {
+                    Err(Error::Fallback { first: Box::new(first), second: Box::new(second) })
+                }
+            };
+            this.step.set(Step::Done);
+            this.shared.count(cause, outcome.is_ok());
+            return Poll::Ready(outcome);
+        }
+    }
+}
+
+impl<F, H, K, A, E> fmt::Debug for ResponseFuture<F, H, K, A, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }

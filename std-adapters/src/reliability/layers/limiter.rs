@@ -18,7 +18,7 @@ use super::Error;
 /// It does not wait: put a [`RetryLayer`](super::RetryLayer) above it that may
 /// [wait for refusals](super::RetryLayer::refusal_wait). For limits by user or address use
 /// [`LimiterLayer::by`]. For calls at once instead of per second, use the
-/// bulkhead's layer.
+/// [`BulkheadLayer`](super::BulkheadLayer).
 ///
 /// # Rules
 /// 1. All clones of the service share the limiter; a call that it refuses does not reach the service.

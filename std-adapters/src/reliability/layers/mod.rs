@@ -26,7 +26,7 @@
 //!
 //! * A layer calls only a service that said it is ready, and never a clone of it that was not asked.
 //! * A future that is dropped gives back what it holds, at once: its permit, its place, its call.
-//! * A future is `Send` if the service's is. Only the bulkhead's has parts on the heap.
+//! * A future is `Send` if the service's is. None is put on the heap.
 //!
 //! # Example
 //! ```
@@ -55,6 +55,7 @@
 //! ```
 
 pub mod breaker;
+pub mod bulkhead;
 mod error;
 pub mod fallback;
 pub mod inner;
@@ -64,6 +65,7 @@ pub mod retry;
 pub mod timeout;
 
 pub use breaker::BreakerLayer;
+pub use bulkhead::BulkheadLayer;
 pub use error::Error;
 pub use fallback::FallbackLayer;
 pub use inner::InnerLayer;

@@ -29,9 +29,9 @@ use crate::rng::os_seed;
 /// 2. The judge says what a failure is; an answer can be one. With none, every error is transient.
 /// 3. A run that ends in an error tells it in [`Error::GaveUp`], with the reason and the number of
 ///    attempts; a run that ends in an answer that was judged a failure gives that answer.
-/// 4. A refusal from beneath is no attempt. It is waited for until its `retry_at`, if all such waits of the run
+/// 4. A refusal by a breaker or a limiter beneath is no attempt. It is waited for until its `retry_at`, if all such waits of the run
 ///    fit into `refusal_wait` (zero unless set), else told: as it is if there was no attempt.
-/// 5. A time limit from beneath is a transient failure; what other retries and fallbacks gave up
+/// 5. A time limit and a full bulkhead beneath are transient failures; what other retries and fallbacks gave up
 ///    stays given up.
 /// 6. A retry that the budget does not pay for is not made. One that was paid for, and is not made
 ///    since the future was dropped, is paid back.
@@ -270,7 +270,7 @@ impl<J, P: Deref<Target: Funds>> Run<J, P> {
     {
         let now = TokioClock.now();
         if let Err(error) = &outcome
-            && error.is_refusal()
+            && matches!(error, Error::Open(_) | Error::Limited(_))
         {
             return match self.wait_for(error.retry_at(), now) {
                 Some(length) => Next::Wait(length),
