@@ -1,82 +1,27 @@
 //! Stops calling what keeps failing, and probes it now and then.
 
-use core::fmt;
-
+mod any;
+mod backoff;
 mod config;
+mod count_window;
 mod mode;
 mod permit;
+mod slow;
+mod state;
+mod time_window;
 
+pub use any::{Any, ModeConfig, Opens};
+pub use backoff::{Backoff, Growth};
 pub use config::{Config, ConfigError};
+pub use count_window::{CountWindow, Window};
 use mode::sealed::Verdict;
-pub use mode::{Consecutive, CountWindow, Mode, Window};
+pub use mode::{Consecutive, Counts, Mode};
 pub use permit::{Fast, Permit};
+pub use slow::{Slow, SlowCalls};
+pub use state::{Cause, Event, Open, State};
+pub use time_window::{Span, TimeWindow};
 
 use crate::time::{Duration, Instant};
-
-/// Says that a call is refused, and when to come back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Open {
-    /// The first moment at which a call is admitted if nobody else asks before. A half-open breaker
-    /// whose probes are all out may admit earlier, as soon as they report.
-    /// [`Instant::MAX`]: not before somebody lifts [`State::ForcedOpen`].
-    pub retry_at: Instant,
-}
-
-impl fmt::Display for Open {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the circuit breaker is open: the call was not made")
-    }
-}
-
-impl core::error::Error for Open {}
-
-/// Names what a breaker does with calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[repr(u8)]
-pub enum State {
-    /// Admits every call and counts failures.
-    Closed,
-    /// Refuses every call until its wait is over.
-    Open,
-    /// Admits a few probes and judges by them.
-    HalfOpen,
-    /// Refuses every call until told otherwise.
-    ForcedOpen,
-    /// Admits every call, counts nothing.
-    Disabled,
-    /// Admits every call, counts failures, never opens: what the breaker would see, without its effect.
-    MetricsOnly,
-}
-
-/// Says why a breaker opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum Cause {
-    /// The mode's condition: so many failures in a row, such a rate.
-    Failures,
-    /// Too many probes failed.
-    ProbeFailed,
-}
-
-/// Tells a change of state, from the very call that made it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum Event {
-    /// Calls are refused from now on, until [`Breaker::poll_at`].
-    Opened {
-        /// Why.
-        cause: Cause,
-    },
-    /// Probes are admitted from now on.
-    HalfOpened,
-    /// All calls are admitted from now on.
-    Closed,
-}
 
 /// Refuses calls to what keeps failing, and probes it until it works again (`CircuitBreaker`).
 ///
@@ -204,17 +149,83 @@ impl<const WORDS: usize> Breaker<CountWindow<WORDS>> {
     /// # Errors
     /// What [`Config::validate`] and [`Window::validate`] say.
     pub const fn try_windowed(config: Config, window: Window) -> Result<Self, ConfigError> {
-        if let Err(error) = config.validate() {
-            return Err(error);
-        }
-        match window.validate(WORDS) {
-            Ok(()) => Ok(Self::of_mode(config, CountWindow::new(window))),
-            Err(error) => Err(error),
+        match (config.validate(), CountWindow::try_new(window)) {
+            (Ok(()), Ok(mode)) => Ok(Self::of_mode(config, mode)),
+            (Err(error), _) | (_, Err(error)) => Err(error),
         }
     }
 }
 
+impl<const BUCKETS: usize> Breaker<TimeWindow<BUCKETS>> {
+    /// A closed breaker that opens by the latest time's rate of failures; `config.failures` is left alone.
+    ///
+    /// # Panics
+    /// If a config is invalid: in a `static` or `const`, an error of the compiler. Configs that are
+    /// read at run time go to [`Breaker::try_time_windowed`].
+    #[must_use]
+    pub const fn time_windowed(config: Config, span: Span) -> Self {
+        match Self::try_time_windowed(config, span) {
+            Ok(breaker) => breaker,
+            Err(_) => panic!("invalid breaker::Config or breaker::Span: see their validate"),
+        }
+    }
+
+    /// A closed breaker that opens by the latest time's rate of failures, if both configs are valid.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] and [`Span::validate`] say.
+    pub const fn try_time_windowed(config: Config, span: Span) -> Result<Self, ConfigError> {
+        match (config.validate(), TimeWindow::try_new(span)) {
+            (Ok(()), Ok(mode)) => Ok(Self::of_mode(config, mode)),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        }
+    }
+}
+
+impl<const WORDS: usize, const BUCKETS: usize> Breaker<Any<WORDS, BUCKETS>> {
+    /// A closed breaker of the mode that a config names, if both configs are valid. `seed` decides the
+    /// jitter of the open wait.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] and [`ModeConfig::validate`] say.
+    pub fn try_any(config: Config, mode: ModeConfig, seed: u64) -> Result<Self, ConfigError> {
+        Self::try_with_mode(config, Any::try_new(mode, config.failures, seed)?)
+    }
+
+    /// Replaces the seed of the open waits to come.
+    pub const fn reseed(&mut self, seed: u64) {
+        self.mode.reseed(seed);
+    }
+}
+
+impl<M: Mode> Breaker<Backoff<M>> {
+    /// Replaces the seed of the open waits to come: where it is not known yet when a `static` is made.
+    pub const fn reseed(&mut self, seed: u64) {
+        self.mode.reseed(seed);
+    }
+}
+
 impl<M: Mode> Breaker<M> {
+    /// A closed breaker of any mode; `config.failures` is left alone.
+    ///
+    /// # Panics
+    /// If `config` is invalid: in a `static` or `const`, an error of the compiler. A config that is
+    /// read at run time goes to [`Breaker::try_with_mode`].
+    #[must_use]
+    pub const fn with_mode(config: Config, mode: M) -> Self {
+        assert!(config.validate().is_ok(), "invalid breaker::Config: see Config::validate");
+        Self::of_mode(config, mode)
+    }
+
+    /// A closed breaker of any mode, if `config` is valid.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] says.
+    pub fn try_with_mode(config: Config, mode: M) -> Result<Self, ConfigError> {
+        config.validate()?;
+        Ok(Self::of_mode(config, mode))
+    }
+
     const fn of_mode(config: Config, mode: M) -> Self {
         Self {
             mode,
@@ -247,7 +258,7 @@ impl<M: Mode> Breaker<M> {
     #[inline]
     pub fn try_acquire(&mut self, now: Instant) -> Result<Permit, Open> {
         if self.state == State::Closed {
-            return Ok(Permit::of_generation(self.generation));
+            return Ok(self.permit(now));
         }
         self.try_acquire_slow(now)
     }
@@ -255,13 +266,13 @@ impl<M: Mode> Breaker<M> {
     fn try_acquire_slow(&mut self, now: Instant) -> Result<Permit, Open> {
         let half_opened = self.poll(now).is_some();
         let retry_at = match self.state {
-            State::Closed | State::Disabled | State::MetricsOnly => return Ok(Permit::of_generation(self.generation)),
+            State::Closed | State::Disabled | State::MetricsOnly => return Ok(self.permit(now)),
             State::HalfOpen if self.has_room() => {
                 self.out += 1;
                 // Not earlier than it was: a clock that stepped back must not take a running probe's place.
                 self.until = self.until.max(now.after(self.probe_lease));
                 self.invariants();
-                return Ok(Permit { generation: self.generation, half_opened });
+                return Ok(Permit { half_opened, ..self.permit(now) });
             }
             State::HalfOpen | State::Open => self.until,
             State::ForcedOpen => Instant::MAX,
@@ -273,50 +284,42 @@ impl<M: Mode> Breaker<M> {
     /// Reports that the call succeeded; tells the change of state that this made.
     #[doc(alias = "record_success")]
     pub fn on_success(&mut self, permit: Permit, now: Instant) -> Option<Event> {
+        let took = permit.took(now);
         if self.is_late(permit) {
             return None;
         }
-        match self.state {
-            State::HalfOpen => {
-                self.succeeded += 1;
-                return self.judge(now);
-            }
-            State::Closed => {
-                self.streak = 0;
-                if self.mode.on_success() {
-                    return Some(self.open(Cause::Failures, now));
-                }
-            }
-            State::MetricsOnly => {
-                self.mode.on_success();
-            }
-            State::Open | State::ForcedOpen | State::Disabled => {}
+        if self.state == State::HalfOpen {
+            self.succeeded += 1;
+            self.mode.on_probe(took);
+            return self.judge(now);
         }
-        None
+        if !self.counts() {
+            return None;
+        }
+        if self.state == State::Closed {
+            self.streak = 0;
+        }
+        let cause = self.mode.on_success(took, now)?;
+        self.open_if_closed(cause, now)
     }
 
     /// Reports that the call failed; tells the change of state that this made.
     #[doc(alias = "record_failure")]
     pub fn on_failure(&mut self, permit: Permit, now: Instant) -> Option<Event> {
+        let took = permit.took(now);
         if self.is_late(permit) {
             return None;
         }
-        match self.state {
-            State::HalfOpen => {
-                self.failed += 1;
-                return self.judge(now);
-            }
-            State::Closed => {
-                if self.mode.on_failure() {
-                    return Some(self.open(Cause::Failures, now));
-                }
-            }
-            State::MetricsOnly => {
-                self.mode.on_failure();
-            }
-            State::Open | State::ForcedOpen | State::Disabled => {}
+        if self.state == State::HalfOpen {
+            self.failed += 1;
+            self.mode.on_probe(took);
+            return self.judge(now);
         }
-        None
+        if !self.counts() {
+            return None;
+        }
+        let cause = self.mode.on_failure(took, now)?;
+        self.open_if_closed(cause, now)
     }
 
     /// Gives a permit back whose call was not made, was cancelled, or says nothing about the callee.
@@ -399,7 +402,12 @@ impl<M: Mode> Breaker<M> {
             State::Disabled => (true, true),
             State::Open | State::HalfOpen | State::ForcedOpen => (false, false),
         };
-        Fast { generation: self.generation, admits, success_changes_nothing }
+        Fast {
+            generation: self.generation,
+            admits,
+            success_changes_nothing,
+            times_calls: M::TIMES_CALLS && self.mode.times_calls(),
+        }
     }
 
     /// Copies out what is worth showing.
@@ -411,6 +419,7 @@ impl<M: Mode> Breaker<M> {
             opened: self.opened,
             refused: self.refused,
             late: self.late,
+            window: self.mode.counts(),
             retry_at: match self.state {
                 State::Open => Some(self.until),
                 State::HalfOpen if !self.has_room() => Some(self.until),
@@ -418,6 +427,20 @@ impl<M: Mode> Breaker<M> {
                 _ => None,
             },
         }
+    }
+
+    /// Nobody's time is noted where the mode does not ask for it.
+    const fn permit(&self, now: Instant) -> Permit {
+        if M::TIMES_CALLS { Permit::started_at(self.generation, now) } else { Permit::of_generation(self.generation) }
+    }
+
+    /// Whether reports go to the mode. Compared one by one, since that takes less flash than a `match`.
+    const fn counts(&self) -> bool {
+        matches!(self.state, State::Closed) || matches!(self.state, State::MetricsOnly)
+    }
+
+    fn open_if_closed(&mut self, cause: Cause, now: Instant) -> Option<Event> {
+        if self.state == State::Closed { Some(self.open(cause, now)) } else { None }
     }
 
     /// Whether a half-open breaker admits one more. Each of the three was counted against `probes` at
@@ -449,16 +472,11 @@ impl<M: Mode> Breaker<M> {
     }
 
     fn open(&mut self, cause: Cause, now: Instant) -> Event {
-        let mut wait = self.recovery_timeout;
-        let mut doublings = self.streak;
-        while doublings > 0 && wait < self.recovery_timeout_max {
-            wait = wait + wait;
-            doublings -= 1;
-        }
+        let wait = self.mode.wait(self.recovery_timeout, self.recovery_timeout_max, self.streak, now);
         self.streak = self.streak.saturating_add(1);
         self.opened = self.opened.saturating_add(1);
         self.change(State::Open);
-        self.until = now.after(wait.min(self.recovery_timeout_max));
+        self.until = now.after(wait);
         Event::Opened { cause }
     }
 
@@ -498,6 +516,8 @@ pub struct Snapshot {
     pub refused: u32,
     /// Reports that came after the state had changed.
     pub late: u32,
+    /// What is in the mode's window, if it has one, as of the last report.
+    pub window: Option<Counts>,
     /// While calls are refused: from when one is admitted.
     pub retry_at: Option<Instant>,
 }
