@@ -5,10 +5,10 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use daur_core::reliability::breaker::{Breaker, Mode, Open, Permit, State};
+use daur_core::reliability::breaker::{Mode, Open, Permit};
 use daur_core::reliability::retry::Class;
 use daur_core::shared::Shared;
-use daur_core::time::{Clock, Instant};
+use daur_core::time::Clock;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -32,7 +32,8 @@ use crate::reliability::breaker::SharedBreaker;
 /// 6. A service that fails to become ready has failed: it counts as a call.
 ///
 /// # Cost
-/// A pointer more for each call, which it carries with its permit; nothing on the heap.
+/// As the breaker's: closed and without failures, an atomic load for each of being asked, being called
+/// and succeeding. Nothing on the heap; a call carries its permit and a pointer.
 ///
 /// # Errors
 /// [`Error::Open`], with the moment to come back at.
@@ -115,23 +116,15 @@ where
     C: Clock,
 {
     fn refuses(&self) -> Option<Open> {
-        self.with(|breaker, now| {
-            breaker.poll(now);
-            match breaker.state() {
-                State::Open => Some(Open { retry_at: breaker.poll_at().unwrap_or(now) }),
-                State::ForcedOpen => Some(Open { retry_at: Instant::MAX }),
-                // Half-open, the places may be free again by the time of the call.
-                State::HalfOpen | State::Closed | State::Disabled | State::MetricsOnly => None,
-            }
-        })
+        (**self).refuses()
     }
 
     fn acquire(&self) -> Result<Permit, Open> {
-        self.with(Breaker::try_acquire)
+        self.try_acquire()
     }
 
     fn on_success(&self, permit: Permit) {
-        self.with(|breaker, now| breaker.on_success(permit, now));
+        (**self).on_success(permit);
     }
 
     fn on_failure(&self, permit: Permit) {
