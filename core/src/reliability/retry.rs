@@ -35,6 +35,10 @@ pub enum Reason {
     Elapsed,
     /// The failure is one that a retry does not help.
     NotRetryable,
+    /// The [`budget`](super::budget) that is shared with others does not pay for a retry.
+    Budget,
+    /// Nobody wants the answer any more.
+    Cancelled,
 }
 
 impl fmt::Display for Reason {
@@ -43,6 +47,8 @@ impl fmt::Display for Reason {
             Self::Exhausted => "all attempts were used",
             Self::Elapsed => "no time was left",
             Self::NotRetryable => "a retry would not help",
+            Self::Budget => "the retry budget is used up",
+            Self::Cancelled => "it was cancelled",
         })
     }
 }

@@ -2,10 +2,15 @@
 //!
 //! * [`retry`]: the same call again, blocking or on tokio.
 //! * [`breaker`]: a shared breaker whose closed path costs one atomic load.
-//! * [`executor`]: both, with time limits.
+//! * [`bulkhead`]: so many calls at once, and a line to wait in.
+//! * [`executor`]: all of them, with time limits.
 //! * [`keyed`]: a limit, or a breaker, for each of many keys.
+//! * `layers` (feature `tower`): each of them around a `tower` service.
 
 pub mod breaker;
+pub mod bulkhead;
 pub mod executor;
 pub mod keyed;
+#[cfg(feature = "tower")]
+pub mod layers;
 pub mod retry;

@@ -1,6 +1,6 @@
 //! The health's rules by number.
 
-use daur_core::reliability::health::{AddError, CheckConfig, CheckId, Config, Health, Kind, Outcome, Status};
+use daur_core::reliability::health::{AddError, CheckConfig, CheckId, Config, ConfigError, Health, Kind, Outcome, Status};
 use daur_core::time::{Duration, Instant};
 
 const NOW: Instant = Instant::from_secs(1);
@@ -102,7 +102,7 @@ fn rule_7_a_name_exists_once_and_places_are_limited() {
     let (mut health, _) = one(CheckConfig::LIVENESS);
     assert_eq!(health.add("one", CheckConfig::READINESS), Err(AddError::Duplicate));
     let never = CheckConfig { failure_threshold: 0, ..CheckConfig::LIVENESS };
-    assert_eq!(health.add("never", never), Err(AddError::Threshold));
+    assert_eq!(health.add("never", never), Err(AddError::Config(ConfigError::NoThreshold)));
     for name in ["two", "three", "four"] {
         health.add(name, CheckConfig::LIVENESS).expect("room");
     }

@@ -69,6 +69,12 @@ impl<M: Mode, S: Shared<Machine = Breaker<M>>, W: Word> Gate<S, W> {
         }
     }
 
+    /// Whether every call is admitted, as far as can be told without the lock.
+    #[inline]
+    pub(super) fn admits(&self) -> bool {
+        self.word.load() & ADMITS != 0
+    }
+
     #[inline]
     pub(super) fn on_success(&self, permit: Permit) -> Option<Event> {
         let word = self.word.load();
