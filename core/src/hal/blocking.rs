@@ -2,11 +2,12 @@
 
 use embedded_hal::delay::DelayNs;
 
-use crate::reliability::breaker::Mode;
-use crate::reliability::executor::{Admit, Execution, Executor, Failure, Guard, Next};
 use crate::reliability::retry::{Class, Config, Decision, GaveUp, Retry};
-use crate::shared::Shared;
 use crate::time::{Clock, Duration};
+
+mod execute;
+
+pub use execute::{execute, execute_with};
 
 /// The longest delay asked for at once: far below the 4.29 s that u32 nanoseconds hold, and also
 /// within what drivers survive that compute in 32 bits themselves.
@@ -65,51 +66,6 @@ pub fn retry<T, E>(
         match retry.on_failure(classify(&error), clock.now()) {
             Decision::Retry { after } => wait(delay, after),
             Decision::Stop { reason } => return Err(GaveUp { error, reason, attempts }),
-        }
-    }
-}
-
-/// Makes `call` through a shared executor: retry, breaker and time limits.
-///
-/// A blocking call cannot be interrupted: of the time limits, only the end of `total_timeout`
-/// matters, after which no further call is made. A call that panics gives its permit back.
-pub fn execute<S, M, T, E>(
-    shared: &S,
-    delay: &mut impl DelayNs,
-    mut classify: impl FnMut(&E) -> Class,
-    mut call: impl FnMut() -> Result<T, E>,
-) -> Execution<T, E>
-where
-    S: Shared<Machine = Executor<M>>,
-    M: Mode,
-{
-    let mut run = shared.with(Executor::start);
-    let mut last = None;
-    loop {
-        let (admit, now) = shared.with(|executor, now| (executor.admit(&mut run, now), now));
-        let permit = match admit {
-            Admit::Go { permit, .. } => permit,
-            Admit::Wait { until } => {
-                wait(delay, until - now);
-                continue;
-            }
-            Admit::Stop(cause) => return run.finish(Err(Failure::of(last, cause)), Some(cause), now),
-        };
-        let guard = Guard::new(shared, permit);
-        let error = match call() {
-            Ok(value) => {
-                let now = guard.on_success(&mut run);
-                return run.finish(Ok(value), None, now);
-            }
-            Err(error) => error,
-        };
-        let (next, now) = guard.on_failure(&mut run, classify(&error));
-        match next {
-            Next::Retry { at } => {
-                last = Some(Failure::Error(error));
-                wait(delay, at - now);
-            }
-            Next::Stop(cause) => return run.finish(Err(Failure::Error(error)), Some(cause), now),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! * [`executor`]: all of them, with time limits.
 //! * [`keyed`]: a limit, or a breaker, for each of many keys.
 //! * `layers` (feature `tower`): each of them around a `tower` service.
+//! * `hedge` (feature `tokio`): a slow call a second time, and the first answer.
 
 pub mod breaker;
 pub mod bulkhead;
@@ -13,4 +14,8 @@ pub mod executor;
 pub mod keyed;
 #[cfg(feature = "tower")]
 pub mod layers;
+#[cfg(feature = "tokio")]
+pub mod hedge;
 pub mod retry;
+
+pub use executor::resilient_executor;

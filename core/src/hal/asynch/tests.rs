@@ -5,8 +5,9 @@ use std::boxed::Box;
 
 use super::*;
 use crate::reliability::breaker::{self, State};
-use crate::reliability::executor::{self, Cause};
+use crate::reliability::executor::{self, Cause, Executor, Failure};
 use crate::reliability::retry::{Attempts, Jitter, Reason};
+use crate::shared::Shared;
 use crate::time::Instant;
 
 /// A clock that the test moves, and a delay that is over when the clock says so.

@@ -3,8 +3,9 @@ use std::vec::Vec;
 
 use super::*;
 use crate::reliability::breaker::{self, State};
-use crate::reliability::executor::{self, Cause};
+use crate::reliability::executor::{self, Cause, Execution, Executor, Failure};
 use crate::reliability::retry::{Attempts, Jitter, Reason};
+use crate::shared::Shared;
 use crate::time::Instant;
 
 /// A clock, and the delay that moves it.
