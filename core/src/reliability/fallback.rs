@@ -270,11 +270,8 @@ impl core::error::Error for AddError {}
 /// Logs that a fallback was asked, with the cause of it.
 fn report<T, E>(name: &str, execution: &Execution<T, E>) {
     if let Some(cause) = execution.cause {
-        if execution.fallback_used {
-            log_warn!("fallback {} gave the value: {}", name, cause);
-        } else {
-            log_warn!("fallback {} had no value: {}", name, cause);
-        }
+        let end = if execution.fallback_used { "gave the value" } else { "had no value" };
+        log_warn!("fallback {} {}: {}", name, end, cause);
     }
 }
 
