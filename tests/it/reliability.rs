@@ -5,5 +5,6 @@ mod breaker_model;
 mod executor;
 mod fallback;
 mod health;
+mod health_model;
 mod limiter;
 mod retry;

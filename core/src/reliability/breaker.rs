@@ -288,24 +288,19 @@ impl<M: Mode> Breaker<M> {
         if self.is_late(permit) {
             return None;
         }
-        match self.state {
-            State::HalfOpen => {
-                self.succeeded += 1;
-                self.mode.on_probe(took);
-                return self.judge(now);
-            }
-            State::Closed => {
-                self.streak = 0;
-                if let Some(cause) = self.mode.on_success(took, now) {
-                    return Some(self.open(cause, now));
-                }
-            }
-            State::MetricsOnly => {
-                self.mode.on_success(took, now);
-            }
-            State::Open | State::ForcedOpen | State::Disabled => {}
+        if self.state == State::HalfOpen {
+            self.succeeded += 1;
+            self.mode.on_probe(took);
+            return self.judge(now);
         }
-        None
+        if !self.counts() {
+            return None;
+        }
+        if self.state == State::Closed {
+            self.streak = 0;
+        }
+        let cause = self.mode.on_success(took, now)?;
+        self.open_if_closed(cause, now)
     }
 
     /// Reports that the call failed; tells the change of state that this made.
@@ -315,23 +310,16 @@ impl<M: Mode> Breaker<M> {
         if self.is_late(permit) {
             return None;
         }
-        match self.state {
-            State::HalfOpen => {
-                self.failed += 1;
-                self.mode.on_probe(took);
-                return self.judge(now);
-            }
-            State::Closed => {
-                if let Some(cause) = self.mode.on_failure(took, now) {
-                    return Some(self.open(cause, now));
-                }
-            }
-            State::MetricsOnly => {
-                self.mode.on_failure(took, now);
-            }
-            State::Open | State::ForcedOpen | State::Disabled => {}
+        if self.state == State::HalfOpen {
+            self.failed += 1;
+            self.mode.on_probe(took);
+            return self.judge(now);
         }
-        None
+        if !self.counts() {
+            return None;
+        }
+        let cause = self.mode.on_failure(took, now)?;
+        self.open_if_closed(cause, now)
     }
 
     /// Gives a permit back whose call was not made, was cancelled, or says nothing about the callee.
@@ -444,6 +432,15 @@ impl<M: Mode> Breaker<M> {
     /// Nobody's time is noted where the mode does not ask for it.
     const fn permit(&self, now: Instant) -> Permit {
         if M::TIMES_CALLS { Permit::started_at(self.generation, now) } else { Permit::of_generation(self.generation) }
+    }
+
+    /// Whether reports go to the mode. Compared one by one, since that takes less flash than a `match`.
+    const fn counts(&self) -> bool {
+        matches!(self.state, State::Closed) || matches!(self.state, State::MetricsOnly)
+    }
+
+    fn open_if_closed(&mut self, cause: Cause, now: Instant) -> Option<Event> {
+        if self.state == State::Closed { Some(self.open(cause, now)) } else { None }
     }
 
     /// Whether a half-open breaker admits one more. Each of the three was counted against `probes` at

@@ -1,6 +1,6 @@
 //! One limit, or one breaker, for each of many keys, in a bounded table.
 //!
-//! * [`limiter`]: so many requests for each user or address, 24 bytes a key.
+//! * [`limiter`]: so many requests for each user or address, 30 bytes a key.
 //! * [`breakers`]: a breaker for each upstream, each tenant, each program.
 //!
 //! Keys come from strangers, so both tables have a fixed size. A key that is as good as new is forgotten to
@@ -32,7 +32,6 @@ const fn shards(capacity: usize, per_shard: usize) -> usize {
 }
 
 /// Which of `shards` a hash belongs to, by its upper half: the lower one is the shard's own.
-#[expect(clippy::cast_possible_truncation, reason = "below `shards`, which is a length")]
 const fn shard_of(hash: u64, shards: usize) -> usize {
     (((hash >> 32) * shards as u64) >> 32) as usize
 }

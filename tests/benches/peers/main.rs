@@ -6,6 +6,7 @@ mod breaker;
 mod cache;
 mod harness;
 mod histogram;
+mod limiter;
 mod token;
 
 fn main() {
@@ -13,6 +14,7 @@ fn main() {
     println!("Fastest of repeats taken in turns, one thread; ratio = ours / theirs.");
     cache::run(&options);
     breaker::run(&options);
+    limiter::run(&options);
     histogram::run(&options);
     token::run(&options);
 }

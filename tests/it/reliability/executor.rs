@@ -1,7 +1,7 @@
 //! The executor's rules by number, step by step without any runner.
 
-use daur_core::reliability::breaker::{self, CountWindow, Event, Permit, State, Window};
-use daur_core::reliability::executor::{Admit, Cause, Config, Executor, Failure, Guard, Next, Run};
+use daur_core::reliability::breaker::{self, CountWindow, Event, State, Window};
+use daur_core::reliability::executor::{Admit, Cause, Config, Executor, Failure, Guard, Next, Permit, Run};
 use daur_core::reliability::retry::{self, Attempts, Class, Jitter, Reason};
 use daur_core::shared::{CsShared, Shared};
 use daur_core::time::{Duration, Instant};
@@ -190,8 +190,12 @@ fn rule_5_a_dropped_guard_gives_the_probe_back() {
     });
     let at = START + Duration::from_secs(30);
     for _ in 0..100 {
-        let probe = shared.with(|executor, _| executor.breaker().try_acquire(at)).expect("a place");
-        drop(Guard::new(&shared, probe));
+        let permit = shared.with(|executor, _| {
+            let mut run = executor.start(at);
+            go(executor, &mut run, at)
+        });
+        assert!(shared.with(|executor, _| executor.breaker().try_acquire(at)).is_err(), "the probe is out");
+        drop(Guard::new(&shared, permit));
     }
     assert_eq!(shared.with(|executor, _| executor.breaker().state()), State::HalfOpen);
 }

@@ -66,7 +66,65 @@ fn rule_5_uses_and_misses_are_counted() {
 }
 
 #[test]
-fn a_registry_finds_by_name_and_has_a_limit() {
+fn rule_4_the_age_of_the_last_good_value_is_told() {
+    let mut fallback = Fallback::<i32, &str>::new(Source::LastGood { max_age: Duration::from_secs(10) });
+    assert_eq!(fallback.last_good(NOW), None);
+    let _ = fallback.apply(good(21), NOW);
+    assert_eq!(fallback.last_good(NOW + Duration::from_secs(10)), Some((&21, Duration::from_secs(10))));
+    assert_eq!(fallback.last_good(NOW + Duration::from_secs(11)), None);
+    let _ = fallback.apply(good(22), NOW + Duration::from_secs(1));
+    assert_eq!(fallback.last_good(NOW), Some((&22, Duration::ZERO)));
+}
+
+#[test]
+fn rule_5_each_cause_is_counted() {
+    let mut fallback = Fallback::<i32, &str>::new(Source::Value(7));
+    let failures = [Failure::Error("bus"), Failure::TimedOut, Failure::TimedOut, Failure::Open { retry_at: NOW }];
+    for (failure, second) in failures.into_iter().zip(1..) {
+        let failed = Execution { result: Err(failure), ..good(0) };
+        assert!(fallback.apply(failed, Instant::from_secs(second)).fallback_used);
+    }
+    let shown = fallback.snapshot();
+    assert_eq!((shown.used, shown.failed), (4, 0));
+    assert_eq!((shown.errors, shown.timeouts, shown.refusals), (1, 2, 1));
+    assert_eq!(shown.last_at, Some(Instant::from_secs(4)));
+}
+
+#[test]
+fn rule_6_a_function_sees_the_failure_and_the_arguments() {
+    let source = Source::WithArgs(|failure: &Failure<&'static str>, name: &str| match failure {
+        Failure::Error(_) => i32::try_from(name.len()).map_err(|_| "too long"),
+        _ => Err("not that"),
+    });
+    let mut fallback = Fallback::with_args(source);
+    assert_eq!(fallback.apply_to(failed("bus"), "seven..", NOW).result, Ok(7));
+    let late = fallback.apply_to(Execution { result: Err(Failure::TimedOut), ..good(0) }, "seven..", NOW);
+    assert_eq!((late.result, late.fallback_error), (Err(Failure::TimedOut), Some("not that")));
+}
+
+#[test]
+fn rule_6_what_the_caller_makes_is_judged_alike() {
+    let mut fallback = Fallback::<i32, &str>::new(Source::Caller);
+    assert!(!fallback.apply(failed("bus"), NOW).success(), "it has nothing of its own");
+    let saved = fallback.settle(failed("bus"), Ok(3), NOW);
+    assert_eq!((saved.result, saved.fallback_used, saved.cause), (Ok(3), true, Some(CAUSE)));
+    let lost = fallback.settle(failed("bus"), Err(Some("spare")), NOW);
+    assert_eq!((lost.result, lost.fallback_error), (Err(Failure::Error("bus")), Some("spare")));
+    assert_eq!(fallback.settle(good(1), Ok(3), NOW), good(1), "there was nothing to make");
+    assert_eq!((fallback.snapshot().used, fallback.snapshot().failed), (1, 2));
+}
+
+#[test]
+fn registry_rule_2_a_name_that_is_not_registered_leaves_the_run_and_is_counted() {
+    let mut registry = Registry::<i32, &str, 2, str>::new();
+    registry.add("length", Source::WithArgs(|_, text| Ok(i32::try_from(text.len()).unwrap_or(0)))).expect("room");
+    assert_eq!(registry.apply("length", failed("bus"), "three", NOW).result, Ok(5));
+    assert_eq!(registry.apply("lenght", failed("bus"), "three", NOW), failed("bus"));
+    assert_eq!(registry.unknown(), 1);
+}
+
+#[test]
+fn registry_rule_1_a_name_exists_once_and_places_are_limited() {
     let mut registry = Registry::<i32, &str, 2>::new();
     assert_eq!(registry.add("a", Source::Value(1)), Ok(()));
     assert_eq!(registry.add("a", Source::Value(2)), Err(AddError::Duplicate));

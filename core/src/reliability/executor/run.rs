@@ -234,6 +234,19 @@ impl<T, E> Execution<T, E> {
         }
     }
 
+    /// The end of a run whose first call failed at once, for whoever calls without an executor.
+    pub fn of_failure(failure: Failure<E>) -> Self {
+        Self {
+            result: Err(failure),
+            attempts: 1,
+            elapsed: Duration::ZERO,
+            refused_by_breaker: 0,
+            fallback_used: false,
+            fallback_error: None,
+            cause: None,
+        }
+    }
+
     /// Whether there is a value.
     pub const fn success(&self) -> bool {
         self.result.is_ok()

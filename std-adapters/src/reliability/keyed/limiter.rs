@@ -90,7 +90,7 @@ pub enum Refused {
     },
     /// The key is new, and all places are taken by keys that are not to be forgotten.
     Full {
-        /// The first moment at which one of them may be.
+        /// None of them may be before this moment.
         retry_at: Instant,
     },
 }
@@ -138,7 +138,7 @@ impl std::error::Error for Refused {}
 /// 6. A clock that steps backwards lets nothing more through and forgets nothing.
 ///
 /// # Cost
-/// 24 bytes a key of the capacity, at most 2 KiB more. A check is a hash, an uncontended mutex, a clock reading
+/// 30 bytes a key of the capacity, and at least 2 KiB; all at the start. A check is a hash, an uncontended mutex, a clock reading
 /// and, as a rule, one or two comparisons. A new key that meets a full shard looks at its 96 keys at most.
 ///
 /// # Errors
