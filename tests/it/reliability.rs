@@ -2,6 +2,8 @@
 
 mod breaker;
 mod breaker_model;
+mod bulkhead;
+mod bulkhead_model;
 mod executor;
 mod fallback;
 mod health;
