@@ -2,6 +2,7 @@
 
 mod allocations;
 mod attributes;
+mod breaker;
 mod fallback;
 mod health;
 mod keyed;
