@@ -17,7 +17,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration as StdDuration;
 
 use daur_core::reliability::breaker::{self, Any, Breaker, Counts, ModeConfig, Opens};
@@ -198,6 +198,25 @@ struct Program {
     name: &'static str,
     mode: ModeConfig,
     executor: StdShared<Executor<AnyMode>>,
+    /// The breaker's state as it was logged last.
+    told: Mutex<breaker::State>,
+}
+
+impl Program {
+    /// Logs what the breaker has become.
+    fn tell(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = self.executor.with(|executor, _| executor.snapshot().breaker);
+        if std::mem::replace(&mut *told, shown.state) == shown.state {
+            return;
+        }
+        let (program, state) = (self.name, state_name(shown.state));
+        if shown.state == breaker::State::Closed {
+            tracing::info!(program, state, "a breaker changed");
+        } else {
+            tracing::warn!(program, state, opened = shown.opened, "a breaker changed");
+        }
+    }
 }
 
 /// Runs commands.
@@ -264,7 +283,8 @@ impl Commands {
                 let breaker = Breaker::try_any(breaker, mode, os_seed())
                     .map_err(|error| format!("the breaker of `{}`: {error}", program.name))?;
                 let executor = Executor::try_of(executor, breaker, os_seed())?;
-                Ok(Program { name: program.name, mode, executor: StdShared::new(executor) })
+                let (executor, told) = (StdShared::new(executor), Mutex::new(breaker::State::Closed));
+                Ok(Program { name: program.name, mode, executor, told })
             })
             .collect::<Result<_, Error>>()?;
         let waits = config.waiting > 0 && !config.queue_wait.is_zero();
@@ -415,7 +435,10 @@ impl Commands {
         let program = &self.programs[command.program];
         let mut stop = self.stop.clone();
         tokio::select! {
-            run = executor::execute_with(&program.executor, self.budget.as_ref(), class, || self.start(command)) => Ok(run),
+            run = executor::execute_with(&program.executor, self.budget.as_ref(), class, || self.start(command)) => {
+                program.tell();
+                Ok(run)
+            }
             () = stopped(&mut stop) => Err(Problem::new(Code::Overloaded, "The server is stopping.").closing()),
         }
     }

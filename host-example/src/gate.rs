@@ -289,11 +289,32 @@ impl Gate {
         now < caller.expires_at() && lock(&self.revoked).check(&caller.claims).is_ok()
     }
 
+    /// The limiters' counters: users, addresses.
+    #[must_use]
+    pub fn limits(&self) -> (Limits, Limits) {
+        (self.by_user.limits(), self.by_address.limits())
+    }
+
     /// The lockout's counters: names of users, other names.
     #[must_use]
     pub fn lockouts(&self) -> (lockout::Snapshot, lockout::Snapshot) {
         (self.known.with(|table, now| table.snapshot(now)), self.unknown.with(|table, now| table.snapshot(now)))
     }
+}
+
+/// Shows one limiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Limits {
+    /// Requests that were refused.
+    pub refused: u64,
+    /// Of them, those who found no place in the table and none in what is left for such.
+    pub crowded: u64,
+    /// Keys that have used up something.
+    pub busy: usize,
+    /// Keys that have a place.
+    pub keys: usize,
+    /// Places.
+    pub capacity: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -395,6 +416,13 @@ impl<K: std::hash::Hash + ?Sized> Rates<K> {
         let config = keyed::limiter::Config { limit, capacity: TABLE, on_full: OnFull::Refuse };
         let rest = Limiter::try_new(limit).map_err(keyed::limiter::ConfigError::Limit)?;
         Ok(Self { each: KeyedLimiter::try_new(config)?, rest: StdShared::new(rest) })
+    }
+
+    fn limits(&self) -> Limits {
+        let each = self.each.snapshot();
+        let crowded = self.rest.with(|rest, _| u64::from(rest.snapshot().refused));
+        let keyed::limiter::Snapshot { limited, busy, keys, capacity, .. } = each;
+        Limits { refused: limited + crowded, crowded, busy, keys, capacity }
     }
 
     fn check(&self, key: &K, refusal: &'static str) -> Result<(), Problem> {

@@ -154,6 +154,10 @@ fn security(app: &App, page: &mut Page) {
     page.gauge("daur_locked_users", "Users locked after wrong passwords.").sample(&[], known.locked);
     page.counter("daur_logins_refused", "Logins refused because the name was locked.")
         .sample(&[], known.refused + unknown.refused);
+    let (by_user, by_address) = app.gate.limits();
+    let mut limited = page.counter("daur_rate_limited", "Requests refused by the rate limits, by whose.");
+    limited.sample(&[("by", "user")], by_user.refused);
+    limited.sample(&[("by", "address")], by_address.refused);
     let audit = app.audit.snapshot();
     page.counter("daur_audit_records", "Records of the audit chain.").sample(&[], audit.records);
     page.counter("daur_audit_lost", "Audit events that could not be kept.").sample(&[], audit.lost + audit.failed);

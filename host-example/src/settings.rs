@@ -1,38 +1,7 @@
 //! The config file: how careful the server is. What is not in it keeps its default.
 //!
 //! ```toml
-//! [commands]              # places to run and to wait in
-//! at_once = 8
-//! waiting = 64
-//! queue_wait = "2s"
-//!
-//! [budget]                # what the retries of all commands together may cost; or `ratio`, or `off = true`
-//! token_bucket = { capacity = 500, retry_cost = 5, first_try_gain = 1 }
-//!
-//! [fallback]              # the last good output, where a program gives none; "0s" for none
-//! max_age = "5m"
-//! commands = 256
-//! bytes = 16777216
-//!
-//! [health]
-//! period = "10s"
-//! timeout = "2s"
-//! failure_threshold = 1
-//! disk_min = 67108864     # below it the server is not ready
-//! disk_low = 536870912    # below it the server says so
-//!
-//! [breaker]               # of each program: by default, so many failures in a row
-//! failures = 5
-//! recovery_timeout = "30s"
-//!
-//! [programs.date.breaker] # instead of `[breaker]`, key by key
-//! opens = { count_window = { calls = 100, failure_pct = 50, min_calls = 10 } }
-//! slow = { slow_call = "500ms", slow_pct = 80 }
-//!
-//! [programs.uptime.breaker]
-//! opens = { time_window = { buckets = 10, bucket = "1s", failure_pct = 50, min_calls = 5 } }
-//! recovery_timeout = "5s"
-//! recovery_timeout_max = "5m"
+#![doc = include_str!("../example.toml")]
 //! ```
 
 use std::collections::BTreeMap;
@@ -40,6 +9,7 @@ use std::path::Path;
 
 use daur_core::reliability::breaker::{self, Growth, ModeConfig, Opens, SlowCalls};
 use daur_core::reliability::budget;
+use daur_core::reliability::retry::{self, Attempts, Jitter, Strategy};
 use daur_core::time::Duration;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
@@ -62,6 +32,7 @@ impl<'de> Deserialize<'de> for Length {
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     commands: Commands,
+    retry: Retry,
     budget: Budget,
     fallback: Fallback,
     health: Health,
@@ -75,6 +46,30 @@ struct Commands {
     at_once: Option<u32>,
     waiting: Option<u32>,
     queue_wait: Option<Length>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Retry {
+    max_attempts: Option<u32>,
+    initial_delay: Option<Length>,
+    max_delay: Option<Length>,
+    strategy: Option<Strategy>,
+    jitter: Option<Jitter>,
+    max_elapsed: Option<Length>,
+}
+
+impl Retry {
+    fn apply(&self, config: &mut retry::Config) {
+        set(&mut config.max_attempts, self.max_attempts.map(Attempts::Limited));
+        set_time(&mut config.initial_delay, self.initial_delay);
+        set_time(&mut config.max_delay, self.max_delay);
+        set(&mut config.strategy, self.strategy);
+        set(&mut config.jitter, self.jitter);
+        if let Some(Length(max)) = self.max_elapsed {
+            config.max_elapsed = Some(max);
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -217,6 +212,7 @@ impl Settings {
         set(&mut command.at_once, self.commands.at_once);
         set(&mut command.waiting, self.commands.waiting);
         set_time(&mut command.queue_wait, self.commands.queue_wait);
+        self.retry.apply(&mut command.retry);
         self.budget.apply(&mut command.budget)?;
         set_time(&mut command.fallback.max_age, self.fallback.max_age);
         set(&mut command.fallback.commands, self.fallback.commands);
@@ -248,21 +244,16 @@ mod tests {
         Config::new(([127, 0, 0, 1], 0).into(), "d".into())
     }
 
-    /// The example at the top of this file.
-    fn example() -> String {
-        let lines = include_str!("settings.rs").lines().map_while(|line| line.strip_prefix("//!"));
-        let lines = lines.skip_while(|line| *line != " ```toml").skip(1).take_while(|line| *line != " ```");
-        lines.collect::<Vec<_>>().join("\n")
-    }
+    const EXAMPLE: &str = include_str!("../example.toml");
 
     #[test]
     fn the_example_is_read_and_names_the_defaults() {
         let mut config = config();
-        Settings::parse(&example()).unwrap().apply(&mut config).unwrap();
+        Settings::parse(EXAMPLE).unwrap().apply(&mut config).unwrap();
         let default = self::config();
         assert_eq!(config.command.fallback, default.command.fallback);
         assert_eq!(config.health, default.health);
-        assert_eq!(config.command.budget, default.command.budget);
+        assert_eq!((config.command.budget, config.command.retry), (default.command.budget, default.command.retry));
         assert_eq!(
             (config.command.at_once, config.command.waiting, config.command.queue_wait),
             (default.command.at_once, default.command.waiting, default.command.queue_wait)
@@ -274,6 +265,7 @@ mod tests {
         let (uptime, mode) = config.command.breakers["uptime"];
         assert!(matches!(mode.opens, Opens::TimeWindow(span) if span.min_calls == 5));
         assert_eq!((uptime.failures, uptime.recovery_timeout_max), (5, Some(Duration::from_secs(300))));
+        assert_eq!(mode.growth, Some(Growth { strategy: Strategy::Fibonacci, jitter: Jitter::Factor(20) }));
     }
 
     #[test]
@@ -281,6 +273,7 @@ mod tests {
         let wrong = |text: &str| Settings::parse(text).unwrap_err();
         assert!(wrong("[comands]\n").contains("comands"));
         assert!(wrong("[fallback]\nmax_age = \"soon\"\n").contains("soon"));
+        assert!(wrong("[retry]\njitter = \"some\"\n").contains("some"));
         assert!(wrong("[breaker]\nopens = { windows = 1 }\n").contains("windows"));
         let both = Settings::parse("[budget]\noff = true\nratio = { percent = 10 }\n").unwrap().apply(&mut config());
         assert!(both.unwrap_err().contains("one of"));

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::audit;
 use crate::command::{BudgetStatus, Places, ProgramStatus};
+use crate::gate::Limits;
 use crate::monitor::{self, Latency, Point, Requests, micros};
 use crate::{fallback, health};
 
@@ -165,6 +166,8 @@ pub struct Security {
     locked_names: u32,
     locks: u64,
     refused_logins: u64,
+    limited_users: Limits,
+    limited_addresses: Limits,
     audit: audit::Snapshot,
 }
 
@@ -204,6 +207,7 @@ pub fn full(app: &App) -> FullStatus {
 #[must_use]
 pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
     let (known, unknown) = app.gate.lockouts();
+    let (by_user, by_address) = app.gate.limits();
     let mut status = FullStatus {
         version: env!("CARGO_PKG_VERSION"),
         host: app.host.clone(),
@@ -227,6 +231,8 @@ pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
             locked_names: unknown.locked,
             locks: known.locks + unknown.locks,
             refused_logins: known.refused + unknown.refused,
+            limited_users: by_user,
+            limited_addresses: by_address,
             audit: app.audit.snapshot(),
         },
         devices: app.registry.snapshot(),

@@ -49,6 +49,23 @@ fn a_program_has_a_breaker_of_the_mode_that_the_file_says_and_the_others_have_th
 }
 
 #[test]
+fn a_program_that_works_but_too_slowly_is_refused_if_the_file_says_so() {
+    let host = with_settings(
+        "[programs.sleep.breaker]\nopens = { count_window = { calls = 2, failure_pct = 100, min_calls = 2 } }\n\
+         slow = { slow_call = \"50ms\", slow_pct = 100 }\n",
+    );
+    let ada = host.token("ada");
+    for n in 0..2 {
+        assert_eq!(host.command(&ada, &format!("sleep 0.1{n}")).status, 200);
+    }
+    let sleep = breaker(&host, &ada, "sleep");
+    assert_eq!((&sleep["mode"], &sleep["state"]), (&json!("count_window_slow"), &json!("open")));
+    host.command(&ada, "sleep 0").is_problem(503, "circuit_open");
+    // Nothing but its own output stands in.
+    assert_eq!(host.command(&ada, "sleep 0.10").json()["cached"], true);
+}
+
+#[test]
 fn one_budget_pays_for_the_retries_of_all_commands() {
     let host = Host::start_with(|config| {
         config.command.program_dirs = vec!["/nonexistent".into()];
@@ -105,5 +122,6 @@ fn a_config_file_that_says_what_cannot_be_ends_the_program_with_1_and_the_reason
     assert!(run("[breaker]\nfailure = 3\n").contains("failure"));
     assert!(run("[breaker]\nfailures = 0\n").contains("`failures` is 0"));
     assert!(run("[programs.rm.breaker]\nfailures = 3\n").contains("`rm`, which is not on the list"));
+    assert!(run("[health]\nperiod = \"0s\"\n").contains("period"));
     assert!(run("[commands]\nwaiting = 100000\n").contains("max_waiting"));
 }
