@@ -5,6 +5,7 @@ mod breaker_model;
 mod bulkhead;
 mod bulkhead_model;
 mod executor;
+mod executor_model;
 mod fallback;
 mod health;
 mod limiter;
