@@ -7,6 +7,7 @@ mod breaker_windows;
 mod bulkhead;
 mod bulkhead_model;
 mod executor;
+mod executor_model;
 mod fallback;
 mod health;
 mod health_model;
