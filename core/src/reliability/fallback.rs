@@ -55,7 +55,8 @@ impl<T: Clone, E, A: ?Sized> Clone for Source<T, E, A> {
 /// 6. A function sees the failure, and what the call was made with.
 ///
 /// # Cost
-/// The value twice, and about 64 bytes. O(1).
+/// 80 bytes of RAM and 252 of flash on thumbv6m (image `fallback`, of a `u32`): the value once, or twice for
+/// [`Source::Value`], and the counts. O(1).
 ///
 /// # Errors
 /// None of its own: what a function failed with is in [`Execution::fallback_error`], beside the run's.
