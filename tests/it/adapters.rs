@@ -2,6 +2,7 @@
 
 mod allocations;
 mod attributes;
+mod breaker;
 mod keyed;
 mod reliability;
 mod result_cache;

@@ -7,6 +7,5 @@ use daur_measures::{black_box, image, now};
 
 image!(limiter: Limiter = Limiter::new(Config::DEFAULT); {
     black_box(limiter.check(now()).is_ok());
-    black_box(limiter.check_n(black_box(3), now()).is_ok());
     black_box(limiter.snapshot());
 });
