@@ -7,6 +7,7 @@ mod cache;
 mod harness;
 mod histogram;
 mod limiter;
+mod retry;
 mod token;
 
 fn main() {
@@ -15,6 +16,7 @@ fn main() {
     cache::run(&options);
     breaker::run(&options);
     limiter::run(&options);
+    retry::run(&options);
     histogram::run(&options);
     token::run(&options);
 }
