@@ -7,24 +7,27 @@
 //!    at the same time share one process, and wait for it no longer than it may take.
 //! 3. A program that ends with another exit code than 0 has done its work: it is no failure of the
 //!    server's, is not tried again, not kept and not counted by the breaker.
-//! 4. A program that cannot be started is tried again, while the budget of all commands together pays for it. One that runs out of time is not: it may have
-//!    had its effect. Both count for the breaker of that program, which then refuses it for a while.
+//! 4. A program that cannot be started is tried again, while the budget of all commands together pays for
+//!    it. One that runs out of time is not: it may have had its effect. Both count for the breaker of that
+//!    program, which then refuses it for a while.
 //! 5. So many programs run at a time and so many commands wait, whatever they are, in the order in which they
 //!    came. What finds no place is `overloaded`; that says nothing of its program and is not counted by the breaker.
-//! 6. Where a program gives nothing for one of these reasons, its last good output stands in, marked as
-//!    such: see [`fallback`].
+//! 6. Where rule 4 leaves no output, the last good one of the same command stands in, marked as such: see
+//!    [`fallback`].
 
-use std::collections::BTreeMap;
+mod config;
+mod shown;
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration as StdDuration;
 
-use daur_core::reliability::breaker::{self, Any, Breaker, Counts, ModeConfig, Opens};
+use daur_core::reliability::breaker::{self, Breaker, ModeConfig};
 use daur_core::reliability::budget::{self, Budget};
 use daur_core::reliability::bulkhead;
 use daur_core::reliability::executor::{Config as ExecutorConfig, Executor, Failure};
-use daur_core::reliability::retry::{self, Class};
+use daur_core::reliability::retry::Class;
 use daur_core::security::input::command::{AllowList, Refusal};
 use daur_core::shared::Shared;
 use daur_core::time::{Clock, Duration};
@@ -34,9 +37,11 @@ use daur_std::reliability::executor;
 use daur_std::rng::os_seed;
 use daur_std::services::result_cache::{self, Computed, ResultCache, Source};
 use daur_std::shared::StdShared;
-use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 use tokio::time;
+
+pub use config::{AnyMode, Config, WAITING};
+pub use shown::{Answer, BudgetStatus, Places, ProgramStatus, mode_name, state_name};
 
 use crate::fallback::{self, Good, LastGood, Run, Used};
 use crate::http::stopped;
@@ -44,155 +49,6 @@ use crate::problem::{Code, Problem};
 use crate::runner::{self, Job, Output};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
-
-/// Says how commands run.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// When a program is ended. Default 10 s.
-    pub timeout: Duration,
-    /// Bytes kept of each output. Default 1 MiB.
-    pub output_limit: usize,
-    /// How long a success is kept. Default 30 s.
-    pub ttl: Duration,
-    /// Programs that run at a time. Default 8.
-    pub at_once: u32,
-    /// Commands that wait for their turn; at most [`WAITING`]. Default 64.
-    pub waiting: u32,
-    /// How long a command waits for its turn. Default 2 s.
-    pub queue_wait: Duration,
-    /// How a program that cannot be started is tried again. Default 3 attempts, from 50 ms.
-    pub retry: retry::Config,
-    /// What the retries of all commands together may cost; `None` for no limit. Default: a bucket of 500 tokens.
-    pub budget: Option<budget::Config>,
-    /// When a program is not started any more. Default 5 failures in a row, for 30 s.
-    pub breaker: breaker::Config,
-    /// What opens the breaker, if not failures in a row.
-    pub mode: ModeConfig,
-    /// Programs whose breaker is another one.
-    pub breakers: BTreeMap<String, (breaker::Config, ModeConfig)>,
-    /// Where programs are looked for.
-    pub program_dirs: Vec<PathBuf>,
-    /// Limits of the cache's file.
-    pub cache: result_cache::Config,
-    /// What stands in where a program gives nothing. Default: its last good output, up to 5 min old.
-    pub fallback: fallback::Config,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(10),
-            output_limit: 1 << 20,
-            ttl: Duration::from_secs(30),
-            at_once: 8,
-            waiting: 64,
-            queue_wait: Duration::from_secs(2),
-            retry: retry::Config { initial_delay: Duration::from_millis(50), ..retry::Config::DEFAULT },
-            budget: Some(budget::Config::DEFAULT),
-            breaker: breaker::Config { recovery_timeout: Duration::from_secs(30), ..breaker::Config::DEFAULT },
-            mode: ModeConfig::DEFAULT,
-            breakers: BTreeMap::new(),
-            program_dirs: runner::program_dirs(),
-            // Two outputs at their limit, as JSON, are more than the cache's own default value size.
-            cache: result_cache::Config::DEFAULT,
-            fallback: fallback::Config::DEFAULT,
-        }
-    }
-}
-
-/// Commands that may wait for a place at most.
-pub const WAITING: usize = 256;
-
-/// A breaker of any mode, with windows of up to 1,024 calls or 60 buckets.
-pub type AnyMode = Any<32, 60>;
-
-/// What a client gets for a command.
-#[derive(Clone, Debug, Serialize)]
-pub struct Answer {
-    /// Whether the exit code is 0.
-    pub success: bool,
-    /// The program's output.
-    pub stdout: String,
-    /// Its messages.
-    pub stderr: String,
-    /// Its exit code; 128 + the signal's number if a signal ended it.
-    pub exit_code: i32,
-    /// How often it was started; 0 if the answer comes from the cache.
-    pub attempts: u32,
-    /// Whether the answer comes from the cache, or from a process that another caller started.
-    pub cached: bool,
-    /// How long the client waited for it.
-    pub elapsed_ms: u64,
-    /// Whether it is an earlier output of the same command, since the program gave none now.
-    pub fallback_used: bool,
-    /// If so, why and of which age.
-    pub fallback: Option<Used>,
-    /// Whether an output was longer than is kept.
-    pub truncated: bool,
-    /// Whether bytes that are not UTF-8 were replaced.
-    pub replaced: bool,
-}
-
-/// Shows one program's breaker and runs.
-#[derive(Clone, Debug, Serialize)]
-pub struct ProgramStatus {
-    /// The program.
-    pub name: String,
-    /// What its breaker does with calls.
-    pub state: &'static str,
-    /// What opens it.
-    pub mode: &'static str,
-    /// What is in its window, if it has one.
-    pub window: Option<Counts>,
-    /// Failures since the last success or change of state.
-    pub consecutive_failures: u32,
-    /// Times the breaker has opened.
-    pub opened: u32,
-    /// Calls it refused.
-    pub refused: u32,
-    /// Reports that came after the state had changed.
-    pub late: u32,
-    /// While calls are refused: until when.
-    pub retry_in_ms: Option<u64>,
-    /// Runs begun.
-    pub runs: u32,
-    /// Runs that gave an output.
-    pub succeeded: u32,
-    /// Calls made again.
-    pub retries: u32,
-}
-
-/// Shows what is left for retries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct BudgetStatus {
-    /// How it is filled.
-    pub mode: &'static str,
-    /// Retries that it would pay for now.
-    pub retries_left: u32,
-    /// How full it is, in thousandths.
-    pub left_permille: u64,
-    /// Retries that it has paid for.
-    pub funded: u32,
-    /// Retries that it has refused.
-    pub refused: u32,
-}
-
-/// Shows how many programs run, and how many commands wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Places {
-    /// Programs that may run.
-    pub at_once: u32,
-    /// Commands that may wait.
-    pub room: u32,
-    /// Programs that run now.
-    pub running: u32,
-    /// Commands that wait now.
-    pub waiting: u32,
-    /// Commands that found neither place nor room.
-    pub refused: u32,
-    /// Commands that waited in vain.
-    pub timed_out: u32,
-}
 
 struct Program {
     name: &'static str,
@@ -525,31 +381,6 @@ impl Commands {
             })
         };
         self.programs.iter().map(show).collect()
-    }
-}
-
-/// The name of a breaker's state, as on the wire.
-#[must_use]
-pub const fn state_name(state: breaker::State) -> &'static str {
-    match state {
-        breaker::State::Closed => "closed",
-        breaker::State::Open => "open",
-        breaker::State::HalfOpen => "half_open",
-        breaker::State::ForcedOpen => "forced_open",
-        breaker::State::Disabled => "disabled",
-        breaker::State::MetricsOnly => "metrics_only",
-    }
-}
-
-/// The name of a breaker's mode, as on the wire.
-#[must_use]
-pub const fn mode_name(mode: &ModeConfig) -> &'static str {
-    match (mode.opens, mode.slow) {
-        (Opens::CountWindow(_), None) => "count_window",
-        (Opens::CountWindow(_), Some(_)) => "count_window_slow",
-        (Opens::TimeWindow(_), None) => "time_window",
-        (Opens::TimeWindow(_), Some(_)) => "time_window_slow",
-        _ => "consecutive",
     }
 }
 
