@@ -4,3 +4,4 @@ mod attributes;
 mod executor;
 mod reliability;
 mod result_cache;
+mod retry;

@@ -1,12 +1,17 @@
-//! Retry, breaker, executor, limiter, fallback, health, and the runners that drive them.
+//! Retry, budget, timeout, breaker, executor, limiter, fallback, health, and the runners that drive them.
 
 mod breaker;
 mod breaker_model;
+mod budget;
 mod bulkhead;
 mod bulkhead_model;
+mod clock;
 mod executor;
 mod executor_model;
 mod fallback;
 mod health;
 mod limiter;
 mod retry;
+mod retry_model;
+mod retry_run;
+mod timeout;
