@@ -3,8 +3,10 @@
 mod allocations;
 mod attributes;
 mod breaker;
+mod executor;
 mod fallback;
 mod health;
 mod keyed;
 mod reliability;
 mod result_cache;
+mod retry;
