@@ -3,6 +3,8 @@
 mod allocations;
 mod attributes;
 mod breaker;
+mod executor;
 mod keyed;
 mod reliability;
 mod result_cache;
+mod retry;

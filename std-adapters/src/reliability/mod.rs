@@ -1,6 +1,7 @@
 //! What to do when calls fail, on a host: runners that wait, guards that give permits back.
 //!
 //! * [`retry`]: the same call again, blocking or on tokio.
+//! * [`budget`]: how many retries all callers may make together.
 //! * [`breaker`]: a shared breaker whose closed path costs one atomic load.
 //! * [`bulkhead`]: so many calls at once, and a line to wait in.
 //! * [`executor`]: all of them, with time limits.
@@ -11,6 +12,7 @@
 //! * `layers` (feature `tower`): each of them around a `tower` service.
 
 pub mod breaker;
+pub mod budget;
 pub mod bulkhead;
 pub mod executor;
 #[cfg(feature = "tokio")]
