@@ -86,3 +86,21 @@ fn without_fallbacks_the_failure_is_told() {
     host.command(&ada, FICKLE).is_problem(504, "timeout");
     assert_eq!(host.get(&ada, "/api/status").json()["fallbacks"]["enabled"], false);
 }
+
+#[test]
+fn a_program_that_is_gone_is_answered_for_too() {
+    let bin = Dir::new();
+    std::os::unix::fs::symlink("/bin/sh", bin.0.join("sh")).unwrap();
+    let host = fickle(|config| {
+        config.command.program_dirs = vec![bin.0.clone()];
+        config.command.breaker.failures = 100;
+    });
+    let ada = host.token("ada");
+    assert_eq!(host.command(&ada, "sh -c 'echo fine'").json()["fallback_used"], false);
+    std::fs::remove_file(bin.0.join("sh")).unwrap();
+    let body = host.command(&ada, "sh -c 'echo fine'").json();
+    assert_eq!((&body["stdout"], &body["fallback"]["cause"]), (&json!("fine\n"), &json!("not_started")));
+    // It was tried as often as it may be, before that.
+    assert_eq!((&body["attempts"], &body["success"], &body["exit_code"]), (&json!(3), &json!(true), &json!(0)));
+    assert_eq!(host.get(&ada, "/api/status").json()["fallbacks"]["not_started"], 1);
+}
