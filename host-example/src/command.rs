@@ -263,7 +263,7 @@ impl Commands {
     fn stand_in(&self, command: &Admitted, key: &[u8], run: Run) -> Result<(Good, Option<Used>), Problem> {
         let name = self.programs[command.program].name;
         let (run, used) = self.last_good.apply(key, run);
-        if let Some(Used { cause, age_ms }) = used {
+        if let Some(Used { cause, age_ms, .. }) = used {
             tracing::warn!(program = name, cause = cause.as_str(), age_ms, "an earlier output was given instead");
         }
         let failure = match run.result {

@@ -84,6 +84,8 @@ pub struct Used {
     pub cause: Cause,
     /// How old the output is.
     pub age_ms: u64,
+    /// If the breaker is open: when the program is tried again.
+    pub retry_in_ms: Option<u64>,
 }
 
 /// Counts what was given.
@@ -179,7 +181,15 @@ impl<C: Clock> LastGood<C> {
     pub fn apply(&self, key: &[u8], run: Run) -> (Run, Option<Used>) {
         let cause = run.result.as_ref().err().and_then(Cause::of);
         let (true, Some(cause)) = (self.is_on(), cause) else { return (run, None) };
-        self.table.with(|table, now| table.apply(key, run, cause, now))
+        let retry_at = match run.result {
+            Err(Failure::Open { retry_at }) => Some(retry_at),
+            _ => None,
+        };
+        self.table.with(|table, now| {
+            let (run, age) = table.apply(key, run, cause, now);
+            let retry_in_ms = retry_at.map(|at| at.since(now).as_millis());
+            (run, age.map(|age| Used { cause, age_ms: age.as_millis(), retry_in_ms }))
+        })
     }
 
     /// What was given so far.
@@ -222,7 +232,7 @@ impl Table {
         }
     }
 
-    fn apply(&mut self, key: &[u8], run: Run, cause: Cause, now: Instant) -> (Run, Option<Used>) {
+    fn apply(&mut self, key: &[u8], run: Run, cause: Cause, now: Instant) -> (Run, Option<Duration>) {
         let Some(kept) = self.kept.get_mut(key) else {
             self.counts.missing += 1;
             return (run, None);
@@ -234,14 +244,14 @@ impl Table {
             self.counts.missing += 1;
             return (run, None);
         };
-        let used = Used { cause, age_ms: now.since(good.at).as_millis() };
+        let age = now.since(good.at);
         self.counts.used += 1;
         match cause {
             Cause::Timeout => self.counts.timeout += 1,
             Cause::CircuitOpen => self.counts.circuit_open += 1,
             Cause::NotStarted => self.counts.not_started += 1,
         }
-        (run, Some(used))
+        (run, Some(age))
     }
 }
 
@@ -283,7 +293,7 @@ mod tests {
         let (run, used) = all.apply(b"a", failed(Failure::TimedOut));
         assert_eq!(run.result.map(|good| good.output.stdout.clone()).ok().as_deref(), Some("one"));
         assert!(run.fallback_used);
-        assert_eq!(used, Some(Used { cause: Cause::Timeout, age_ms: 0 }));
+        assert_eq!(used, Some(Used { cause: Cause::Timeout, age_ms: 0, retry_in_ms: None }));
         assert_eq!(all.apply(b"b", failed(Failure::TimedOut)).1, None);
     }
 
@@ -293,8 +303,8 @@ mod tests {
         let all = LastGood::with_clock(Config { max_age: Duration::from_secs(10), ..Config::DEFAULT }, &hand);
         all.remember(b"a", &good("one", 0, 0));
         hand.0.store(10, Ordering::Relaxed);
-        let (_, used) = all.apply(b"a", failed(Failure::Open { retry_at: Instant::ZERO }));
-        assert_eq!(used, Some(Used { cause: Cause::CircuitOpen, age_ms: 10_000 }));
+        let (_, used) = all.apply(b"a", failed(Failure::Open { retry_at: Instant::from_secs(12) }));
+        assert_eq!(used, Some(Used { cause: Cause::CircuitOpen, age_ms: 10_000, retry_in_ms: Some(2_000) }));
         hand.0.store(11, Ordering::Relaxed);
         assert_eq!(all.apply(b"a", failed(spawn())).1, None);
         // What is too old is gone.

@@ -31,7 +31,7 @@ pub struct Config {
     pub period: Duration,
     /// What a check may take. Default 2 s.
     pub timeout: Duration,
-    /// Failures in a row that make a check unhealthy. Default 1.
+    /// Failures in a row that make a check unhealthy; that of liveness needs 3 at least. Default 1.
     pub failure_threshold: u8,
     /// Bytes that must be free where the data lies: below it, the server is not ready. Default 64 MiB.
     pub disk_min: u64,
@@ -107,6 +107,8 @@ impl Health {
         blocking("disk", readiness, disk)?;
         quick("programs", readiness, programs)?;
         quick("cache", readiness, cache)?;
+        // A restart is not for a moment's standstill.
+        let liveness = CheckConfig { failure_threshold: liveness.failure_threshold.max(3), ..liveness };
         quick("heartbeat", liveness, heartbeat)?;
         let start = Arc::downgrade(app);
         health.checker.register_check("start", config.check(Kind::Startup), move || started(start.clone()))?;

@@ -47,6 +47,7 @@ fn a_program_that_gives_none_now_is_answered_for_by_its_last_good_output_and_the
         );
         assert_eq!(body["fallback"]["cause"], cause);
         assert!(body["fallback"]["age_ms"].is_u64());
+        assert_eq!(body["fallback"]["retry_in_ms"].is_u64(), cause == "circuit_open");
         assert_eq!(body["attempts"], u8::from(cause == "timeout"));
     }
     // Another command of the same program has no output to give.

@@ -125,3 +125,14 @@ fn a_config_file_that_says_what_cannot_be_ends_the_program_with_1_and_the_reason
     assert!(run("[health]\nperiod = \"0s\"\n").contains("period"));
     assert!(run("[commands]\nwaiting = 100000\n").contains("max_waiting"));
 }
+
+#[test]
+fn the_example_file_is_one_that_the_server_starts_with() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host-example/example.toml");
+    let host = Host::start_with(|config| Settings::load(&example).unwrap().apply(config).unwrap());
+    let ada = host.token("ada");
+    assert_eq!(host.command(&ada, "date").status, 200);
+    let (date, uptime) = (breaker(&host, &ada, "date"), breaker(&host, &ada, "uptime"));
+    assert_eq!((&date["mode"], &uptime["mode"]), (&json!("count_window_slow"), &json!("time_window")));
+    assert_eq!(date["window"], json!({ "calls": 1, "failed": 0, "slow": 0 }));
+}
