@@ -1,9 +1,12 @@
 //! Tests of adapters.
 
+mod allocations;
 mod attributes;
 mod breaker;
+mod executor;
 mod fallback;
 mod health;
+mod keyed;
 mod reliability;
 mod result_cache;
 mod retry;

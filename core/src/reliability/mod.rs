@@ -2,6 +2,7 @@
 
 pub mod breaker;
 pub mod budget;
+pub mod bulkhead;
 pub mod executor;
 pub mod fallback;
 pub mod health;

@@ -107,14 +107,48 @@ impl<M: Mode, C: Clock> SharedBreaker<M, C> {
     #[doc(alias = "can_execute")]
     #[inline]
     pub fn admit(&self) -> Result<Guard<'_, M, C>, Open> {
-        let permit = self.gate.admit(|| self.gate.machine.clock().now())?;
+        let permit = self.try_acquire()?;
         Ok(Guard { breaker: self, permit: Some(permit) })
+    }
+
+    /// As [`admit`](Self::admit), for whoever keeps the permit without a borrow of the breaker and
+    /// hands it back in every case: to [`on_success`](Self::on_success), or through
+    /// [`with`](Shared::with) to [`Breaker::on_failure`] or [`Breaker::cancel`].
+    ///
+    /// # Errors
+    /// [`Open`] if the call must not be made.
+    #[inline]
+    pub fn try_acquire(&self) -> Result<Permit, Open> {
+        self.gate.admit(|| self.gate.machine.clock().now())
+    }
+
+    /// Reports that the call with this permit succeeded; tells the change of state that this made.
+    #[inline]
+    pub fn on_success(&self, permit: Permit) -> Option<Event> {
+        self.gate.on_success(permit)
+    }
+
+    /// Whether a call would be refused now whatever others do meanwhile, and until when. Counts
+    /// nothing and holds no place; a half-open breaker refuses nobody here.
+    pub fn refuses(&self) -> Option<Open> {
+        if self.gate.admits() {
+            return None;
+        }
+        self.with(|breaker, now| {
+            breaker.poll(now);
+            match breaker.state() {
+                State::Open => Some(Open { retry_at: breaker.poll_at().unwrap_or(now) }),
+                State::ForcedOpen => Some(Open { retry_at: Instant::MAX }),
+                State::HalfOpen | State::Closed | State::Disabled | State::MetricsOnly => None,
+            }
+        })
     }
 
     /// Makes `call` if the breaker admits it; every `Err` counts as a failure.
     ///
     /// # Errors
     /// [`Failure::Error`] with the call's, or [`Failure::Open`].
+    #[inline]
     pub fn call<T, E>(&self, call: impl FnOnce() -> Result<T, E>) -> Result<T, Failure<E>> {
         self.call_classified(|_| Class::Transient, call)
     }
@@ -123,6 +157,7 @@ impl<M: Mode, C: Clock> SharedBreaker<M, C> {
     ///
     /// # Errors
     /// [`Failure::Error`] with the call's, or [`Failure::Open`].
+    #[inline]
     pub fn call_classified<T, E>(
         &self,
         classify: impl FnOnce(&E) -> Class,
@@ -229,10 +264,11 @@ impl<M: Mode, C: Clock> Guard<'_, M, C> {
     /// Reports a failure; tells the change of state that this made.
     pub fn on_failure(mut self) -> Option<Event> {
         let permit = self.permit.take()?;
-        self.breaker.with(|breaker, now| breaker.on_failure(permit, now))
+        self.breaker.gate.on_failure(permit)
     }
 
     /// Reports what a call gave.
+    #[inline]
     fn settle<T, E>(self, result: Result<T, E>, classify: impl FnOnce(&E) -> Class) -> Result<T, Failure<E>> {
         match result {
             Ok(value) => {
@@ -251,9 +287,10 @@ impl<M: Mode, C: Clock> Guard<'_, M, C> {
 }
 
 impl<M: Mode, C: Clock> Drop for Guard<'_, M, C> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            self.breaker.with(|breaker, now| breaker.cancel(permit, now));
+            self.breaker.gate.cancel(permit);
         }
     }
 }

@@ -5,9 +5,11 @@ use std::boxed::Box;
 
 use super::*;
 use crate::reliability::breaker::{self, State};
-use crate::reliability::executor::{self, Cause};
+use crate::reliability::executor::{self, Cause, Executor, Failure};
+use crate::reliability::retry::Class;
 use crate::reliability::retry::Config;
 use crate::reliability::retry::{Attempts, Jitter, Reason};
+use crate::shared::Shared;
 use crate::time::Instant;
 use crate::time::{Clock, Duration};
 

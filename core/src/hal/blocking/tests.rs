@@ -3,9 +3,11 @@ use std::vec::Vec;
 
 use super::*;
 use crate::reliability::breaker::{self, State};
-use crate::reliability::executor::{self, Cause};
+use crate::reliability::executor::{self, Cause, Execution, Executor, Failure};
+use crate::reliability::retry::Class;
 use crate::reliability::retry::{Attempts, Jitter, Reason};
 use crate::reliability::retry::{Config, GaveUp};
+use crate::shared::Shared;
 use crate::time::Instant;
 use crate::time::{Clock, Duration};
 
