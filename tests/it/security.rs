@@ -2,6 +2,8 @@
 
 mod audit;
 mod command;
+mod path;
+mod sanitize;
 mod token;
 mod vectors;
 
