@@ -4,6 +4,7 @@ mod audit;
 mod command;
 mod path;
 mod sanitize;
+mod session;
 mod token;
 mod vectors;
 
