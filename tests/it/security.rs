@@ -2,6 +2,7 @@
 
 mod audit;
 mod command;
+mod deny;
 mod path;
 mod sanitize;
 mod session;
