@@ -2,6 +2,8 @@
 
 mod breaker;
 mod breaker_model;
+mod breaker_waits;
+mod breaker_windows;
 mod budget;
 mod bulkhead;
 mod bulkhead_model;

@@ -1,106 +1,57 @@
 //! Stops calling what keeps failing, and probes it now and then.
 
-use core::fmt;
-
+mod any;
+mod backoff;
+mod build;
 mod config;
+mod count_window;
 mod mode;
 mod permit;
+mod slow;
+mod state;
+mod time_window;
 
+pub use any::{Any, ModeConfig, Opens};
+pub use backoff::{Backoff, Growth};
 pub use config::{Config, ConfigError};
+pub use count_window::{CountWindow, Window};
 use mode::sealed::Verdict;
-pub use mode::{Consecutive, CountWindow, Mode, Window};
+pub use mode::{Consecutive, Counts, Mode};
 pub use permit::{Fast, Permit};
+pub use slow::{Slow, SlowCalls};
+pub use state::{Cause, Event, Open, Snapshot, State};
+pub use time_window::{Span, TimeWindow};
 
 use crate::time::{Duration, Instant};
 
-/// Says that a call is refused, and when to come back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Open {
-    /// The first moment at which a call is admitted if nobody else asks before. A half-open breaker
-    /// whose probes are all out may admit earlier, as soon as they report.
-    /// [`Instant::MAX`]: not before somebody lifts [`State::ForcedOpen`].
-    pub retry_at: Instant,
-}
-
-impl fmt::Display for Open {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the circuit breaker is open: the call was not made")
-    }
-}
-
-impl core::error::Error for Open {}
-
-/// Names what a breaker does with calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[repr(u8)]
-pub enum State {
-    /// Admits every call and counts failures.
-    Closed,
-    /// Refuses every call until its wait is over.
-    Open,
-    /// Admits a few probes and judges by them.
-    HalfOpen,
-    /// Refuses every call until told otherwise.
-    ForcedOpen,
-    /// Admits every call, counts nothing.
-    Disabled,
-    /// Admits every call, counts failures, never opens: what the breaker would see, without its effect.
-    MetricsOnly,
-}
-
-/// Says why a breaker opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum Cause {
-    /// The mode's condition: so many failures in a row, such a rate.
-    Failures,
-    /// Too many probes failed.
-    ProbeFailed,
-}
-
-/// Tells a change of state, from the very call that made it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum Event {
-    /// Calls are refused from now on, until [`Breaker::poll_at`].
-    Opened {
-        /// Why.
-        cause: Cause,
-    },
-    /// Probes are admitted from now on.
-    HalfOpened,
-    /// All calls are admitted from now on.
-    Closed,
-}
-
 /// Refuses calls to what keeps failing, and probes it until it works again (`CircuitBreaker`).
+///
+/// By default it counts failures in a row; that and the other modes are a type parameter, so that
+/// nobody links the windows of others. A host that reads its mode from a file has [`Any`].
 ///
 /// Put it in front of a bus, a sensor, another service: where waiting for one more failure costs more
 /// than being told at once. To try again after a failure use [`retry`](super::retry); for both
 /// together [`executor`](super::executor).
 ///
 /// # Rules
-/// 1. Closed, it admits every call. `failures` failures in a row open it.
+/// 1. Closed, it admits every call. `failures` failures in a row open it, or what another mode says:
+///    the rate of a [`CountWindow`] or [`TimeWindow`], [`Slow`] calls among them.
 /// 2. Open, it refuses until exactly `recovery_timeout` has passed, and says until when.
 /// 3. Half-open, it admits `probes` calls, counted at admission, and refuses the rest.
 /// 4. `success_threshold` successful probes close it; the first failure that makes that impossible
-///    opens it again. (A [`CountWindow`] judges their rate instead.)
+///    opens it again. (A window judges their rate instead.)
 /// 5. A report from before the last change of state is counted as late and changes nothing.
 /// 6. A cancelled call gives its place back and records nothing.
 /// 7. Probes that do not report within `probe_lease` of the latest admission lose their place, and
 ///    what they report afterwards is late.
-/// 8. The wait grows, if it may, with each opening in a row; a success after closing starts it over.
+/// 8. The wait doubles, if it may, with each opening in a row, or grows as [`Backoff`] says; a success
+///    after closing starts it over.
 /// 9. A clock that steps backwards unlocks nothing.
 /// 10. By hand it can be forced open, disabled, or left to count only; `reset` ends that.
 ///
 /// # Cost
-/// 80 bytes of RAM and, with all that it calls, 642 bytes of flash on thumbv6m (`opt-level = "z"`; 968
-/// with a [`CountWindow`]). Every call is O(1); closed, admission is one comparison.
+/// 80 bytes of RAM and 660 of flash on thumbv6m (image `breaker`), with all that it calls; the other
+/// modes say theirs. Every call is O(1); closed, admission is one comparison.
 ///
 /// # Errors
 /// [`Open`] where a call is refused, with the moment to come back at.
@@ -159,86 +110,7 @@ pub struct Breaker<M: Mode = Consecutive> {
     streak: u8,
 }
 
-impl Breaker {
-    /// A closed breaker.
-    ///
-    /// # Panics
-    /// If `config` is invalid: in a `static` or `const`, an error of the compiler. A config that is
-    /// read at run time goes to [`Breaker::try_new`].
-    #[must_use]
-    pub const fn new(config: Config) -> Self {
-        match Self::try_new(config) {
-            Ok(breaker) => breaker,
-            Err(_) => panic!("invalid breaker::Config: see Config::validate"),
-        }
-    }
-
-    /// A closed breaker, if `config` is valid.
-    ///
-    /// # Errors
-    /// What [`Config::validate`] says.
-    pub const fn try_new(config: Config) -> Result<Self, ConfigError> {
-        match config.validate() {
-            Ok(()) => Ok(Self::of_mode(config, Consecutive::new(config.failures))),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-impl<const WORDS: usize> Breaker<CountWindow<WORDS>> {
-    /// A closed breaker that opens by a rate of failures; `config.failures` is left alone.
-    ///
-    /// # Panics
-    /// If a config is invalid: in a `static` or `const`, an error of the compiler. Configs that are
-    /// read at run time go to [`Breaker::try_windowed`].
-    #[must_use]
-    pub const fn windowed(config: Config, window: Window) -> Self {
-        match Self::try_windowed(config, window) {
-            Ok(breaker) => breaker,
-            Err(_) => panic!("invalid breaker::Config or breaker::Window: see their validate"),
-        }
-    }
-
-    /// A closed breaker that opens by a rate of failures, if both configs are valid.
-    ///
-    /// # Errors
-    /// What [`Config::validate`] and [`Window::validate`] say.
-    pub const fn try_windowed(config: Config, window: Window) -> Result<Self, ConfigError> {
-        if let Err(error) = config.validate() {
-            return Err(error);
-        }
-        match window.validate(WORDS) {
-            Ok(()) => Ok(Self::of_mode(config, CountWindow::new(window))),
-            Err(error) => Err(error),
-        }
-    }
-}
-
 impl<M: Mode> Breaker<M> {
-    const fn of_mode(config: Config, mode: M) -> Self {
-        Self {
-            mode,
-            recovery_timeout: config.recovery_timeout,
-            recovery_timeout_max: match config.recovery_timeout_max {
-                Some(max) => max,
-                None => config.recovery_timeout,
-            },
-            probe_lease: config.probe_lease,
-            until: Instant::ZERO,
-            generation: 0,
-            probes: config.probes,
-            success_threshold: config.success_threshold,
-            out: 0,
-            succeeded: 0,
-            failed: 0,
-            opened: 0,
-            refused: 0,
-            late: 0,
-            state: State::Closed,
-            streak: 0,
-        }
-    }
-
     /// Asks to make one call.
     ///
     /// # Errors
@@ -247,7 +119,7 @@ impl<M: Mode> Breaker<M> {
     #[inline]
     pub fn try_acquire(&mut self, now: Instant) -> Result<Permit, Open> {
         if self.state == State::Closed {
-            return Ok(Permit::of_generation(self.generation));
+            return Ok(self.permit(now));
         }
         self.try_acquire_slow(now)
     }
@@ -255,13 +127,13 @@ impl<M: Mode> Breaker<M> {
     fn try_acquire_slow(&mut self, now: Instant) -> Result<Permit, Open> {
         let half_opened = self.poll(now).is_some();
         let retry_at = match self.state {
-            State::Closed | State::Disabled | State::MetricsOnly => return Ok(Permit::of_generation(self.generation)),
+            State::Closed | State::Disabled | State::MetricsOnly => return Ok(self.permit(now)),
             State::HalfOpen if self.has_room() => {
                 self.out += 1;
                 // Not earlier than it was: a clock that stepped back must not take a running probe's place.
                 self.until = self.until.max(now.after(self.probe_lease));
                 self.invariants();
-                return Ok(Permit { generation: self.generation, half_opened });
+                return Ok(Permit { half_opened, ..self.permit(now) });
             }
             State::HalfOpen | State::Open => self.until,
             State::ForcedOpen => Instant::MAX,
@@ -273,50 +145,42 @@ impl<M: Mode> Breaker<M> {
     /// Reports that the call succeeded; tells the change of state that this made.
     #[doc(alias = "record_success")]
     pub fn on_success(&mut self, permit: Permit, now: Instant) -> Option<Event> {
+        let took = permit.took(now);
         if self.is_late(permit) {
             return None;
         }
-        match self.state {
-            State::HalfOpen => {
-                self.succeeded += 1;
-                return self.judge(now);
-            }
-            State::Closed => {
-                self.streak = 0;
-                if self.mode.on_success() {
-                    return Some(self.open(Cause::Failures, now));
-                }
-            }
-            State::MetricsOnly => {
-                self.mode.on_success();
-            }
-            State::Open | State::ForcedOpen | State::Disabled => {}
+        if self.state == State::HalfOpen {
+            self.succeeded += 1;
+            self.mode.on_probe(took);
+            return self.judge(now);
         }
-        None
+        if !self.counts() {
+            return None;
+        }
+        if self.state == State::Closed {
+            self.streak = 0;
+        }
+        let cause = self.mode.on_success(took, now)?;
+        self.open_if_closed(cause, now)
     }
 
     /// Reports that the call failed; tells the change of state that this made.
     #[doc(alias = "record_failure")]
     pub fn on_failure(&mut self, permit: Permit, now: Instant) -> Option<Event> {
+        let took = permit.took(now);
         if self.is_late(permit) {
             return None;
         }
-        match self.state {
-            State::HalfOpen => {
-                self.failed += 1;
-                return self.judge(now);
-            }
-            State::Closed => {
-                if self.mode.on_failure() {
-                    return Some(self.open(Cause::Failures, now));
-                }
-            }
-            State::MetricsOnly => {
-                self.mode.on_failure();
-            }
-            State::Open | State::ForcedOpen | State::Disabled => {}
+        if self.state == State::HalfOpen {
+            self.failed += 1;
+            self.mode.on_probe(took);
+            return self.judge(now);
         }
-        None
+        if !self.counts() {
+            return None;
+        }
+        let cause = self.mode.on_failure(took, now)?;
+        self.open_if_closed(cause, now)
     }
 
     /// Gives a permit back whose call was not made, was cancelled, or says nothing about the callee.
@@ -399,7 +263,12 @@ impl<M: Mode> Breaker<M> {
             State::Disabled => (true, true),
             State::Open | State::HalfOpen | State::ForcedOpen => (false, false),
         };
-        Fast { generation: self.generation, admits, success_changes_nothing }
+        Fast {
+            generation: self.generation,
+            admits,
+            success_changes_nothing,
+            times_calls: M::TIMES_CALLS && self.mode.times_calls(),
+        }
     }
 
     /// Copies out what is worth showing.
@@ -411,6 +280,7 @@ impl<M: Mode> Breaker<M> {
             opened: self.opened,
             refused: self.refused,
             late: self.late,
+            window: self.mode.counts(),
             retry_at: match self.state {
                 State::Open => Some(self.until),
                 State::HalfOpen if !self.has_room() => Some(self.until),
@@ -418,6 +288,20 @@ impl<M: Mode> Breaker<M> {
                 _ => None,
             },
         }
+    }
+
+    /// Nobody's time is noted where the mode does not ask for it.
+    const fn permit(&self, now: Instant) -> Permit {
+        if M::TIMES_CALLS { Permit::started_at(self.generation, now) } else { Permit::of_generation(self.generation) }
+    }
+
+    /// Whether reports go to the mode. Compared one by one, since that takes less flash than a `match`.
+    const fn counts(&self) -> bool {
+        matches!(self.state, State::Closed) || matches!(self.state, State::MetricsOnly)
+    }
+
+    fn open_if_closed(&mut self, cause: Cause, now: Instant) -> Option<Event> {
+        if self.state == State::Closed { Some(self.open(cause, now)) } else { None }
     }
 
     /// Whether a half-open breaker admits one more. Each of the three was counted against `probes` at
@@ -449,16 +333,11 @@ impl<M: Mode> Breaker<M> {
     }
 
     fn open(&mut self, cause: Cause, now: Instant) -> Event {
-        let mut wait = self.recovery_timeout;
-        let mut doublings = self.streak;
-        while doublings > 0 && wait < self.recovery_timeout_max {
-            wait = wait + wait;
-            doublings -= 1;
-        }
+        let wait = self.mode.wait(self.recovery_timeout, self.recovery_timeout_max, self.streak, now);
         self.streak = self.streak.saturating_add(1);
         self.opened = self.opened.saturating_add(1);
         self.change(State::Open);
-        self.until = now.after(wait.min(self.recovery_timeout_max));
+        self.until = now.after(wait);
         Event::Opened { cause }
     }
 
@@ -481,25 +360,6 @@ impl<M: Mode> Breaker<M> {
         );
         debug_assert!(self.recovery_timeout <= self.recovery_timeout_max);
     }
-}
-
-/// Shows a [`Breaker`] at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Snapshot {
-    /// What it does with calls.
-    pub state: State,
-    /// Failures since the last success or change of state.
-    pub consecutive_failures: u32,
-    /// Times it has opened by itself.
-    pub opened: u32,
-    /// Calls refused.
-    pub refused: u32,
-    /// Reports that came after the state had changed.
-    pub late: u32,
-    /// While calls are refused: from when one is admitted.
-    pub retry_at: Option<Instant>,
 }
 
 #[cfg(test)]

@@ -1,10 +1,14 @@
 //! A breaker for many threads, whose closed path costs one atomic load.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
+
+mod gate;
+#[cfg(all(test, daur_loom))]
+mod loom;
 
 use daur_core::reliability::breaker::{
-    Breaker, Config, ConfigError, Consecutive, Event, Mode, Open, Permit, Snapshot, State,
+    Any, Breaker, Config, ConfigError, Consecutive, Event, Mode, ModeConfig, Open, Permit, Snapshot, State,
 };
 use daur_core::reliability::executor::Failure;
 use daur_core::reliability::retry::Class;
@@ -12,7 +16,12 @@ use daur_core::shared::Shared;
 use daur_core::time::{Clock, Instant};
 
 use crate::clock::StdClock;
+use crate::rng::os_seed;
 use crate::shared::StdShared;
+use gate::Gate;
+
+/// What a host reads from its config: windows of up to 1,024 calls or 60 buckets.
+pub type HostMode = Any<32, 60>;
 
 /// Shares a [`Breaker`] between threads and tasks (the seed's `CircuitBreaker`, with its `call`).
 ///
@@ -23,7 +32,9 @@ use crate::shared::StdShared;
 /// 1. The machine behind the lock is the one truth. Beside it stands a word that says whether a
 ///    permit, or a success, would change anything; while not, neither takes the lock or reads the clock.
 /// 2. A call that panics, and a future that is dropped, give their permit back and record nothing.
-/// 3. `Ok` is a success. An `Err` is what the classifier says: [`Class::Ignored`] gives the permit
+/// 3. A mode that times calls costs one reading of the clock at admission, still without the lock; the
+///    report takes the lock.
+/// 4. `Ok` is a success. An `Err` is what the classifier says: [`Class::Ignored`] gives the permit
 ///    back, all others count.
 ///
 /// # Cost
@@ -47,31 +58,7 @@ use crate::shared::StdShared;
 /// ```
 #[doc(alias = "CircuitBreaker")]
 pub struct SharedBreaker<M: Mode = Consecutive, C = StdClock> {
-    /// [`Word`], written under the lock only.
-    word: AtomicU64,
-    machine: StdShared<Breaker<M>, C>,
-}
-
-/// The machine's `Fast`, packed: the generation above, two flags below. Zero, which every breaker
-/// starts with, allows no short cut.
-struct Word;
-
-impl Word {
-    const ADMITS: u64 = 1;
-    const SUCCESS_CHANGES_NOTHING: u64 = 2;
-    const GENERATION_SHIFT: u32 = 2;
-
-    fn of<M: Mode>(breaker: &Breaker<M>) -> u64 {
-        let fast = breaker.fast();
-        (u64::from(fast.generation) << Self::GENERATION_SHIFT)
-            | if fast.admits { Self::ADMITS } else { 0 }
-            | if fast.success_changes_nothing { Self::SUCCESS_CHANGES_NOTHING } else { 0 }
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "a generation was put in")]
-    const fn generation(word: u64) -> u32 {
-        (word >> Self::GENERATION_SHIFT) as u32
-    }
+    gate: Gate<StdShared<Breaker<M>, C>>,
 }
 
 impl SharedBreaker {
@@ -94,10 +81,21 @@ impl SharedBreaker {
     }
 }
 
+impl SharedBreaker<HostMode> {
+    /// A closed breaker of the mode that a config names, by the operating system's clock, if both
+    /// configs are valid. What jitter its open wait has, the operating system decides.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] and [`ModeConfig::validate`] say.
+    pub fn try_any(config: Config, mode: ModeConfig) -> Result<Self, ConfigError> {
+        Ok(Self::of(Breaker::try_any(config, mode, os_seed())?, StdClock))
+    }
+}
+
 impl<M: Mode, C> SharedBreaker<M, C> {
     /// Shares `breaker`, which lives by `clock`.
     pub const fn of(breaker: Breaker<M>, clock: C) -> Self {
-        Self { word: AtomicU64::new(0), machine: StdShared::with_clock(breaker, clock) }
+        Self { gate: Gate { word: AtomicU64::new(0), machine: StdShared::with_clock(breaker, clock) } }
     }
 }
 
@@ -109,12 +107,7 @@ impl<M: Mode, C: Clock> SharedBreaker<M, C> {
     #[doc(alias = "can_execute")]
     #[inline]
     pub fn admit(&self) -> Result<Guard<'_, M, C>, Open> {
-        let word = self.word.load(Ordering::Acquire);
-        let permit = if word & Word::ADMITS == 0 {
-            self.with(Breaker::try_acquire)?
-        } else {
-            Permit::of_generation(Word::generation(word))
-        };
+        let permit = self.gate.admit(|| self.gate.machine.clock().now())?;
         Ok(Guard { breaker: self, permit: Some(permit) })
     }
 
@@ -191,19 +184,18 @@ impl<M: Mode, C: Clock> SharedBreaker<M, C> {
     pub fn force_closed(&self) {
         self.with(Breaker::force_closed);
     }
+
+    /// Admits every call and counts without opening, until [`reset`](Self::reset) or another manual state.
+    pub fn metrics_only(&self) {
+        self.with(Breaker::metrics_only);
+    }
 }
 
 impl<M: Mode, C: Clock> Shared for SharedBreaker<M, C> {
     type Machine = Breaker<M>;
 
     fn with<R>(&self, f: impl FnOnce(&mut Breaker<M>, Instant) -> R) -> R {
-        self.machine.with(|breaker, now| {
-            // No short cut while the machine changes; a panic of `f` leaves it at that.
-            self.word.store(0, Ordering::Release);
-            let answer = f(breaker, now);
-            self.word.store(Word::of(breaker), Ordering::Release);
-            answer
-        })
+        self.gate.with(f)
     }
 }
 
@@ -221,15 +213,17 @@ pub struct Guard<'a, M: Mode = Consecutive, C: Clock = StdClock> {
 }
 
 impl<M: Mode, C: Clock> Guard<'_, M, C> {
+    /// [`Event::HalfOpened`] if this admission was the one that turned the breaker half-open.
+    #[must_use]
+    pub fn event(&self) -> Option<Event> {
+        self.permit.as_ref().and_then(Permit::event)
+    }
+
     /// Reports a success; tells the change of state that this made.
     #[inline]
     pub fn on_success(mut self) -> Option<Event> {
         let permit = self.permit.take()?;
-        let word = self.breaker.word.load(Ordering::Acquire);
-        if word & Word::SUCCESS_CHANGES_NOTHING != 0 && Word::generation(word) == permit.generation() {
-            return None;
-        }
-        self.breaker.with(|breaker, now| breaker.on_success(permit, now))
+        self.breaker.gate.on_success(permit)
     }
 
     /// Reports a failure; tells the change of state that this made.
@@ -274,8 +268,9 @@ impl<M: Mode, C: Clock> fmt::Debug for Guard<'_, M, C> {
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
+    use daur_core::reliability::breaker::{Cause, CountWindow, Opens, Slow, SlowCalls, Window};
     use daur_core::time::Duration;
-    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     /// Counts how often it is read.
     #[derive(Default)]
@@ -292,17 +287,17 @@ mod tests {
     fn rule_1_closed_and_healthy_it_takes_no_lock_and_reads_no_clock() {
         let breaker = SharedBreaker::of(Breaker::new(Config::DEFAULT), Counting::default());
         breaker.admit().unwrap().on_success();
-        let before = breaker.machine.clock().0.load(Ordering::SeqCst);
+        let before = breaker.gate.machine.clock().0.load(Ordering::SeqCst);
         for _ in 0..100 {
             breaker.call(|| Ok::<_, ()>(())).unwrap();
         }
-        assert_eq!(breaker.machine.clock().0.load(Ordering::SeqCst), before);
+        assert_eq!(breaker.gate.machine.clock().0.load(Ordering::SeqCst), before);
         // After a failure, one success has something to change, and the next has not.
         breaker.call(|| Err::<(), _>(())).unwrap_err();
         for _ in 0..100 {
             breaker.call(|| Ok::<_, ()>(())).unwrap();
         }
-        assert_eq!(breaker.machine.clock().0.load(Ordering::SeqCst), before + 2);
+        assert_eq!(breaker.gate.machine.clock().0.load(Ordering::SeqCst), before + 2);
     }
 
     #[test]
@@ -338,32 +333,51 @@ mod tests {
     }
 
     #[test]
-    fn rule_3_an_ignored_error_counts_neither_way() {
+    fn rule_3_only_a_mode_that_times_calls_reads_the_clock_at_admission() {
+        let readings = |mode: ModeConfig| {
+            let breaker = Breaker::<Any<1, 1>>::try_any(Config::DEFAULT, mode, 7).unwrap();
+            let breaker = SharedBreaker::of(breaker, Counting::default());
+            breaker.reset();
+            let read = || breaker.gate.machine.clock().0.load(Ordering::SeqCst);
+            let before = read();
+            let guard = breaker.admit().unwrap();
+            let admitted = read() - before;
+            guard.on_success();
+            (admitted, read() - before)
+        };
+        let window = Opens::CountWindow(Window { calls: 10, ..Window::DEFAULT });
+        assert_eq!(readings(ModeConfig::DEFAULT), (0, 0));
+        assert_eq!(readings(ModeConfig { opens: window, ..ModeConfig::DEFAULT }), (0, 1));
+        let timed = ModeConfig { opens: window, slow: Some(SlowCalls::DEFAULT), ..ModeConfig::DEFAULT };
+        assert_eq!(readings(timed), (1, 2));
+    }
+
+    #[test]
+    fn rule_3_a_call_is_timed_from_its_admission_without_the_lock() {
+        const PAIR: Window = Window { calls: 2, failure_pct: 100, min_calls: 2 };
+        const SLOW: SlowCalls = SlowCalls { slow_call: Duration::from_secs(2), slow_pct: 100 };
+        let clock = ManualClock::new(Instant::from_secs(1));
+        let mode = Slow::<CountWindow<1>>::of_calls(PAIR, SLOW);
+        let breaker = SharedBreaker::of(Breaker::with_mode(Config::DEFAULT, mode), &clock);
+        for _ in 0..10 {
+            let guard = breaker.admit().unwrap();
+            clock.advance(SLOW.slow_call);
+            assert_eq!(guard.on_success(), None, "exactly that long is not slow");
+        }
+        for expected in [None, Some(Event::Opened { cause: Cause::SlowCalls })] {
+            let guard = breaker.admit().unwrap();
+            clock.advance(SLOW.slow_call + Duration::from_nanos(1));
+            assert_eq!(guard.on_success(), expected);
+        }
+        assert_eq!(breaker.state(), State::Open);
+    }
+
+    #[test]
+    fn rule_4_an_ignored_error_counts_neither_way() {
         let breaker = SharedBreaker::of(Breaker::new(Config { failures: 1, ..Config::DEFAULT }), Instant::ZERO);
         for _ in 0..3 {
             assert_eq!(breaker.call_classified(|_| Class::Ignored, || Err::<(), _>(7)), Err(Failure::Error(7)));
         }
         assert_eq!(breaker.state(), State::Closed);
-    }
-
-    #[test]
-    fn two_threads_are_never_admitted_for_one_probe() {
-        for _ in 0..200 {
-            let clock = ManualClock::new(Instant::from_secs(1));
-            let breaker = SharedBreaker::of(Breaker::new(Config { failures: 1, ..Config::DEFAULT }), &clock);
-            breaker.call(|| Err::<(), _>(())).unwrap_err();
-            clock.advance(Duration::from_secs(60));
-            let barrier = std::sync::Barrier::new(2);
-            let admitted: usize = std::thread::scope(|scope| {
-                let probe = || {
-                    barrier.wait();
-                    breaker.admit().ok()
-                };
-                let (a, b) = (scope.spawn(probe), scope.spawn(probe));
-                let guards = [a.join().unwrap(), b.join().unwrap()];
-                guards.iter().flatten().count()
-            });
-            assert_eq!(admitted, 1);
-        }
     }
 }

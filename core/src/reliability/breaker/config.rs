@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::reliability::retry;
 use crate::time::Duration;
 
 /// Says when a [`Breaker`](super::Breaker) opens and how it comes back.
@@ -11,7 +12,7 @@ pub struct Config {
     /// Failures in a row that open a breaker of mode [`Consecutive`](super::Consecutive); at least 1. Other modes bring
     /// their own condition and leave this alone.
     pub failures: u32,
-    /// How long an open breaker refuses before it admits a probe.
+    /// How long an open breaker refuses before it admits a probe; more than 0.
     pub recovery_timeout: Duration,
     /// Lets the wait double with each opening in a row up to this length, so that what stays broken
     /// is probed less and less; `None` keeps it at `recovery_timeout`. A success after the breaker
@@ -50,6 +51,9 @@ impl Config {
         if self.success_threshold == 0 || self.success_threshold > self.probes {
             return Err(ConfigError::SuccessThreshold);
         }
+        if self.recovery_timeout.is_zero() {
+            return Err(ConfigError::NoRecoveryTimeout);
+        }
         if self.probe_lease.is_zero() {
             return Err(ConfigError::NoProbeLease);
         }
@@ -79,6 +83,8 @@ pub enum ConfigError {
     NoProbes,
     /// `success_threshold` is not in `1..=probes`.
     SuccessThreshold,
+    /// `recovery_timeout` is 0.
+    NoRecoveryTimeout,
     /// `probe_lease` is 0.
     NoProbeLease,
     /// `recovery_timeout_max` is below `recovery_timeout`.
@@ -89,6 +95,20 @@ pub enum ConfigError {
     WindowMinCalls,
     /// A window's `failure_pct` is not in `1..=100`.
     WindowFailurePct,
+    /// A time window's `buckets` is 0 or more than it has.
+    SpanBuckets,
+    /// A time window's `bucket` is 0.
+    SpanBucket,
+    /// A time window's `min_calls` is 0.
+    SpanMinCalls,
+    /// `slow_call` is 0.
+    SlowCall,
+    /// `slow_pct` is not in `1..=100`.
+    SlowPct,
+    /// Slow calls are to open a breaker that has no window.
+    SlowNeedsWindow,
+    /// The strategy or the jitter of a growing wait is invalid.
+    Growth(retry::ConfigError),
 }
 
 impl fmt::Display for ConfigError {
@@ -97,11 +117,19 @@ impl fmt::Display for ConfigError {
             Self::NoFailures => "breaker: `failures` is 0; at least 1 is needed",
             Self::NoProbes => "breaker: `probes` is 0; at least 1 is needed",
             Self::SuccessThreshold => "breaker: `success_threshold` must be from 1 to `probes`",
+            Self::NoRecoveryTimeout => "breaker: `recovery_timeout` is 0; an open breaker would refuse nothing",
             Self::NoProbeLease => "breaker: `probe_lease` is 0; it must be longer than a probe takes",
             Self::RecoveryTimeoutMax => "breaker: `recovery_timeout_max` is shorter than `recovery_timeout`",
             Self::WindowCalls => "breaker: the window's `calls` must be from 1 to 32 for each of its words",
             Self::WindowMinCalls => "breaker: the window's `min_calls` must be from 1 to `calls`",
             Self::WindowFailurePct => "breaker: the window's `failure_pct` must be from 1 to 100",
+            Self::SpanBuckets => "breaker: the time window's `buckets` must be from 1 to as many as it has",
+            Self::SpanBucket => "breaker: the time window's `bucket` is 0; it must be longer",
+            Self::SpanMinCalls => "breaker: the time window's `min_calls` is 0; at least 1 is needed",
+            Self::SlowCall => "breaker: `slow_call` is 0; every call would be slow",
+            Self::SlowPct => "breaker: `slow_pct` must be from 1 to 100",
+            Self::SlowNeedsWindow => "breaker: slow calls need a window; failures in a row have no rate",
+            Self::Growth(error) => return write!(f, "breaker: the open wait cannot grow so: {error}"),
         })
     }
 }

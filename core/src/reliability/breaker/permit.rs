@@ -1,6 +1,7 @@
 //! What allows a call.
 
 use super::Event;
+use crate::time::{Duration, Instant};
 
 /// Allows one call, and is handed back with its outcome.
 ///
@@ -13,18 +14,31 @@ use super::Event;
 pub struct Permit {
     pub(super) generation: u32,
     pub(super) half_opened: bool,
+    /// When it was given; [`Instant::MAX`] where nobody times the call, which makes it one of no length.
+    pub(super) started: Instant,
 }
 
 impl Permit {
-    /// The permit that a breaker of this generation gives while [`Fast::admits`].
+    /// The permit that a breaker of this generation gives while [`Fast::admits`] and nobody times calls.
     ///
-    /// For wrappers that answer the closed path from an atomic, in front of the breaker's lock.
+    /// For wrappers that answer the closed path from an atomic, in front of the breaker's lock. With a
+    /// mode that times calls, a call with this permit has no length.
+    #[inline]
     pub const fn of_generation(generation: u32) -> Self {
-        Self { generation, half_opened: false }
+        Self::started_at(generation, Instant::MAX)
+    }
+
+    /// The permit that a breaker of this generation gives at `now` while [`Fast::admits`].
+    ///
+    /// As [`of_generation`](Self::of_generation), where [`Fast::times_calls`].
+    #[inline]
+    pub const fn started_at(generation: u32, now: Instant) -> Self {
+        Self { generation, half_opened: false, started: now }
     }
 
     /// The generation that this permit belongs to.
     #[must_use]
+    #[inline]
     pub const fn generation(&self) -> u32 {
         self.generation
     }
@@ -34,6 +48,11 @@ impl Permit {
     pub const fn event(&self) -> Option<Event> {
         if self.half_opened { Some(Event::HalfOpened) } else { None }
     }
+
+    /// How long the call took; nothing if nobody times it, or if the clock has stepped back.
+    pub(super) const fn took(&self, now: Instant) -> Duration {
+        now.since(self.started)
+    }
 }
 
 /// What a wrapper may keep in an atomic to answer the closed path without the breaker's lock.
@@ -41,8 +60,11 @@ impl Permit {
 pub struct Fast {
     /// The present generation.
     pub generation: u32,
-    /// Every call is admitted, with [`Permit::of_generation`], and admission changes nothing.
+    /// Every call is admitted, with [`Permit::of_generation`] or, if calls are timed, with
+    /// [`Permit::started_at`]; admission changes nothing.
     pub admits: bool,
     /// A success reported with a permit of this generation changes nothing.
     pub success_changes_nothing: bool,
+    /// The mode wants to know how long calls take.
+    pub times_calls: bool,
 }

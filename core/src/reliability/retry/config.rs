@@ -16,6 +16,7 @@ pub enum Attempts {
 
 /// Says how the wait follows from the number of failures `n` (1, 2, 3, ..). Everything saturates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Strategy {
@@ -33,8 +34,10 @@ pub enum Strategy {
     /// Uniform in `min..=max`; `initial_delay` has no part in it.
     Random {
         /// The shortest wait.
+        #[cfg_attr(feature = "serde", serde(with = "crate::time::text"))]
         min: Duration,
         /// The longest wait; not below `min`.
+        #[cfg_attr(feature = "serde", serde(with = "crate::time::text"))]
         max: Duration,
     },
 }
@@ -46,6 +49,7 @@ impl Strategy {
 
 /// Says how chance changes the strategy's wait `d`, so that many callers do not come back in step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Jitter {
