@@ -96,7 +96,7 @@ fn rule_3_first_come_first_served() {
     release(&mut bulkhead, place);
     while !line.is_empty() {
         let first = line.remove(0);
-        for ticket in line.drain(..).collect::<Vec<_>>() {
+        for ticket in std::mem::take(&mut line) {
             line.push(turn(&mut bulkhead, ticket).expect_err("somebody waits longer"));
         }
         assert!(bulkhead.try_acquire(NOW).is_err(), "nobody gets past the line");
