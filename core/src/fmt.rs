@@ -5,12 +5,12 @@
 compile_error!("features `log` and `defmt` exclude each other: a program has one logger");
 
 macro_rules! log_warn {
-    ($($arg:tt)*) => {{
+    ($text:literal $(, $arg:expr)* $(,)?) => {{
         #[cfg(feature = "log")]
-        ::log::warn!($($arg)*);
+        ::log::warn!($text $(, $arg)*);
         #[cfg(feature = "defmt")]
-        ::defmt::warn!($($arg)*);
+        ::defmt::warn!($text $(, $arg)*);
         #[cfg(not(any(feature = "log", feature = "defmt")))]
-        let _ = ($(&$arg)*);
+        let _ = ($(&$arg,)*);
     }};
 }

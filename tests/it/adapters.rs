@@ -3,6 +3,8 @@
 mod attributes;
 mod breaker;
 mod executor;
+mod fallback;
+mod health;
 mod reliability;
 mod result_cache;
 mod retry;

@@ -12,6 +12,7 @@ mod executor;
 mod executor_model;
 mod fallback;
 mod health;
+mod health_model;
 mod limiter;
 mod retry;
 mod retry_model;

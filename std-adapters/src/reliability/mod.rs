@@ -6,13 +6,23 @@
 //! * [`bulkhead`]: so many calls at once, and a line to wait in.
 //! * [`executor`]: all of them, with time limits.
 //! * `hedge` (feature `tokio`): a slow call a second time, and the first answer.
+//! * `health` (feature `tokio`): checks that run by themselves, and what probes are answered from them.
+//! * `fallback` (feature `tokio`): values for calls that gave none, by name.
 
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;
 pub mod executor;
 #[cfg(feature = "tokio")]
+pub mod fallback;
+#[cfg(feature = "tokio")]
+pub mod health;
+#[cfg(feature = "tokio")]
 pub mod hedge;
 pub mod retry;
 
 pub use executor::resilient_executor;
+#[cfg(feature = "tokio")]
+pub use fallback::fallback_handler;
+#[cfg(feature = "tokio")]
+pub use health::health_checker;
