@@ -77,7 +77,35 @@ fn rule_5_startup_gates_the_others() {
     assert!(health.is_live(), "what has not started yet is not restarted");
     assert!(!health.is_ready() && !health.is_started());
     report(&mut health, start, Outcome::Pass);
-    assert!(!health.is_live() && health.is_ready());
+    assert!(health.is_live() && health.is_ready());
+    report(&mut health, live, Outcome::Fail);
+    assert!(!health.is_live(), "from here on it counts");
+}
+
+#[test]
+fn rule_5_what_liveness_said_before_the_start_was_over_restarts_nothing_after_it() {
+    let mut health = Health::<4>::new(Config::DEFAULT);
+    let start = health.add("start", CheckConfig::STARTUP).expect("room");
+    let silent = CheckConfig { max_age: Some(Duration::from_secs(20)), ..CheckConfig::LIVENESS };
+    let (live, silent) = (health.add("live", CheckConfig::LIVENESS), health.add("silent", silent));
+    let (live, silent) = (live.expect("room"), silent.expect("room"));
+    // A migration of a minute, during which nobody answers.
+    for secs in (0..60).step_by(10) {
+        health.report(live, Outcome::Fail, Duration::ZERO, Instant::from_secs(secs));
+        health.poll(Instant::from_secs(secs));
+    }
+    assert_eq!(health.get(silent).expect("added").outcome, Some(Outcome::Stale));
+    health.report(start, Outcome::Pass, Duration::ZERO, Instant::from_secs(60));
+    assert!(health.is_live(), "or an orchestrator would restart it at the very moment at which it is up");
+    // The threshold holds from here: two failures are not three.
+    for (secs, is_live) in [(61, true), (62, true), (63, false)] {
+        health.report(live, Outcome::Fail, Duration::ZERO, Instant::from_secs(secs));
+        assert_eq!(health.is_live(), is_live, "{secs} s");
+    }
+    health.report(live, Outcome::Pass, Duration::ZERO, Instant::from_secs(64));
+    // And so does the age.
+    assert!(!health.poll(Instant::from_secs(80)) && health.is_live());
+    assert!(health.poll(Instant::from_secs(81)) && !health.is_live());
 }
 
 #[test]

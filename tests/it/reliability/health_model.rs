@@ -142,7 +142,25 @@ impl Both {
         Self { health, naive: configs.into_iter().map(Naive::new).collect(), ids }
     }
 
+    fn is_started(&self) -> bool {
+        self.naive.iter().filter(|check| check.config.kind == Kind::Startup).all(|check| check.status.is_healthy())
+    }
+
     fn step(&mut self, step: Step, now: Instant) {
+        let was_started = self.is_started();
+        self.both_step(step, now);
+        if !was_started && self.is_started() {
+            // Until here liveness has not counted.
+            for check in self.naive.iter_mut().filter(|check| check.config.kind == Kind::Liveness) {
+                check.judged.clear();
+                check.status = Status::Healthy;
+                check.is_stale = false;
+                check.heard = check.heard.map(|_| now);
+            }
+        }
+    }
+
+    fn both_step(&mut self, step: Step, now: Instant) {
         match step {
             Step::Begin => {
                 while let Some(id) = self.health.begin(now) {

@@ -12,6 +12,15 @@ const INSTANT_AFTER: Duration = Duration::from_nanos(1);
 /// Stands for no moment: an `Option` would take eight bytes more in each check.
 const NEVER: Instant = Instant::MAX;
 
+/// What holds before anything was reported.
+const fn first_status(kind: Kind) -> Status {
+    match kind {
+        Kind::Liveness => Status::Healthy,
+        Kind::Readiness => Status::Unhealthy,
+        Kind::Startup => Status::Unknown,
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Check {
     pub(super) shown: Snapshot,
@@ -38,11 +47,6 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) const fn new(name: Text<24>, config: CheckConfig) -> Self {
-        let status = match config.kind {
-            Kind::Liveness => Status::Healthy,
-            Kind::Readiness => Status::Unhealthy,
-            Kind::Startup => Status::Unknown,
-        };
         let (period, due) = match config.period {
             Some(period) => (period, Instant::ZERO),
             None => (Duration::MAX, NEVER),
@@ -55,7 +59,7 @@ impl Check {
             shown: Snapshot {
                 name,
                 kind: config.kind,
-                status,
+                status: first_status(config.kind),
                 outcome: None,
                 took: Duration::ZERO,
                 at: None,
@@ -137,6 +141,18 @@ impl Check {
             }
         } else if self.streak >= self.failure_threshold {
             self.fail();
+        }
+    }
+
+    /// Begins to count now: what it has said until here is shown, and means nothing.
+    pub(super) fn start_over(&mut self, now: Instant) {
+        self.shown.status = first_status(self.shown.kind);
+        self.streak = 0;
+        if self.seen != NEVER {
+            self.seen = now;
+        }
+        if self.shown.outcome == Some(Outcome::Stale) {
+            self.shown.outcome = None;
         }
     }
 
