@@ -157,7 +157,8 @@ impl CheckId {
 ///    counted anew from there: what failed because of the start needs no restart.
 /// 6. `Degraded` counts as healthy.
 /// 7. A name exists once.
-/// 8. A check is due at first at once, then a `period` after its last beginning; while it runs it is not.
+/// 8. A check is due at first at once, then a `period` after its last beginning; while it runs it is not,
+///    and a startup check that has become healthy never is again.
 /// 9. A run that has not ended is late from the first moment after its timeout, and fails once more for
 ///    every further timeout; when it ends at last, that is not counted again.
 /// 10. A check of which nothing is heard for longer than `max_age` is unhealthy at once, whatever its
@@ -283,7 +284,8 @@ impl<const N: usize> Health<N> {
         }
     }
 
-    /// Reports what a breaker's state means to the check, as [`Outcome::of_breaker`] says.
+    /// Reports what a breaker's state means to the check, as [`Outcome::of_breaker`] says. A state that is
+    /// told once counts once: told at its changes only, the check needs a `failure_threshold` of 1.
     pub fn report_breaker(&mut self, id: CheckId, state: State, now: Instant) -> Status {
         let Some(kind) = self.get(id).map(|shown| shown.kind) else { return Status::Unknown };
         self.report(id, Outcome::of_breaker(state, kind), Duration::ZERO, now)

@@ -241,7 +241,8 @@ impl HealthChecker {
         self.inner.conclude(id, verdict.into(), run::By::Somebody)
     }
 
-    /// Reports what a breaker's state means to a check: open, it fails readiness only.
+    /// Reports what a breaker's state means to a check: open, it fails readiness only. A state that is told
+    /// once counts once: told at its changes only, the check needs a `failure_threshold` of 1.
     pub fn report_breaker(&self, id: CheckId, state: State) -> Status {
         let kind = self.inner.machine.with(|machine, _| machine.health.get(id).map(|shown| shown.kind));
         let Some(kind) = kind else { return Status::Unknown };
@@ -262,7 +263,8 @@ impl HealthChecker {
         run::due(&self.inner).await;
     }
 
-    /// Runs each check whenever it is due, for ever: for a task of its own.
+    /// Runs each check whenever it is due, for ever: for a task of its own. A check with a `max_age` fails if
+    /// that task ends; one without goes on telling what it said last.
     pub async fn keep_checking(&self) {
         run::for_ever(&self.inner).await;
     }

@@ -224,6 +224,23 @@ fn rule_8_the_one_that_has_been_due_for_the_longest_time_comes_first() {
 }
 
 #[test]
+fn rule_8_a_start_that_is_over_is_not_checked_again() {
+    let mut health = Health::<2>::new(Config::DEFAULT);
+    let aged = CheckConfig { max_age: Some(Duration::from_secs(15)), ..CheckConfig::STARTUP };
+    let start = health.add("start", aged).expect("room");
+    for (secs, outcome) in [(0, Outcome::Fail), (10, Outcome::Degraded), (20, Outcome::Pass)] {
+        let now = Instant::from_secs(secs);
+        assert_eq!(health.begin(now), Some(start), "at {secs} s; with a warning it is worth another look");
+        health.finish(start, outcome, now);
+    }
+    assert_eq!((health.begin(Instant::from_secs(30)), health.poll_at()), (None, None));
+    // Nor can it fall silent.
+    assert!(!health.poll(Instant::from_secs(100)));
+    assert_eq!(health.get(start).expect("added").outcome, Some(Outcome::Pass));
+    assert!(health.start(start, Instant::from_secs(100)), "who asks for it gets it");
+}
+
+#[test]
 fn rule_8_a_check_without_a_period_runs_only_when_asked() {
     let (mut health, id) = one(CheckConfig { period: None, ..CheckConfig::READINESS });
     assert_eq!((health.begin(Instant::MAX), health.poll_at()), (None, None));

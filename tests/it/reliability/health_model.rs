@@ -92,9 +92,17 @@ impl Naive {
         }
     }
 
+    fn is_over(&self) -> bool {
+        self.config.kind == Kind::Startup && self.status.is_healthy()
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        let has_started = self.config.kind == Kind::Startup && self.status == Status::Healthy;
+        self.begun.is_none() && !has_started && self.due.is_some_and(|due| now >= due)
+    }
+
     fn fail(&mut self) {
-        let is_over = self.config.kind == Kind::Startup && self.status.is_healthy();
-        if !is_over {
+        if !self.is_over() {
             self.status = Status::Unhealthy;
         }
     }
@@ -121,7 +129,7 @@ impl Naive {
         }
         let Some(max_age) = self.config.max_age else { return };
         let heard = *self.heard.get_or_insert(now);
-        if now - heard > max_age && !self.is_stale {
+        if now - heard > max_age && !self.is_stale && !self.is_over() {
             self.is_stale = true;
             self.fail();
         }
@@ -165,12 +173,11 @@ impl Both {
             Step::Begin => {
                 while let Some(id) = self.health.begin(now) {
                     let check = &mut self.naive[id.index()];
-                    assert!(check.begun.is_none() && check.due.is_some_and(|due| now >= due), "it was due");
+                    assert!(check.is_due(now), "it was due");
                     check.begun = Some(now);
                     check.due = check.config.period.map(|period| now + period);
                 }
-                let still_due = |check: &Naive| check.begun.is_none() && check.due.is_some_and(|due| now >= due);
-                assert!(!self.naive.iter().any(still_due), "all that was due has begun");
+                assert!(!self.naive.iter().any(|check| check.is_due(now)), "all that was due has begun");
             }
             Step::Finish(check, outcome) => {
                 let took = now - self.naive[check].begun.unwrap_or(now);

@@ -84,9 +84,15 @@ impl Check {
         (self.begun != NEVER).then_some(self.begun)
     }
 
-    /// The moment at which the next run may begin; none while one is under way.
+    /// The moment at which the next run may begin; none while one is under way, or when the start is over.
     pub(super) fn due_at(&self) -> Option<Instant> {
-        (self.begun == NEVER && self.due != NEVER).then_some(self.due)
+        let is_done = self.shown.kind == Kind::Startup && self.shown.status == Status::Healthy;
+        (self.begun == NEVER && self.due != NEVER && !is_done).then_some(self.due)
+    }
+
+    /// Whether it is the start's, and that is over.
+    const fn is_over(&self) -> bool {
+        matches!(self.shown.kind, Kind::Startup) && self.shown.status.is_healthy()
     }
 
     pub(super) fn begin(&mut self, now: Instant) {
@@ -158,7 +164,7 @@ impl Check {
 
     /// A start that is over stays over.
     fn fail(&mut self) {
-        if !(self.shown.kind == Kind::Startup && self.shown.status.is_healthy()) {
+        if !self.is_over() {
             self.shown.status = Status::Unhealthy;
         }
     }
@@ -176,7 +182,7 @@ impl Check {
 
     /// Whether silence can still change something.
     fn can_fall_silent(&self) -> bool {
-        self.max_age != Duration::MAX && self.shown.outcome != Some(Outcome::Stale)
+        self.max_age != Duration::MAX && self.shown.outcome != Some(Outcome::Stale) && !self.is_over()
     }
 
     pub(super) fn poll(&mut self, now: Instant) {
