@@ -1,5 +1,6 @@
 //! Tests of adapters.
 
 mod attributes;
+mod layers;
 mod reliability;
 mod result_cache;

@@ -1,6 +1,8 @@
 //! The health's rules by number.
 
-use daur_core::reliability::health::{AddError, CheckConfig, CheckId, Config, ConfigError, Health, Kind, Outcome, Status};
+use daur_core::reliability::health::{
+    AddError, CheckConfig, CheckId, Config, ConfigError, Health, Kind, Outcome, Status,
+};
 use daur_core::time::{Duration, Instant};
 
 const NOW: Instant = Instant::from_secs(1);
