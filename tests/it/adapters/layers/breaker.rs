@@ -15,20 +15,20 @@ use daur_std::clock::ManualClock;
 use daur_std::reliability::breaker::SharedBreaker;
 use daur_std::reliability::layers::{BreakerLayer, TimeoutLayer};
 
-type Upstream = Arc<SharedBreaker<daur_core::reliability::breaker::Consecutive, Arc<ManualClock>>>;
+type Upstream = Arc<SharedBreaker<daur_core::reliability::breaker::Consecutive, &'static ManualClock>>;
 
 const START: Instant = Instant::from_secs(100);
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Opens on two failures in a row, for 5 s.
-fn upstream() -> (Upstream, Arc<ManualClock>) {
-    let clock = Arc::new(ManualClock::new(START));
+fn upstream() -> (Upstream, &'static ManualClock) {
+    let clock: &ManualClock = Box::leak(Box::new(ManualClock::new(START)));
     let config = Config { failures: 2, recovery_timeout: WAIT, ..Config::DEFAULT };
-    (Arc::new(SharedBreaker::of(Breaker::new(config), Arc::clone(&clock))), clock)
+    (Arc::new(SharedBreaker::of(Breaker::new(config), clock)), clock)
 }
 
 /// The same, open since [`START`].
-async fn opened() -> (Upstream, Arc<ManualClock>) {
+async fn opened() -> (Upstream, &'static ManualClock) {
     let (breaker, clock) = upstream();
     let mut service = BreakerLayer::new(Arc::clone(&breaker)).layer(failing());
     for _ in 0..2 {

@@ -87,7 +87,9 @@ macro_rules! stack {
                 async move {
                     let nth = inside.calls.fetch_add(1, Ordering::SeqCst) as usize;
                     inside.most.fetch_max(inside.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    let _inside = OnDrop(|| drop(inside.now.fetch_sub(1, Ordering::SeqCst)));
+                    let _inside = OnDrop(|| {
+                        inside.now.fetch_sub(1, Ordering::SeqCst);
+                    });
                     sleep(Duration::from_millis(20)).await;
                     match deeds[nth % deeds.len()] {
                         Deed::Answer => Ok(nth),
