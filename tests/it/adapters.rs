@@ -2,5 +2,6 @@
 
 mod attributes;
 mod layers;
+mod breaker;
 mod reliability;
 mod result_cache;

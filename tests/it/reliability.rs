@@ -2,6 +2,8 @@
 
 mod breaker;
 mod breaker_model;
+mod breaker_waits;
+mod breaker_windows;
 mod executor;
 mod fallback;
 mod health;

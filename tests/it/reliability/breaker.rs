@@ -128,7 +128,7 @@ fn rule_5_a_success_from_before_it_opened_does_not_close_it() {
 }
 
 #[test]
-fn rule_6_it_is_not_wedged_when_every_probe_is_cancelled() {
+fn known_bug_wedged_when_every_probe_was_ignored() {
     let (mut breaker, now) = opened(Config { probes: 2, success_threshold: 2, ..CONFIG }, START);
     for _ in 0..1_000 {
         let probe = breaker.try_acquire(now).expect("a place");
@@ -178,7 +178,7 @@ fn rule_7_a_probe_that_never_reports_loses_its_place_at_the_end_of_its_lease() {
 }
 
 #[test]
-fn rule_7_a_permit_dropped_by_a_timeout_destroys_no_place() {
+fn known_bug_permits_destroyed_by_a_timeout() {
     let (mut breaker, mut now) = opened(Config { probes: 2, success_threshold: 2, ..CONFIG }, START);
     for _ in 0..100 {
         drop(breaker.try_acquire(now).expect("first place"));
@@ -295,18 +295,32 @@ fn what_a_wrapper_keeps_in_an_atomic_tells_when_the_lock_is_needed() {
 }
 
 #[test]
-fn two_threads_at_the_half_open_door_admit_no_more_than_the_probes() {
+fn known_bug_a_late_result_from_before_the_opening_closes_it() {
+    let mut breaker = Breaker::new(CONFIG);
+    let late = breaker.try_acquire(START).expect("closed");
+    while fail(&mut breaker, START).is_none() {}
+    let now = START + Duration::from_secs(10);
+    assert_eq!(breaker.poll(now), Some(Event::HalfOpened));
+    assert_eq!(breaker.on_success(late, now), None);
+    assert_eq!((breaker.state(), breaker.snapshot().late), (State::HalfOpen, 1));
+}
+
+/// Two threads, 100,000 tries each: 100 openings with 1,000 tries of either.
+#[test]
+fn known_bug_half_open_over_admission_under_two_threads() {
     use daur_core::shared::{CsShared, Shared};
     const MOMENT: Instant = Instant::from_secs(10);
-    for _ in 0..200 {
-        let (breaker, _) = opened(CONFIG, Instant::ZERO);
+    for round in 0..100 {
+        let probes = 1 + round % 5;
+        let (breaker, _) = opened(Config { probes, success_threshold: probes, ..CONFIG }, Instant::ZERO);
         let shared = CsShared::new(breaker, MOMENT);
-        let admitted: usize = std::thread::scope(|scope| {
-            let ask = || usize::from(shared.with(Breaker::try_acquire).is_ok());
+        let admitted: u32 = std::thread::scope(|scope| {
+            let ask = || (0..1_000).map(|_| u32::from(shared.with(Breaker::try_acquire).is_ok())).sum::<u32>();
             let threads = [scope.spawn(ask), scope.spawn(ask)];
             threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
         });
-        assert_eq!(admitted, 1);
+        assert_eq!(admitted, probes, "round {round}");
+        assert_eq!(shared.with(|breaker, _| breaker.snapshot().refused), 2_000 - probes);
     }
 }
 
@@ -317,6 +331,7 @@ fn a_config_that_means_nothing_is_refused() {
     assert_eq!(refused(Config { probes: 0, ..CONFIG }), ConfigError::NoProbes);
     assert_eq!(refused(Config { success_threshold: 0, ..CONFIG }), ConfigError::SuccessThreshold);
     assert_eq!(refused(Config { success_threshold: 2, ..CONFIG }), ConfigError::SuccessThreshold);
+    assert_eq!(refused(Config { recovery_timeout: Duration::ZERO, ..CONFIG }), ConfigError::NoRecoveryTimeout);
     assert_eq!(refused(Config { probe_lease: Duration::ZERO, ..CONFIG }), ConfigError::NoProbeLease);
     assert_eq!(refused(Config { recovery_timeout_max: Some(SECOND), ..CONFIG }), ConfigError::RecoveryTimeoutMax);
     assert_eq!(Config::DEFAULT.validate(), Ok(()));
@@ -340,60 +355,6 @@ fn the_extreme_configs_are_survived() {
 
 const WINDOW: Window = Window { calls: 100, failure_pct: 50, min_calls: 10 };
 type Windowed = Breaker<CountWindow<4>>;
-
-fn report(breaker: &mut Windowed, good: bool) -> Option<Event> {
-    let permit = breaker.try_acquire(START).expect("admitted");
-    if good { breaker.on_success(permit, START) } else { breaker.on_failure(permit, START) }
-}
-
-#[test]
-fn a_count_window_forgets_what_falls_out_of_it() {
-    let mut breaker = Windowed::windowed(CONFIG, WINDOW);
-    for _ in 0..10_000 {
-        assert_eq!(report(&mut breaker, true), None);
-    }
-    for _ in 0..49 {
-        assert_eq!(report(&mut breaker, false), None);
-    }
-    assert!(report(&mut breaker, false).is_some(), "the 50th failure");
-}
-
-#[test]
-fn a_rate_of_49_5_percent_is_not_50() {
-    let window = Window { calls: 200, min_calls: 200, ..WINDOW };
-    let mut breaker = Breaker::<CountWindow<7>>::windowed(CONFIG, window);
-    for n in 0..10_000 {
-        let permit = breaker.try_acquire(START).expect("closed");
-        let event = if n % 200 < 99 { breaker.on_failure(permit, START) } else { breaker.on_success(permit, START) };
-        assert_eq!(event, None, "after {n}");
-    }
-}
-
-#[test]
-fn a_success_can_open_a_count_window() {
-    let mut breaker = Windowed::windowed(CONFIG, WINDOW);
-    for _ in 0..9 {
-        assert_eq!(report(&mut breaker, false), None);
-    }
-    assert!(matches!(report(&mut breaker, true), Some(Event::Opened { cause: Cause::Failures, .. })));
-}
-
-#[test]
-fn a_half_open_window_with_fewer_probes_than_min_calls_is_not_wedged() {
-    for (outcomes, closes) in [([true, true, false], true), ([true, false, false], false)] {
-        let mut breaker = Windowed::windowed(Config { probes: 3, ..CONFIG }, WINDOW);
-        while report(&mut breaker, false).is_none() {}
-        let now = START + Duration::from_secs(10);
-        let mut event = None;
-        for good in outcomes {
-            assert_eq!(event, None);
-            let permit = breaker.try_acquire(now).expect("a probe");
-            event = if good { breaker.on_success(permit, now) } else { breaker.on_failure(permit, now) };
-        }
-        assert_eq!(event == Some(Event::Closed), closes);
-        assert_eq!(breaker.state() == State::Closed, closes);
-    }
-}
 
 #[test]
 fn a_window_that_means_nothing_is_refused() {
