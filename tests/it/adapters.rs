@@ -5,3 +5,4 @@ mod layers;
 mod breaker;
 mod reliability;
 mod result_cache;
+mod retry;

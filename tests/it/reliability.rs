@@ -1,11 +1,16 @@
-//! Retry, breaker, executor, limiter, fallback, health, and the runners that drive them.
+//! Retry, budget, timeout, breaker, executor, limiter, fallback, health, and the runners that drive them.
 
 mod breaker;
 mod breaker_model;
 mod breaker_waits;
 mod breaker_windows;
+mod budget;
+mod clock;
 mod executor;
 mod fallback;
 mod health;
 mod limiter;
 mod retry;
+mod retry_model;
+mod retry_run;
+mod timeout;

@@ -8,9 +8,13 @@ use embedded_hal_async::delay::DelayNs;
 
 use crate::reliability::breaker::Mode;
 use crate::reliability::executor::{Admit, Execution, Executor, Failure, Guard, Next};
-use crate::reliability::retry::{Class, Config, Decision, GaveUp, Retry};
+use crate::reliability::retry::Class;
 use crate::shared::Shared;
-use crate::time::{Clock, Duration};
+use crate::time::Duration;
+
+mod retry;
+
+pub use retry::{retry, retry_with};
 
 /// As in the blocking runner: no delay comes near the end of u32 nanoseconds.
 const LONGEST_NANOS: u32 = 1_000_000_000;
@@ -38,35 +42,6 @@ pub async fn within<T>(delay: &mut impl DelayNs, limit: Duration, call: impl Fut
         timer.as_mut().poll(context).map(|()| None)
     })
     .await
-}
-
-/// Makes `call` until it succeeds or `config` says to stop; `seed` decides the jitter.
-///
-/// Dropped at any time, it makes no further call.
-///
-/// # Errors
-/// [`GaveUp`] with the last call's error.
-pub async fn retry<T, E, F: Future<Output = Result<T, E>>>(
-    config: Config,
-    seed: u64,
-    clock: &impl Clock,
-    delay: &mut impl DelayNs,
-    mut classify: impl FnMut(&E) -> Class,
-    mut call: impl FnMut() -> F,
-) -> Result<T, GaveUp<E>> {
-    let mut retry = Retry::new(config, seed, clock.now());
-    let mut attempts = 0_u32;
-    loop {
-        attempts = attempts.saturating_add(1);
-        let error = match call().await {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        match retry.on_failure(classify(&error), clock.now()) {
-            Decision::Retry { after } => wait(delay, after).await,
-            Decision::Stop { reason } => return Err(GaveUp { error, reason, attempts }),
-        }
-    }
 }
 
 /// Makes `call` through a shared executor: retry, breaker and time limits.

@@ -113,6 +113,12 @@ pub use tick::TickClock;
 #[cfg(feature = "critical-section")]
 mod tick;
 
+#[cfg(feature = "embassy-time")]
+pub use embassy::EmbassyClock;
+
+#[cfg(feature = "embassy-time")]
+mod embassy;
+
 #[cfg(test)]
 mod tests {
     use super::*;

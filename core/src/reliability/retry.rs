@@ -3,8 +3,10 @@
 use core::fmt;
 
 mod config;
+mod run;
 
 pub use config::{Attempts, Config, ConfigError, Jitter, Strategy};
+pub use run::{Run, Wait};
 
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
@@ -92,9 +94,9 @@ impl<E: fmt::Debug + fmt::Display> core::error::Error for GaveUp<E> {}
 
 /// Decides after each failed call whether and when to try again (`retry`, `RetryConfig`).
 ///
-/// One value is one run of calls; it waits for nothing itself. The runners in [`hal`](crate::hal) and
-/// `daur-std` make the calls and the waits; to stop calling what stays broken, use the
-/// [`executor`](super::executor), which adds a breaker.
+/// One value is one run of calls; it waits for nothing itself. A [`Run`] adds a budget and
+/// cancellation; the runners in [`hal`](crate::hal) and `daur-std` make the calls and the waits. To
+/// stop calling what stays broken, use the [`executor`](super::executor), which adds a breaker.
 ///
 /// # Rules
 /// 1. The first call is made without asking; each failure is reported with `next`, which answers.
@@ -110,9 +112,10 @@ impl<E: fmt::Debug + fmt::Display> core::error::Error for GaveUp<E> {}
 ///    config: what [`Config::validate`] refuses merely makes little sense.
 ///
 /// # Cost
-/// 128 bytes, most of it the config; 1.7 KB of flash on thumbv6m. A decision is O(1), but for `Exponential` (O(log n)) and
-/// `Fibonacci` (at most 93 additions). The generator for the jitter is made anew from seed and
-/// attempt at each decision, so that a run without failures costs nothing.
+/// 128 bytes of RAM and 1,772 of flash on thumbv6m (image `retry`), most of the RAM being the config. A
+/// decision is O(1): `Exponential` takes at most 64 multiplications, `Fibonacci` 93 additions. The
+/// generator for the jitter is made anew from seed and attempt at each decision, so that a run
+/// without failures costs nothing.
 ///
 /// # Errors
 /// None: [`Decision::Stop`] gives the reason.
@@ -151,7 +154,7 @@ pub struct Retry {
     started: Instant,
     /// When the call that may fail next was due.
     due: Instant,
-    /// The last wait, for `Decorrelated`.
+    /// The last wait as it was computed, for `Decorrelated`.
     previous: Duration,
     failures: u32,
 }
@@ -161,6 +164,11 @@ impl Retry {
     #[must_use]
     pub const fn new(config: Config, seed: u64, now: Instant) -> Self {
         Self { config, seed, started: now, due: now, previous: config.initial_delay, failures: 0 }
+    }
+
+    /// Replaces the seed: where it is asked for at the first failure only.
+    pub const fn reseed(&mut self, seed: u64) {
+        self.seed = seed;
     }
 
     /// A call failed: whether and when to make the next one.
@@ -211,7 +219,6 @@ impl Retry {
             return Decision::Stop { reason: Reason::Exhausted };
         }
         let computed = self.delay();
-        self.previous = computed;
         let mut after = match hint {
             None => computed,
             Some(hint) if self.config.cap_hint => hint.min(self.config.max_delay),
@@ -225,6 +232,7 @@ impl Retry {
             }
             after = after.min(left);
         }
+        self.previous = computed;
         self.due = now + after;
         Decision::Retry { after }
     }
@@ -240,7 +248,9 @@ impl Retry {
             Jitter::None => planned,
             Jitter::Full => rng.at_most(planned),
             Jitter::Equal => planned / 2 + rng.at_most(planned / 2),
-            Jitter::Decorrelated => rng.between(initial_delay.as_nanos(), self.previous.times(3).as_nanos()),
+            Jitter::Decorrelated => {
+                rng.between(initial_delay.as_nanos(), (self.previous + self.previous + self.previous).as_nanos())
+            }
             Jitter::Factor(percent) => {
                 let part = percent_of(planned, percent);
                 rng.between(planned - part, planned.saturating_add(part))
@@ -251,15 +261,15 @@ impl Retry {
 
     /// What the strategy alone would wait.
     fn planned(&self, rng: &mut Rng) -> Duration {
-        let initial = self.config.initial_delay;
         let n = self.failures;
-        match self.config.strategy {
-            Strategy::Constant => initial,
-            Strategy::Linear => initial.times(u64::from(n)),
-            Strategy::Exponential { factor } => initial.times(u64::from(factor).saturating_pow(n.saturating_sub(1))),
-            Strategy::Fibonacci => initial.times(fibonacci(n)),
-            Strategy::Random { min, max } => Duration::from_nanos(rng.between(min.as_nanos(), max.as_nanos())),
-        }
+        let times = match self.config.strategy {
+            Strategy::Constant => 1,
+            Strategy::Linear => u64::from(n),
+            Strategy::Exponential { factor } => power(factor, n.saturating_sub(1)),
+            Strategy::Fibonacci => fibonacci(n),
+            Strategy::Random { min, max } => return Duration::from_nanos(rng.between(min.as_nanos(), max.as_nanos())),
+        };
+        self.config.initial_delay.times(times)
     }
 }
 
@@ -271,6 +281,19 @@ const fn percent_of(nanos: u64, percent: u8) -> u64 {
     // percent * 65536 / 100, which is percent * 655.36: 23,594 / 65,536 is just above 0.36.
     let share = percent * 655 + ((percent * 23_594) >> 16);
     (nanos >> 16) * share + (((nanos & 0xFFFF) * share) >> 16)
+}
+
+/// `factor` to the power of `n`; saturates.
+///
+/// A factor of 2 or more has saturated after 64 steps, so that they are counted no further.
+const fn power(factor: u32, n: u32) -> u64 {
+    let mut product = 1_u64;
+    let mut i = if n < 64 { n } else { 64 };
+    while i > 0 {
+        product = product.saturating_mul(factor as u64);
+        i -= 1;
+    }
+    product
 }
 
 /// 1, 1, 2, 3, 5, ..; saturates from the 94th on.
@@ -311,6 +334,15 @@ mod tests {
             }
         }
         assert_eq!((percent_of(200, 50), percent_of(u64::MAX, 100)), (100, u64::MAX));
+    }
+
+    #[test]
+    fn a_power_by_steps_is_the_power() {
+        for factor in [0, 1, 2, 3, 10, u32::MAX] {
+            for n in [0, 1, 2, 5, 31, 32, 63, 64, 65, 100_000, u32::MAX] {
+                assert_eq!(power(factor, n), u64::from(factor).saturating_pow(n), "{factor}^{n}");
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What to do when calls fail, on a host: runners that wait, guards that give permits back.
 //!
 //! * [`retry`]: the same call again, blocking or on tokio.
+//! * [`budget`]: how many retries all callers may make together.
 //! * [`breaker`]: a shared breaker whose closed path costs one atomic load.
 //! * [`bulkhead`]: so many calls at once, and a line to wait in.
 //! * [`executor`]: all of them, with time limits.
@@ -8,6 +9,7 @@
 
 pub mod breaker;
 pub mod bulkhead;
+pub mod budget;
 pub mod executor;
 #[cfg(feature = "tower")]
 pub mod layers;

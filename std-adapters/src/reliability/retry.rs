@@ -19,16 +19,19 @@
 //! assert_eq!(answer, Ok(42));
 //! ```
 
-use std::thread;
-
 use daur_core::reliability::breaker;
+use daur_core::reliability::budget::{Funds, Unlimited};
 use daur_core::reliability::executor::{Config as ExecutorConfig, Executor};
-use daur_core::reliability::retry::{Class, Config, Decision, GaveUp, Retry};
+use daur_core::reliability::retry::{Class, Config, GaveUp, Run};
 use daur_core::time::{Clock, Duration};
 
 use crate::clock::StdClock;
 use crate::rng::os_seed;
 use crate::shared::StdShared;
+
+mod cancel;
+
+pub use cancel::{Cancel, Never, Wanted};
 
 /// How long calls may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,25 +50,29 @@ pub struct Timeouts {
 /// [`GaveUp`] with the last call's error.
 pub fn retry_blocking<T, E>(
     config: Config,
-    mut classify: impl FnMut(&E) -> Class,
-    mut call: impl FnMut() -> Result<T, E>,
+    classify: impl FnMut(&E) -> Class,
+    call: impl FnMut() -> Result<T, E>,
 ) -> Result<T, GaveUp<E>> {
-    let mut retry = None;
-    let started = StdClock.now();
-    let mut attempts = 0_u32;
-    loop {
-        attempts = attempts.saturating_add(1);
-        let error = match call() {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        // A seed costs a system call, which a first call that succeeds does not need.
-        let retry = retry.get_or_insert_with(|| Retry::new(config, os_seed(), started));
-        match retry.on_failure(classify(&error), StdClock.now()) {
-            Decision::Retry { after } => thread::sleep(after.into()),
-            Decision::Stop { reason } => return Err(GaveUp { error, reason, attempts }),
-        }
-    }
+    retry_blocking_with(config, Unlimited, &Never, classify, call)
+}
+
+/// As [`retry_blocking`], where `funds` pays for each retry and another thread can end the waits.
+///
+/// Cancelled, it makes no further call, and a wait ends at once; a call under way is not touched.
+/// `funds` is a [`SharedBudget`](super::budget::SharedBudget), [`Unlimited`], or an `Option` of
+/// either; `wanted` a [`Cancel`] or [`Never`].
+///
+/// # Errors
+/// [`GaveUp`] with the last call's error.
+pub fn retry_blocking_with<T, E>(
+    config: Config,
+    funds: impl Funds,
+    wanted: &impl Wanted,
+    classify: impl FnMut(&E) -> Class,
+    call: impl FnMut() -> Result<T, E>,
+) -> Result<T, GaveUp<E>> {
+    let run = Run::new(config, funds, StdClock.now());
+    run.drive(os_seed, &StdClock, |after| wanted.wait(after.into()), classify, call)
 }
 
 /// Awaits `call` until it succeeds or `config` says to stop.
@@ -77,26 +84,53 @@ pub fn retry_blocking<T, E>(
 #[cfg(feature = "tokio")]
 pub async fn retry<T, E, F: Future<Output = Result<T, E>>>(
     config: Config,
-    mut classify: impl FnMut(&E) -> Class,
-    mut call: impl FnMut() -> F,
+    classify: impl FnMut(&E) -> Class,
+    call: impl FnMut() -> F,
+) -> Result<T, GaveUp<E>> {
+    retry_with(config, Unlimited, std::future::pending(), classify, call).await
+}
+
+/// As [`retry`], where `funds` pays for each retry and `cancel` ends the run.
+///
+/// When `cancel` is ready, a wait ends at once and no further call is made; a call under way is
+/// finished, since it may have done its work. To interrupt that one too, drop the whole future: what
+/// was paid for a retry that is not made then goes back to the budget.
+///
+/// # Errors
+/// [`GaveUp`] with the last call's error.
+///
+/// # Example
+/// ```
+/// use daur_std::core::reliability::budget;
+/// use daur_std::core::reliability::retry::{Class, Config, GaveUp, Reason};
+/// use daur_std::reliability::budget::SharedBudget;
+/// use daur_std::reliability::retry::retry_with;
+///
+/// static UPSTREAM: SharedBudget = SharedBudget::new(budget::Config::DEFAULT);
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+/// # runtime.block_on(async {
+/// let (shutdown, closing) = tokio::sync::oneshot::channel::<()>();
+/// shutdown.send(()).unwrap();
+/// let cancel = async { _ = closing.await };
+/// let answer = retry_with(Config::DEFAULT, &UPSTREAM, cancel, |_| Class::Transient, || async {
+///     Err::<(), _>("down")
+/// });
+/// assert_eq!(answer.await, Err(GaveUp { error: "down", reason: Reason::Cancelled, attempts: 1 }));
+/// # });
+/// ```
+#[cfg(feature = "tokio")]
+pub async fn retry_with<T, E, F: Future<Output = Result<T, E>>>(
+    config: Config,
+    funds: impl Funds,
+    cancel: impl Future<Output = ()>,
+    classify: impl FnMut(&E) -> Class,
+    call: impl FnMut() -> F,
 ) -> Result<T, GaveUp<E>> {
     use crate::clock::TokioClock;
 
-    let mut retry = None;
-    let started = TokioClock.now();
-    let mut attempts = 0_u32;
-    loop {
-        attempts = attempts.saturating_add(1);
-        let error = match call().await {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        let retry = retry.get_or_insert_with(|| Retry::new(config, os_seed(), started));
-        match retry.on_failure(classify(&error), TokioClock.now()) {
-            Decision::Retry { after } => tokio::time::sleep(after.into()).await,
-            Decision::Stop { reason } => return Err(GaveUp { error, reason, attempts }),
-        }
-    }
+    let run = Run::new(config, funds, TokioClock.now());
+    let cancel = std::pin::pin!(cancel);
+    run.drive_async(os_seed, &TokioClock, cancel::Waiting(cancel), classify, call).await
 }
 
 /// As [`retry`], where a call that outlasts `timeouts` is dropped and counts as a transient failure.

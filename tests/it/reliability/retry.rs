@@ -197,7 +197,91 @@ fn a_config_that_means_nothing_is_refused() {
     let backwards = Strategy::Random { min: SECOND, max: Duration::ZERO };
     assert_eq!(refused(Config { strategy: backwards, ..PLAIN }), ConfigError::Random);
     assert_eq!(refused(Config { jitter: Jitter::Factor(101), ..PLAIN }), ConfigError::JitterFactor);
+    assert_eq!(refused(Config { max_elapsed: Some(Duration::ZERO), ..PLAIN }), ConfigError::MaxElapsed);
+    assert_eq!(refused(Config { reset_after: Some(Duration::ZERO), ..PLAIN }), ConfigError::ResetAfter);
     assert_eq!(Config::DEFAULT.validate(), Ok(()));
+}
+
+/// Doubling wrapped to zero after 33 attempts, or 64: a hot loop against what is down.
+#[test]
+fn known_bug_a_delay_that_wraps_after_many_attempts() {
+    for factor in [2, 3, u32::MAX] {
+        let config = Config { strategy: Strategy::Exponential { factor }, ..PLAIN };
+        let mut retry = Retry::new(config, 1, START);
+        let all: Vec<Duration> = (0..200).map(|_| after(retry.next(START))).collect();
+        assert!(all.is_sorted(), "{factor}");
+        assert_eq!(all.last(), Some(&config.max_delay));
+    }
+}
+
+/// Its sums passed the cap, which was only asked before they were added up.
+#[test]
+fn known_bug_a_fibonacci_delay_past_max_delay() {
+    let config = Config { strategy: Strategy::Fibonacci, max_delay: Duration::from_secs(20), ..PLAIN };
+    assert_eq!(waits(config, 10), [1, 1, 2, 3, 5, 8, 13, 20, 20, 20]);
+    let huge = Config { initial_delay: Duration::MAX, max_delay: Duration::MAX, ..config };
+    let mut retry = Retry::new(huge, 1, START);
+    assert!((0..200).all(|_| after(retry.next(START)) == Duration::MAX));
+}
+
+/// The cap was asked before the jitter was put on top.
+#[test]
+fn known_bug_jitter_past_max_delay() {
+    for jitter in [Jitter::Factor(100), Jitter::Factor(1), Jitter::Decorrelated, Jitter::Equal, Jitter::Full] {
+        let config = Config { jitter, max_delay: SECOND, ..PLAIN };
+        for seed in 0..2_000 {
+            let mut retry = Retry::new(config, seed, START);
+            assert!((0..5).all(|_| after(retry.next(START)) <= SECOND), "{jitter:?}");
+        }
+    }
+}
+
+/// A range from a minimum above its maximum is refused by the config, and survived without it.
+#[test]
+fn known_bug_a_random_delay_of_min_above_max_panics() {
+    let strategy = Strategy::Random { min: SECOND.times(9), max: SECOND };
+    let config = Config { strategy, jitter: Jitter::Full, ..PLAIN };
+    assert_eq!(config.validate(), Err(ConfigError::Random));
+    let mut retry = Retry::new(config, 1, START);
+    assert!((0..100).all(|_| after(retry.next(START)) <= SECOND.times(9)));
+    let mut inverted = Retry::new(Config { initial_delay: SECOND.times(9), max_delay: SECOND, ..PLAIN }, 1, START);
+    assert!((0..100).all(|_| after(inverted.next(START)) <= SECOND));
+}
+
+/// With one seed for all, a thousand devices come back in the same microsecond. A seed has to be
+/// given, and neighbouring device ids are enough.
+#[test]
+fn known_bug_a_fleet_with_one_constant_seed() {
+    for jitter in [Jitter::Full, Jitter::Equal, Jitter::Decorrelated, Jitter::Factor(50)] {
+        let config = Config { jitter, max_delay: Duration::from_secs(600), ..PLAIN };
+        let mut fleet: Vec<u64> = (0..1_000)
+            .map(|device| {
+                let mut retry = Retry::new(config, device, START);
+                let _ = (retry.next(START), retry.next(START));
+                after(retry.next(START)).as_nanos() / 1_000
+            })
+            .collect();
+        fleet.sort_unstable();
+        fleet.dedup();
+        assert!(fleet.len() > 990, "{jitter:?}: {} different waits", fleet.len());
+        if jitter == Jitter::Decorrelated {
+            continue; // a product of two draws, and so denser near its start
+        }
+        // And no tenth of the range is left out or crowded.
+        let (first, last) = (fleet[0], fleet[fleet.len() - 1]);
+        let mut tenths = [0; 10];
+        for wait in &fleet {
+            tenths[usize::try_from((wait - first) * 10 / (last - first + 1)).unwrap()] += 1;
+        }
+        assert!(tenths.iter().all(|n| (50..=200).contains(n)), "{jitter:?}: {tenths:?}");
+    }
+}
+
+#[test]
+fn forever_is_as_long_as_it_takes() {
+    let mut retry = Retry::new(Config { max_attempts: Attempts::Forever, ..PLAIN }, 1, START);
+    assert!((0..1_000_000).all(|_| matches!(retry.next(START), Decision::Retry { .. })));
+    assert_eq!(retry.failures(), 1_000_000);
 }
 
 fn any_duration() -> impl proptest::strategy::Strategy<Value = Duration> {

@@ -6,8 +6,10 @@ use std::boxed::Box;
 use super::*;
 use crate::reliability::breaker::{self, State};
 use crate::reliability::executor::{self, Cause};
+use crate::reliability::retry::Config;
 use crate::reliability::retry::{Attempts, Jitter, Reason};
 use crate::time::Instant;
+use crate::time::{Clock, Duration};
 
 /// A clock that the test moves, and a delay that is over when the clock says so.
 #[derive(Default)]

@@ -5,7 +5,9 @@ use super::*;
 use crate::reliability::breaker::{self, State};
 use crate::reliability::executor::{self, Cause};
 use crate::reliability::retry::{Attempts, Jitter, Reason};
+use crate::reliability::retry::{Config, GaveUp};
 use crate::time::Instant;
+use crate::time::{Clock, Duration};
 
 /// A clock, and the delay that moves it.
 #[derive(Default)]

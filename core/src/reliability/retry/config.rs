@@ -81,10 +81,11 @@ pub struct Config {
     pub strategy: Strategy,
     /// How chance changes it.
     pub jitter: Jitter,
-    /// How much time all of it may take, calls included. The last wait is cut to what is left.
+    /// How much time all of it may take, calls included; above zero. The last wait is cut to what is
+    /// left.
     pub max_elapsed: Option<Duration>,
-    /// Starts everything over when this long has passed since the last retry was due: what then
-    /// fails had been working.
+    /// Starts everything over when this long, which is above zero, has passed since the last retry
+    /// was due: what then fails had been working.
     pub reset_after: Option<Duration>,
     /// Whether `max_delay` also cuts a wait that the callee asked for (HTTP's `Retry-After`).
     pub cap_hint: bool,
@@ -122,6 +123,12 @@ impl Config {
         if let Jitter::Factor(101..) = self.jitter {
             return Err(ConfigError::JitterFactor);
         }
+        if let Some(Duration::ZERO) = self.max_elapsed {
+            return Err(ConfigError::MaxElapsed);
+        }
+        if let Some(Duration::ZERO) = self.reset_after {
+            return Err(ConfigError::ResetAfter);
+        }
         Ok(())
     }
 
@@ -158,6 +165,10 @@ pub enum ConfigError {
     Random,
     /// `Factor`'s percentage is above 100.
     JitterFactor,
+    /// `max_elapsed` is zero.
+    MaxElapsed,
+    /// `reset_after` is zero.
+    ResetAfter,
 }
 
 impl fmt::Display for ConfigError {
@@ -168,6 +179,8 @@ impl fmt::Display for ConfigError {
             Self::NoFactor => "retry: the exponential `factor` is 0; at least 1 is needed",
             Self::Random => "retry: the random `min` is above its `max`",
             Self::JitterFactor => "retry: the jitter factor is above 100 percent",
+            Self::MaxElapsed => "retry: `max_elapsed` is zero; leave it out for no limit, or allow 1 attempt",
+            Self::ResetAfter => "retry: `reset_after` is zero, so that no number of attempts would be the last",
         })
     }
 }
