@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use daur_std::core::reliability::breaker::{self, State};
-use daur_std::core::reliability::budget::{self, Budget};
+use daur_std::core::reliability::budget;
 use daur_std::core::reliability::bulkhead;
 use daur_std::core::reliability::limiter::{self, Limiter};
 use daur_std::core::reliability::retry::{self, Attempts, Class};
 use daur_std::core::time::Duration;
 use daur_std::reliability::breaker::SharedBreaker;
+use daur_std::reliability::budget::SharedBudget;
 use daur_std::reliability::bulkhead::SharedBulkhead;
 use daur_std::reliability::layers::{
     BreakerLayer, BulkheadLayer, Error, FallbackLayer, InnerLayer, LimiterLayer, RetryLayer, TimeoutLayer,
@@ -24,7 +25,7 @@ use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
 static LIMITER: StdShared<Limiter> =
     StdShared::new(Limiter::new(limiter::Config { rate: 100, period: Duration::from_secs(1), burst: 100 }));
-static BUDGET: StdShared<Budget> = StdShared::new(Budget::new(budget::Config::DEFAULT));
+static BUDGET: SharedBudget = SharedBudget::new(budget::Config::DEFAULT);
 static BREAKER: SharedBreaker = SharedBreaker::new(breaker::Config {
     failures: 4,
     recovery_timeout: Duration::from_millis(200),

@@ -1,8 +1,8 @@
 //! Tests of adapters.
 
 mod attributes;
-mod layers;
 mod breaker;
+mod layers;
 mod reliability;
 mod result_cache;
 mod retry;

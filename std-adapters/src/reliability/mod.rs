@@ -8,8 +8,8 @@
 //! * `layers` (feature `tower`): each of them around a `tower` service.
 
 pub mod breaker;
-pub mod bulkhead;
 pub mod budget;
+pub mod bulkhead;
 pub mod executor;
 #[cfg(feature = "tower")]
 pub mod layers;
