@@ -5,6 +5,7 @@ mod attributes;
 mod breaker;
 mod executor;
 mod keyed;
+mod layers;
 mod reliability;
 mod result_cache;
 mod retry;
