@@ -4,6 +4,8 @@ mod allocations;
 mod attributes;
 mod breaker;
 mod executor;
+mod fallback;
+mod health;
 mod keyed;
 mod layers;
 mod reliability;

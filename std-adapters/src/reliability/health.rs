@@ -269,19 +269,13 @@ impl HealthChecker {
     /// What is known now, without running anything.
     #[must_use]
     pub fn snapshot(&self) -> Report {
-        self.inner.machine.with(|machine, now| {
-            machine.health.poll(now);
-            Report::of(machine, now)
-        })
+        self.inner.look(Report::of)
     }
 
     /// The status of a kind as a probe is answered, with startup's gate.
     #[must_use]
     pub fn judged(&self, kind: Kind) -> Status {
-        self.inner.machine.with(|machine, now| {
-            machine.health.poll(now);
-            machine.health.judged(kind)
-        })
+        self.inner.look(|machine, _| machine.health.judged(kind))
     }
 
     /// Whether no restart is needed.
@@ -305,10 +299,7 @@ impl HealthChecker {
     /// Whether it is live and ready.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        self.inner.machine.with(|machine, now| {
-            machine.health.poll(now);
-            machine.health.is_healthy()
-        })
+        self.inner.look(|machine, _| machine.health.is_healthy())
     }
 }
 

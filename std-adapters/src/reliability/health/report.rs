@@ -21,7 +21,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn of(machine: &Machine, now: Instant) -> Self {
+    pub(super) fn of(machine: &mut Machine, now: Instant) -> Self {
         let health = &machine.health;
         let each = health.snapshots().zip(&machine.slots).map(|(shown, slot)| CheckReport {
             name: shown.name.as_str().to_owned(),

@@ -4,6 +4,8 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+#[cfg(feature = "tracing")]
+use daur_core::reliability::health::Snapshot;
 use daur_core::reliability::health::{CheckId, Outcome, Status};
 use daur_core::shared::Shared;
 use daur_core::text::Text;
@@ -14,6 +16,28 @@ use super::{Check, Inner, MAX_REASON, Machine, Verdict};
 use crate::clock::SystemWallClock;
 
 impl Inner {
+    /// Runs `f` after what time alone has changed.
+    pub(super) fn look<R>(&self, f: impl FnOnce(&mut Machine, Instant) -> R) -> R {
+        let (has_changed, answer) = self.machine.with(|machine, now| (machine.health.poll(now), f(machine, now)));
+        if has_changed {
+            self.log_silent();
+        }
+        answer
+    }
+
+    fn log_silent(&self) {
+        #[cfg(feature = "tracing")]
+        {
+            let is_silent = |shown: &&Snapshot| shown.outcome == Some(Outcome::Stale);
+            let names: Vec<Text<24>> = self
+                .machine
+                .with(|machine, _| machine.health.snapshots().filter(is_silent).map(|shown| shown.name).collect());
+            if !names.is_empty() {
+                tracing::warn!(checks = ?names, "nothing is heard of health checks");
+            }
+        }
+    }
+
     /// Ends a run of a check, or reports one that was never begun.
     pub(super) fn conclude(&self, id: CheckId, verdict: Verdict) -> Status {
         let said = verdict.reason.map(|reason| one_line(&reason));
@@ -160,8 +184,7 @@ pub(super) fn blocking<V: Into<Verdict>>(check: impl Fn() -> V + Send + Sync + '
 
 /// The runs of the checks that `pick` has begun.
 fn begin(inner: &Arc<Inner>, pick: impl FnOnce(&mut Machine, Instant) -> Vec<CheckId>) -> Vec<Running> {
-    inner.machine.with(|machine, now| {
-        machine.health.poll(now);
+    inner.look(|machine, now| {
         let begun = pick(machine, now).into_iter().filter_map(|id| {
             let slot = machine.slots.get(id.index())?;
             let check = slot.check.clone()?;
