@@ -105,7 +105,7 @@ where
 /// })?;
 ///
 /// let symbol = "DAUR".to_owned();
-/// let quote = async |_: &String| Err("the exchange is closed");
+/// let quote = async |_: &String| Err::<String, _>("the exchange is closed");
 /// let run = handler.execute_with_fallback("quote", &symbol, quote).await;
 /// assert_eq!(run.result.as_deref(), Ok("DAUR: no quote, since the exchange is closed"));
 /// assert!(run.fallback_used);
@@ -246,7 +246,13 @@ impl FallbackHandler {
             None => {
                 self.unknown.with(|unknown, _| *unknown = unknown.saturating_add(1));
                 #[cfg(feature = "tracing")]
-                tracing::error!(name, "no fallback of that name and these types is registered");
+                tracing::error!(
+                    name,
+                    value = std::any::type_name::<T>(),
+                    error = std::any::type_name::<E>(),
+                    arguments = std::any::type_name::<A>(),
+                    "no fallback of that name and of these types is registered"
+                );
                 execution
             }
         }

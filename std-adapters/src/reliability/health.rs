@@ -129,7 +129,7 @@ struct Inner {
 /// 8. A check that somebody else reports is judged by the same rules, and never run.
 ///
 /// # Cost
-/// 12 KB and each check's closure. A run is two tasks a check, and a lock for each beginning and end.
+/// 8 KB, and each check's closure. A run is two tasks a check, and a lock for each beginning and end.
 ///
 /// # Errors
 /// [`AddError`] for a check that is not taken on.

@@ -70,7 +70,7 @@ async fn rule_3_a_fallback_sees_failure_and_arguments_and_may_await() {
         })
         .expect("room");
     handler.register_fn("does not", move |failure, args| Ok(make(failure, args))).expect("room");
-    let args = ("symbol".to_owned(), 3);
+    let args = ("symbol".to_owned(), 3_u32);
     for name in ["awaits", "does not"] {
         let run = handler.apply(name, failed("down"), &args).await;
         assert_eq!((run.result.as_deref(), run.cause), (Ok("down: symbol x 3"), Some(CAUSE)));

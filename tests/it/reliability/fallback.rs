@@ -136,3 +136,64 @@ fn registry_rule_1_a_name_exists_once_and_places_are_limited() {
     let used: Vec<_> = registry.snapshots().map(|(name, shown)| (name.as_str(), shown.used)).collect();
     assert_eq!(used, [("a", 0), ("b", 1)]);
 }
+
+mod model {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Good(i32),
+        Failed,
+        Late,
+        Remember(i32),
+        Time(i64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            2 => any::<i32>().prop_map(Step::Good),
+            3 => Just(Step::Failed),
+            1 => Just(Step::Late),
+            1 => any::<i32>().prop_map(Step::Remember),
+            3 => (-20_i64..30).prop_map(Step::Time),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// The model keeps every good value with its moment, and looks for the last of them.
+        #[test]
+        fn the_last_good_value_is_the_naive_models(max_age in 0_u64..25, steps in prop::collection::vec(step(), 1..60)) {
+            let mut fallback = Fallback::<i32, &str>::new(Source::LastGood { max_age: Duration::from_secs(max_age) });
+            let (mut all, mut asked, mut used, mut now) = (Vec::new(), 0, 0, 1_000_i64);
+            for step in steps {
+                let moment = Instant::from_secs(now.unsigned_abs());
+                match step {
+                    Step::Good(value) => {
+                        prop_assert_eq!(fallback.apply(good(value), moment), good(value));
+                        all.push((value, now));
+                    }
+                    Step::Remember(value) => {
+                        fallback.remember(&value, moment);
+                        all.push((value, now));
+                    }
+                    Step::Failed | Step::Late => {
+                        let failure = if matches!(step, Step::Late) { Failure::TimedOut } else { Failure::Error("bus") };
+                        let end = fallback.apply(Execution { result: Err(failure), ..good(0) }, moment);
+                        let value = all.last().filter(|(_, at)| now - at <= max_age.cast_signed()).map(|(value, _)| *value);
+                        prop_assert_eq!(end.result, value.ok_or(failure));
+                        prop_assert_eq!(end.fallback_used, value.is_some());
+                        asked += 1;
+                        used += u32::from(value.is_some());
+                    }
+                    Step::Time(seconds) => now = (now + seconds).max(0),
+                }
+                let shown = fallback.snapshot();
+                prop_assert_eq!((shown.used, shown.used + shown.failed), (used, asked));
+                prop_assert_eq!(shown.errors + shown.refusals + shown.timeouts, asked);
+            }
+        }
+    }
+}

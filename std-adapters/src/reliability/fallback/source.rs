@@ -147,3 +147,81 @@ impl<T, E, A: ?Sized> fmt::Debug for SharedFallback<T, E, A> {
         f.debug_struct("SharedFallback").field("name", &self.name).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "tracing"))]
+mod tests {
+    use std::fmt::Write;
+    use std::sync::{Arc, Mutex};
+
+    use daur_core::reliability::executor::Cause;
+    use daur_core::reliability::retry::Reason;
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
+    use super::*;
+
+    /// Writes down every event, one in a line.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<String>>);
+
+    struct Fields<'a>(&'a mut String);
+
+    impl Visit for Fields<'_> {
+        fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+            let _ = write!(self.0, " {}={value:?}", field.name());
+        }
+    }
+
+    impl Subscriber for Lines {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            let mut lines = self.0.lock().unwrap();
+            lines.push_str(event.metadata().level().as_str());
+            event.record(&mut Fields(&mut lines));
+            lines.push('\n');
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn each_use_is_logged_with_its_cause_and_a_success_is_not() {
+        let lines = Lines::default();
+        let fallback = SharedFallback::function(|failure: &Failure<&'static str>, (): &()| match failure {
+            Failure::TimedOut => Ok(1),
+            _ => Err("nothing to say"),
+        });
+        let fallback = fallback.called(Name::cut("quote"));
+        let failed = |failure, cause| Execution { result: Err(failure), cause: Some(cause), ..Execution::of_value(0) };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        tracing::subscriber::with_default(lines.clone(), || {
+            runtime.block_on(async {
+                let _ = fallback.apply(Execution::of_value(0), &()).await;
+                let _ = fallback.apply(failed(Failure::TimedOut, Cause::TimedOut), &()).await;
+                let exhausted = Cause::Retry(Reason::Exhausted);
+                let _ = fallback.apply(failed(Failure::Error("down"), exhausted), &()).await;
+            });
+        });
+        let lines = lines.0.lock().unwrap();
+        let lines: Vec<_> = lines.lines().filter(|line| line.contains("quote")).collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].contains(&Cause::TimedOut.to_string()) && lines[0].contains("gave the value"), "{lines:?}");
+        let exhausted = Reason::Exhausted.to_string();
+        assert!(lines[1].contains(&exhausted) && lines[1].contains("had no value"), "{lines:?}");
+        assert!(lines.iter().all(|line| line.starts_with("WARN")));
+    }
+}
