@@ -123,8 +123,8 @@ pub enum Next {
 /// 8. A run that was started with a deadline ends by then, whatever `total_timeout` says.
 ///
 /// # Cost
-/// 336 bytes with its breaker, a [`Run`] 208; 3 KB of flash on thumbv6m, its parts
-/// included. Every step is O(1) but for the retry's wait, and for O(`WAITING`) in line.
+/// With all its parts, 320 bytes of RAM and 2,828 of flash on thumbv6m (image `executor`), and a [`Run`]
+/// for each run. Every step is O(1) but for the retry's wait, and for O(`WAITING`) in line.
 ///
 /// # Errors
 /// [`Failure`] in [`Execution::result`], with the [`Cause`] beside it.

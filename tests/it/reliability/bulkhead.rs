@@ -92,16 +92,15 @@ fn rule_2_a_bulkhead_without_places_to_wait_in_refuses_at_once() {
 fn rule_3_first_come_first_served() {
     let mut bulkhead: Bulkhead<3> = Bulkhead::new(Config { max_concurrent: 1, ..TWO });
     let place = go(&mut bulkhead);
-    let mut line = [(); 3].map(|()| Some(wait(&mut bulkhead)));
+    let mut line = Vec::from([(); 3].map(|()| wait(&mut bulkhead)));
     release(&mut bulkhead, place);
-    for first in 0..line.len() {
-        for later in first + 1..line.len() {
-            let ticket = line[later].take().unwrap();
-            line[later] = Some(turn(&mut bulkhead, ticket).expect_err("somebody waits longer"));
+    while !line.is_empty() {
+        let first = line.remove(0);
+        for ticket in std::mem::take(&mut line) {
+            line.push(turn(&mut bulkhead, ticket).expect_err("somebody waits longer"));
         }
         assert!(bulkhead.try_acquire(NOW).is_err(), "nobody gets past the line");
-        let ticket = line[first].take().unwrap();
-        let place = turn(&mut bulkhead, ticket).expect("its turn");
+        let place = turn(&mut bulkhead, first).expect("its turn");
         release(&mut bulkhead, place);
     }
     assert_eq!(bulkhead.snapshot().running, 0);

@@ -348,7 +348,7 @@ impl Both {
             }
             Step::Drop(n) => {
                 let Some((known, run, permit)) = self.take(n, n % 2 == 0) else { return Ok(()) };
-                self.drop_run(known, run, permit);
+                self.drop_run(&known, run, permit);
             }
             Step::Forward(nanos) => self.now += nanos,
             Step::Back(nanos) => self.now = now.saturating_sub(nanos),
@@ -357,13 +357,13 @@ impl Both {
         Ok(())
     }
 
-    fn drop_run(&mut self, known: Known, mut run: Run, permit: Option<Permit>) {
+    fn drop_run(&mut self, known: &Known, mut run: Run, permit: Option<Permit>) {
         let at = Instant::from_nanos(self.now);
         if let Some(permit) = permit {
             self.real.cancel(permit, at);
         }
         self.real.abandon(&mut run, at);
-        self.model.drop(&known);
+        self.model.drop(known);
     }
 
     fn compare(&self) -> Result<(), TestCaseError> {
@@ -386,7 +386,7 @@ fn play(config: Config, steps: &[Step]) -> Result<(), TestCaseError> {
     }
     // Whoever is dropped gives everything back.
     while let Some((known, run, permit)) = both.runs.pop() {
-        both.drop_run(known, run, permit);
+        both.drop_run(&known, run, permit);
         both.compare()?;
     }
     prop_assert!(both.model.running.is_empty() && both.model.called.is_empty() && !both.model.probe_out);
