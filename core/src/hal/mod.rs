@@ -1,4 +1,4 @@
-//! The seam to hardware: clocks made of tick counters, runners over the delays of `embedded-hal`.
+//! The seam to hardware: clocks made of tick counters or of `embassy-time`, runners over the delays of `embedded-hal`.
 
 pub mod clock;
 

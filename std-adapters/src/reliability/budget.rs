@@ -99,7 +99,7 @@ impl SharedBudget {
     }
 }
 
-impl Funds for &SharedBudget {
+impl Funds for SharedBudget {
     fn on_first_try(&self) {
         self.lock().on_first_try();
     }
@@ -114,6 +114,25 @@ impl Funds for &SharedBudget {
 
     fn cancel_retry(&self) {
         self.lock().cancel_retry();
+    }
+}
+
+/// For the runners, which take their funds by value; what derefs to a budget serves the layers.
+impl Funds for &SharedBudget {
+    fn on_first_try(&self) {
+        Funds::on_first_try(*self);
+    }
+
+    fn try_retry(&self) -> Result<(), Exhausted> {
+        Funds::try_retry(*self)
+    }
+
+    fn on_success(&self, attempts: u32) {
+        Funds::on_success(*self, attempts);
+    }
+
+    fn cancel_retry(&self) {
+        Funds::cancel_retry(*self);
     }
 }
 

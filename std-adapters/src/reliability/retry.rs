@@ -29,18 +29,11 @@ use crate::clock::StdClock;
 use crate::rng::os_seed;
 use crate::shared::StdShared;
 
+pub use daur_core::reliability::timeout::Config as Timeouts;
+
 mod cancel;
 
 pub use cancel::{Cancel, Never, Wanted};
-
-/// How long calls may take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Timeouts {
-    /// All calls and waits together.
-    pub total: Option<Duration>,
-    /// One call.
-    pub attempt: Option<Duration>,
-}
 
 /// Makes `call` on this thread until it succeeds or `config` says to stop.
 ///
@@ -138,7 +131,8 @@ pub async fn retry_with<T, E, F: Future<Output = Result<T, E>>>(
 /// Dropped at any time, it drops the call under way and makes no further one.
 ///
 /// # Panics
-/// If `config` is invalid: check one that is read at run time with [`Config::validate`].
+/// If `config` or `timeouts` is invalid: check what is read at run time with [`Config::validate`] and
+/// [`Timeouts::validate`].
 #[cfg(feature = "tokio")]
 pub async fn retry_within<T, E, F: Future<Output = Result<T, E>>>(
     config: Config,
@@ -154,7 +148,7 @@ pub async fn retry_within<T, E, F: Future<Output = Result<T, E>>>(
 /// it must limit itself, and after the end no further one is made.
 ///
 /// # Panics
-/// If `config` is invalid: check one that is read at run time with [`Config::validate`].
+/// If `config` is invalid or `total` zero: check what is read at run time with [`Config::validate`].
 pub fn retry_within_blocking<T, E>(
     config: Config,
     total: Duration,

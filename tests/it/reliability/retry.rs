@@ -1,6 +1,8 @@
 //! The retry's rules by number, and bugs of other retries that this one must not have.
 
-use daur_core::reliability::retry::{Attempts, Class, Config, ConfigError, Decision, Jitter, Reason, Retry, Strategy};
+use daur_core::reliability::retry::{
+    Attempts, Class, Config, ConfigError, Decision, GaveUp, Jitter, Reason, Retry, Strategy,
+};
 use daur_core::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::strategy::Strategy as _;
@@ -275,6 +277,16 @@ fn known_bug_a_fleet_with_one_constant_seed() {
         }
         assert!(tenths.iter().all(|n| (50..=200).contains(n)), "{jitter:?}: {tenths:?}");
     }
+}
+
+#[test]
+fn what_is_given_up_says_why() {
+    let text = |reason| GaveUp { error: "no route", reason, attempts: 3 }.to_string();
+    assert_eq!(text(Reason::Exhausted), "no route (3 attempts: all attempts were used)");
+    assert_eq!(text(Reason::Elapsed), "no route (3 attempts: no time was left)");
+    assert_eq!(text(Reason::NotRetryable), "no route (3 attempts: a retry would not help)");
+    assert_eq!(text(Reason::Budget), "no route (3 attempts: the retry budget is used up)");
+    assert_eq!(text(Reason::Cancelled), "no route (3 attempts: it was cancelled)");
 }
 
 #[test]

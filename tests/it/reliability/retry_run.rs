@@ -227,3 +227,73 @@ fn a_blocking_wait_of_a_day_is_a_day_with_or_without_a_flag() {
     assert_eq!(flagged, plain);
     assert_eq!(*world.calls.borrow(), [0, 86_400_000, 86_400_000, 172_800_000]);
 }
+
+/// One response of AWS's test cases for the standard retry mode of its SDKs, and what is right then.
+enum Response {
+    Fails { delay: u64, quota: u32 },
+    FailsForGood { reason: Reason, quota: u32 },
+    Succeeds { quota: u32 },
+}
+use Response::{Fails, FailsForGood, Succeeds};
+
+fn standard_mode(max_attempts: u32, tokens: u32, max_backoff: u64, responses: &[Response]) {
+    let config =
+        Config { max_attempts: Attempts::Limited(max_attempts), max_delay: Duration::from_secs(max_backoff), ..CONFIG };
+    let purse = purse(tokens.max(5) / 5);
+    if tokens == 0 {
+        purse.with(|budget, _| budget.try_retry()).unwrap();
+    }
+    let mut run = Run::new(config, &purse, Instant::ZERO);
+    for response in responses {
+        run.begin();
+        let quota = match *response {
+            Fails { delay, quota } => {
+                let after = Duration::from_secs(delay);
+                assert_eq!(run.on_failure(Class::Transient, || 1, Instant::ZERO), Decision::Retry { after });
+                quota
+            }
+            FailsForGood { reason, quota } => {
+                assert_eq!(run.on_failure(Class::Transient, || 1, Instant::ZERO), Decision::Stop { reason });
+                quota
+            }
+            Succeeds { quota } => {
+                run.on_success();
+                quota
+            }
+        };
+        assert_eq!(held(&purse).tokens, quota);
+    }
+}
+
+#[test]
+fn aws_standard_mode_a_retry_eventually_succeeds() {
+    let responses = [Fails { delay: 1, quota: 495 }, Fails { delay: 2, quota: 490 }, Succeeds { quota: 495 }];
+    standard_mode(3, 500, 20, &responses);
+}
+
+#[test]
+fn aws_standard_mode_max_attempts_are_reached() {
+    let last = FailsForGood { reason: Reason::Exhausted, quota: 490 };
+    standard_mode(3, 500, 20, &[Fails { delay: 1, quota: 495 }, Fails { delay: 2, quota: 490 }, last]);
+}
+
+#[test]
+fn aws_standard_mode_the_quota_is_reached_after_a_single_retry() {
+    let last = FailsForGood { reason: Reason::Budget, quota: 0 };
+    standard_mode(3, 5, 20, &[Fails { delay: 1, quota: 0 }, last]);
+}
+
+#[test]
+fn aws_standard_mode_no_retries_at_a_quota_of_0() {
+    standard_mode(3, 0, 20, &[FailsForGood { reason: Reason::Budget, quota: 0 }]);
+}
+
+#[test]
+fn aws_standard_mode_backoff_doubles_up_to_its_maximum() {
+    for (max_backoff, delays) in [(20, [1, 2, 4, 8]), (3, [1, 2, 3, 3])] {
+        let mut responses: Vec<_> =
+            delays.into_iter().zip([495, 490, 485, 480]).map(|(delay, quota)| Fails { delay, quota }).collect();
+        responses.push(FailsForGood { reason: Reason::Exhausted, quota: 480 });
+        standard_mode(5, 500, max_backoff, &responses);
+    }
+}

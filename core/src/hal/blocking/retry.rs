@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_millis(10);
 /// # }
 /// # let (mut delay, clock) = (Delay, Instant::ZERO);
 ///
-/// let calls = 0;
+/// let mut calls = 0;
 /// let read = || {
 ///     calls += 1;
 ///     if calls < 3 { Err("bus") } else { Ok(42) }
