@@ -2,6 +2,8 @@
 
 mod attributes;
 mod breaker;
+mod fallback;
+mod health;
 mod layers;
 mod reliability;
 mod result_cache;

@@ -9,6 +9,7 @@ mod clock;
 mod executor;
 mod fallback;
 mod health;
+mod health_model;
 mod limiter;
 mod retry;
 mod retry_model;

@@ -55,7 +55,8 @@ impl<T: Clone, E, A: ?Sized> Clone for Source<T, E, A> {
 /// 6. A function sees the failure, and what the call was made with.
 ///
 /// # Cost
-/// The value twice, and about 64 bytes. O(1).
+/// 80 bytes of RAM and 252 of flash on thumbv6m (image `fallback`, of a `u32`): two places for the
+/// value, and the counts. O(1).
 ///
 /// # Errors
 /// None of its own: what a function failed with is in [`Execution::fallback_error`], beside the run's.
@@ -270,11 +271,8 @@ impl core::error::Error for AddError {}
 /// Logs that a fallback was asked, with the cause of it.
 fn report<T, E>(name: &str, execution: &Execution<T, E>) {
     if let Some(cause) = execution.cause {
-        if execution.fallback_used {
-            log_warn!("fallback {} gave the value: {}", name, cause);
-        } else {
-            log_warn!("fallback {} had no value: {}", name, cause);
-        }
+        let end = if execution.fallback_used { "gave the value" } else { "had no value" };
+        log_warn!("fallback {} {}: {}", name, end, cause);
     }
 }
 
@@ -289,7 +287,8 @@ type Place<T, E, A> = Option<(Name, Fallback<T, E, A>)>;
 /// 2. A run under a name that is not registered is left as it is, and counted.
 ///
 /// # Cost
-/// `N` fallbacks and 32 bytes for each name; finding one is O(N).
+/// 456 bytes of RAM and 2,428 of flash on thumbv6m (image `fallback_registry`, of four): the fallbacks, and 32
+/// bytes for each name. Finding one is O(N).
 ///
 /// # Errors
 /// [`AddError`] for a fallback that is not taken on.

@@ -6,11 +6,22 @@
 //! * [`bulkhead`]: so many calls at once, and a line to wait in.
 //! * [`executor`]: all of them, with time limits.
 //! * `layers` (feature `tower`): each of them around a `tower` service.
+//! * `health` (feature `tokio`): checks that run by themselves, and what probes are answered from them.
+//! * `fallback` (feature `tokio`): values for calls that gave none, by name.
 
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;
 pub mod executor;
+#[cfg(feature = "tokio")]
+pub mod fallback;
+#[cfg(feature = "tokio")]
+pub mod health;
 #[cfg(feature = "tower")]
 pub mod layers;
 pub mod retry;
+
+#[cfg(feature = "tokio")]
+pub use fallback::fallback_handler;
+#[cfg(feature = "tokio")]
+pub use health::health_checker;

@@ -9,6 +9,9 @@ use super::{CheckConfig, Kind, Outcome, Snapshot, Status};
 /// of these later.
 const INSTANT_AFTER: Duration = Duration::from_nanos(1);
 
+/// Stands for no moment: an `Option` would take eight bytes more in each check.
+const NEVER: Instant = Instant::MAX;
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Check {
     pub(super) shown: Snapshot,
@@ -23,14 +26,14 @@ pub(super) struct Check {
     period: Duration,
     /// [`Duration::MAX`]: nothing gets too old.
     max_age: Duration,
-    /// When the run under way began.
-    begun: Option<Instant>,
+    /// When the run under way began, or [`NEVER`].
+    begun: Instant,
     /// The first moment at which the run under way is too late, once more.
     late_at: Instant,
-    /// When the next run is due.
+    /// When the next run is due, or [`NEVER`].
     due: Instant,
-    /// What the age of a report is counted from: the last one, or the first look.
-    seen: Option<Instant>,
+    /// What the age of a report is counted from: the last one, the first look, or [`NEVER`] before it.
+    seen: Instant,
 }
 
 impl Check {
@@ -42,7 +45,7 @@ impl Check {
         };
         let (period, due) = match config.period {
             Some(period) => (period, Instant::ZERO),
-            None => (Duration::MAX, Instant::MAX),
+            None => (Duration::MAX, NEVER),
         };
         let max_age = match config.max_age {
             Some(max_age) => max_age,
@@ -66,24 +69,24 @@ impl Check {
             timeout: config.timeout,
             period,
             max_age,
-            begun: None,
-            late_at: Instant::MAX,
+            begun: NEVER,
+            late_at: NEVER,
             due,
-            seen: None,
+            seen: NEVER,
         }
     }
 
-    pub(super) const fn begun(&self) -> Option<Instant> {
-        self.begun
+    pub(super) fn begun(&self) -> Option<Instant> {
+        (self.begun != NEVER).then_some(self.begun)
     }
 
     /// The moment at which the next run may begin; none while one is under way.
     pub(super) fn due_at(&self) -> Option<Instant> {
-        (self.begun.is_none() && self.due != Instant::MAX).then_some(self.due)
+        (self.begun == NEVER && self.due != NEVER).then_some(self.due)
     }
 
     pub(super) fn begin(&mut self, now: Instant) {
-        self.begun = Some(now);
+        self.begun = now;
         self.expired = false;
         self.late_at = now + self.timeout + INSTANT_AFTER;
         self.due = now + self.period;
@@ -91,19 +94,21 @@ impl Check {
 
     pub(super) fn abandon(&mut self) {
         self.expired = false;
-        if let Some(begun) = self.begun.take() {
+        if self.begun != NEVER {
             // Due again at once, if it is ever due by itself.
-            self.due = if self.period == Duration::MAX { Instant::MAX } else { begun };
+            self.due = if self.period == Duration::MAX { NEVER } else { self.begun };
+            self.begun = NEVER;
         }
     }
 
     pub(super) fn report(&mut self, outcome: Outcome, took: Duration, now: Instant) -> Status {
         let has_been_counted = self.expired;
-        if self.begun.take().is_none() {
+        if self.begun == NEVER {
             self.due = now + self.period;
         }
+        self.begun = NEVER;
         self.expired = false;
-        self.late_at = Instant::MAX;
+        self.late_at = NEVER;
         let outcome = if has_been_counted || took > self.timeout { Outcome::TimedOut } else { outcome };
         if has_been_counted {
             self.show(outcome, took, now);
@@ -117,7 +122,7 @@ impl Check {
         self.shown.outcome = Some(outcome);
         self.shown.took = took;
         self.shown.at = Some(now);
-        self.seen = Some(now);
+        self.seen = now;
     }
 
     fn judge(&mut self, outcome: Outcome, took: Duration, now: Instant) {
@@ -144,42 +149,43 @@ impl Check {
 
     /// The moment at which [`Check::poll`] changes something.
     pub(super) fn poll_at(&self) -> Option<Instant> {
-        let late_at = self.begun.is_some().then_some(self.late_at);
+        let late_at = (self.begun != NEVER).then_some(self.late_at);
         let stale_at = match self.seen {
-            _ if self.max_age == Duration::MAX || self.shown.outcome == Some(Outcome::Stale) => None,
-            Some(seen) => Some(seen + self.max_age + INSTANT_AFTER),
-            None => Some(Instant::ZERO),
+            _ if !self.can_fall_silent() => None,
+            NEVER => Some(Instant::ZERO),
+            seen => Some(seen + self.max_age + INSTANT_AFTER),
         };
         Instant::earliest(late_at, stale_at)
     }
 
+    /// Whether silence can still change something.
+    fn can_fall_silent(&self) -> bool {
+        self.max_age != Duration::MAX && self.shown.outcome != Some(Outcome::Stale)
+    }
+
     pub(super) fn poll(&mut self, now: Instant) {
-        if let Some(begun) = self.begun
-            && now >= self.late_at
-        {
-            self.judge(Outcome::TimedOut, now - begun, now);
+        if self.begun != NEVER && now >= self.late_at {
+            self.judge(Outcome::TimedOut, now - self.begun, now);
             self.expired = true;
             // A run that never ends fails once more for every further timeout, or it would never reach
             // its threshold.
             self.late_at = now + self.timeout + INSTANT_AFTER;
         }
-        if self.max_age == Duration::MAX || self.shown.outcome == Some(Outcome::Stale) {
+        if !self.can_fall_silent() {
             return;
         }
-        match self.seen {
-            None => self.seen = Some(now),
-            Some(seen) if now - seen > self.max_age => {
-                self.shown.outcome = Some(Outcome::Stale);
-                self.streak = 0;
-                self.fail();
-            }
-            Some(_) => {}
+        if self.seen == NEVER {
+            self.seen = now;
+        } else if now - self.seen > self.max_age {
+            self.shown.outcome = Some(Outcome::Stale);
+            self.streak = 0;
+            self.fail();
         }
     }
 
     pub(super) fn invariants(&self) {
         debug_assert!(self.success_threshold >= 1 && self.failure_threshold >= 1, "validated when added");
-        debug_assert!(self.begun.is_some() || !self.expired, "only a run under way is late");
+        debug_assert!(self.begun != NEVER || !self.expired, "only a run under way is late");
         debug_assert!(self.shown.failed <= self.shown.runs, "a failure is a run");
         debug_assert!(
             self.shown.kind != Kind::Liveness || self.shown.status != Status::Unknown,
