@@ -2,6 +2,7 @@
 
 mod attributes;
 mod breaker;
+mod executor;
 mod fallback;
 mod health;
 mod layers;

@@ -6,14 +6,12 @@ use core::task::Poll;
 
 use embedded_hal_async::delay::DelayNs;
 
-use crate::reliability::breaker::Mode;
-use crate::reliability::executor::{Admit, Execution, Executor, Failure, Guard, Next};
-use crate::reliability::retry::Class;
-use crate::shared::Shared;
 use crate::time::Duration;
 
+mod execute;
 mod retry;
 
+pub use execute::{execute, execute_with};
 pub use retry::{retry, retry_with};
 
 /// As in the blocking runner: no delay comes near the end of u32 nanoseconds.
@@ -42,60 +40,6 @@ pub async fn within<T>(delay: &mut impl DelayNs, limit: Duration, call: impl Fut
         timer.as_mut().poll(context).map(|()| None)
     })
     .await
-}
-
-/// Makes `call` through a shared executor: retry, breaker and time limits.
-///
-/// A call that outlasts its deadline is dropped and counts as a transient failure. Dropped while a
-/// call runs, it gives the permit back and records nothing.
-pub async fn execute<S, M, T, E, F>(
-    shared: &S,
-    delay: &mut impl DelayNs,
-    mut classify: impl FnMut(&E) -> Class,
-    mut call: impl FnMut() -> F,
-) -> Execution<T, E>
-where
-    S: Shared<Machine = Executor<M>>,
-    M: Mode,
-    F: Future<Output = Result<T, E>>,
-{
-    let mut run = shared.with(Executor::start);
-    let mut last = None;
-    loop {
-        let (admit, now) = shared.with(|executor, now| (executor.admit(&mut run, now), now));
-        let (permit, deadline) = match admit {
-            Admit::Go { permit, deadline } => (permit, deadline),
-            Admit::Wait { until } => {
-                wait(delay, until - now).await;
-                continue;
-            }
-            Admit::Stop(cause) => return run.finish(Err(Failure::of(last, cause)), Some(cause), now),
-        };
-        let guard = Guard::new(shared, permit);
-        let answer = match deadline {
-            None => Some(call().await),
-            Some(deadline) => within(delay, deadline - now, call()).await,
-        };
-        let (failure, class) = match answer {
-            Some(Ok(value)) => {
-                let now = guard.on_success(&mut run);
-                return run.finish(Ok(value), None, now);
-            }
-            Some(Err(error)) => {
-                let class = classify(&error);
-                (Failure::Error(error), class)
-            }
-            None => (Failure::TimedOut, Class::Transient),
-        };
-        let (next, now) = guard.on_failure(&mut run, class);
-        match next {
-            Next::Retry { at } => {
-                last = Some(failure);
-                wait(delay, at - now).await;
-            }
-            Next::Stop(cause) => return run.finish(Err(failure), Some(cause), now),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod any;
 mod backoff;
+mod build;
 mod config;
 mod count_window;
 mod mode;
@@ -18,34 +19,39 @@ use mode::sealed::Verdict;
 pub use mode::{Consecutive, Counts, Mode};
 pub use permit::{Fast, Permit};
 pub use slow::{Slow, SlowCalls};
-pub use state::{Cause, Event, Open, State};
+pub use state::{Cause, Event, Open, Snapshot, State};
 pub use time_window::{Span, TimeWindow};
 
 use crate::time::{Duration, Instant};
 
 /// Refuses calls to what keeps failing, and probes it until it works again (`CircuitBreaker`).
 ///
+/// By default it counts failures in a row; that and the other modes are a type parameter, so that
+/// nobody links the windows of others. A host that reads its mode from a file has [`Any`].
+///
 /// Put it in front of a bus, a sensor, another service: where waiting for one more failure costs more
 /// than being told at once. To try again after a failure use [`retry`](super::retry); for both
 /// together [`executor`](super::executor).
 ///
 /// # Rules
-/// 1. Closed, it admits every call. `failures` failures in a row open it.
+/// 1. Closed, it admits every call. `failures` failures in a row open it, or what another mode says:
+///    the rate of a [`CountWindow`] or [`TimeWindow`], [`Slow`] calls among them.
 /// 2. Open, it refuses until exactly `recovery_timeout` has passed, and says until when.
 /// 3. Half-open, it admits `probes` calls, counted at admission, and refuses the rest.
 /// 4. `success_threshold` successful probes close it; the first failure that makes that impossible
-///    opens it again. (A [`CountWindow`] judges their rate instead.)
+///    opens it again. (A window judges their rate instead.)
 /// 5. A report from before the last change of state is counted as late and changes nothing.
 /// 6. A cancelled call gives its place back and records nothing.
 /// 7. Probes that do not report within `probe_lease` of the latest admission lose their place, and
 ///    what they report afterwards is late.
-/// 8. The wait grows, if it may, with each opening in a row; a success after closing starts it over.
+/// 8. The wait doubles, if it may, with each opening in a row, or grows as [`Backoff`] says; a success
+///    after closing starts it over.
 /// 9. A clock that steps backwards unlocks nothing.
 /// 10. By hand it can be forced open, disabled, or left to count only; `reset` ends that.
 ///
 /// # Cost
-/// 80 bytes of RAM and, with all that it calls, 642 bytes of flash on thumbv6m (`opt-level = "z"`; 968
-/// with a [`CountWindow`]). Every call is O(1); closed, admission is one comparison.
+/// 80 bytes of RAM and 660 of flash on thumbv6m (image `breaker`), with all that it calls; the other
+/// modes say theirs. Every call is O(1); closed, admission is one comparison.
 ///
 /// # Errors
 /// [`Open`] where a call is refused, with the moment to come back at.
@@ -104,152 +110,7 @@ pub struct Breaker<M: Mode = Consecutive> {
     streak: u8,
 }
 
-impl Breaker {
-    /// A closed breaker.
-    ///
-    /// # Panics
-    /// If `config` is invalid: in a `static` or `const`, an error of the compiler. A config that is
-    /// read at run time goes to [`Breaker::try_new`].
-    #[must_use]
-    pub const fn new(config: Config) -> Self {
-        match Self::try_new(config) {
-            Ok(breaker) => breaker,
-            Err(_) => panic!("invalid breaker::Config: see Config::validate"),
-        }
-    }
-
-    /// A closed breaker, if `config` is valid.
-    ///
-    /// # Errors
-    /// What [`Config::validate`] says.
-    pub const fn try_new(config: Config) -> Result<Self, ConfigError> {
-        match config.validate() {
-            Ok(()) => Ok(Self::of_mode(config, Consecutive::new(config.failures))),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-impl<const WORDS: usize> Breaker<CountWindow<WORDS>> {
-    /// A closed breaker that opens by a rate of failures; `config.failures` is left alone.
-    ///
-    /// # Panics
-    /// If a config is invalid: in a `static` or `const`, an error of the compiler. Configs that are
-    /// read at run time go to [`Breaker::try_windowed`].
-    #[must_use]
-    pub const fn windowed(config: Config, window: Window) -> Self {
-        match Self::try_windowed(config, window) {
-            Ok(breaker) => breaker,
-            Err(_) => panic!("invalid breaker::Config or breaker::Window: see their validate"),
-        }
-    }
-
-    /// A closed breaker that opens by a rate of failures, if both configs are valid.
-    ///
-    /// # Errors
-    /// What [`Config::validate`] and [`Window::validate`] say.
-    pub const fn try_windowed(config: Config, window: Window) -> Result<Self, ConfigError> {
-        match (config.validate(), CountWindow::try_new(window)) {
-            (Ok(()), Ok(mode)) => Ok(Self::of_mode(config, mode)),
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        }
-    }
-}
-
-impl<const BUCKETS: usize> Breaker<TimeWindow<BUCKETS>> {
-    /// A closed breaker that opens by the latest time's rate of failures; `config.failures` is left alone.
-    ///
-    /// # Panics
-    /// If a config is invalid: in a `static` or `const`, an error of the compiler. Configs that are
-    /// read at run time go to [`Breaker::try_time_windowed`].
-    #[must_use]
-    pub const fn time_windowed(config: Config, span: Span) -> Self {
-        match Self::try_time_windowed(config, span) {
-            Ok(breaker) => breaker,
-            Err(_) => panic!("invalid breaker::Config or breaker::Span: see their validate"),
-        }
-    }
-
-    /// A closed breaker that opens by the latest time's rate of failures, if both configs are valid.
-    ///
-    /// # Errors
-    /// What [`Config::validate`] and [`Span::validate`] say.
-    pub const fn try_time_windowed(config: Config, span: Span) -> Result<Self, ConfigError> {
-        match (config.validate(), TimeWindow::try_new(span)) {
-            (Ok(()), Ok(mode)) => Ok(Self::of_mode(config, mode)),
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        }
-    }
-}
-
-impl<const WORDS: usize, const BUCKETS: usize> Breaker<Any<WORDS, BUCKETS>> {
-    /// A closed breaker of the mode that a config names, if both configs are valid. `seed` decides the
-    /// jitter of the open wait.
-    ///
-    /// # Errors
-    /// What [`Config::validate`] and [`ModeConfig::validate`] say.
-    pub fn try_any(config: Config, mode: ModeConfig, seed: u64) -> Result<Self, ConfigError> {
-        Self::try_with_mode(config, Any::try_new(mode, config.failures, seed)?)
-    }
-
-    /// Replaces the seed of the open waits to come.
-    pub const fn reseed(&mut self, seed: u64) {
-        self.mode.reseed(seed);
-    }
-}
-
-impl<M: Mode> Breaker<Backoff<M>> {
-    /// Replaces the seed of the open waits to come: where it is not known yet when a `static` is made.
-    pub const fn reseed(&mut self, seed: u64) {
-        self.mode.reseed(seed);
-    }
-}
-
 impl<M: Mode> Breaker<M> {
-    /// A closed breaker of any mode; `config.failures` is left alone.
-    ///
-    /// # Panics
-    /// If `config` is invalid: in a `static` or `const`, an error of the compiler. A config that is
-    /// read at run time goes to [`Breaker::try_with_mode`].
-    #[must_use]
-    pub const fn with_mode(config: Config, mode: M) -> Self {
-        assert!(config.validate().is_ok(), "invalid breaker::Config: see Config::validate");
-        Self::of_mode(config, mode)
-    }
-
-    /// A closed breaker of any mode, if `config` is valid.
-    ///
-    /// # Errors
-    /// What [`Config::validate`] says.
-    pub fn try_with_mode(config: Config, mode: M) -> Result<Self, ConfigError> {
-        config.validate()?;
-        Ok(Self::of_mode(config, mode))
-    }
-
-    const fn of_mode(config: Config, mode: M) -> Self {
-        Self {
-            mode,
-            recovery_timeout: config.recovery_timeout,
-            recovery_timeout_max: match config.recovery_timeout_max {
-                Some(max) => max,
-                None => config.recovery_timeout,
-            },
-            probe_lease: config.probe_lease,
-            until: Instant::ZERO,
-            generation: 0,
-            probes: config.probes,
-            success_threshold: config.success_threshold,
-            out: 0,
-            succeeded: 0,
-            failed: 0,
-            opened: 0,
-            refused: 0,
-            late: 0,
-            state: State::Closed,
-            streak: 0,
-        }
-    }
-
     /// Asks to make one call.
     ///
     /// # Errors
@@ -499,27 +360,6 @@ impl<M: Mode> Breaker<M> {
         );
         debug_assert!(self.recovery_timeout <= self.recovery_timeout_max);
     }
-}
-
-/// Shows a [`Breaker`] at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Snapshot {
-    /// What it does with calls.
-    pub state: State,
-    /// Failures since the last success or change of state.
-    pub consecutive_failures: u32,
-    /// Times it has opened by itself.
-    pub opened: u32,
-    /// Calls refused.
-    pub refused: u32,
-    /// Reports that came after the state had changed.
-    pub late: u32,
-    /// What is in the mode's window, if it has one, as of the last report.
-    pub window: Option<Counts>,
-    /// While calls are refused: from when one is admitted.
-    pub retry_at: Option<Instant>,
 }
 
 #[cfg(test)]

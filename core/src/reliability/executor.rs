@@ -2,83 +2,22 @@
 
 use core::fmt;
 
+mod config;
+mod driver;
 mod run;
 
-pub use run::{Execution, Failure, Guard, Run};
+pub use config::{Config, ConfigError};
+pub use driver::{Driver, Step};
+pub use run::{Execution, Failure, Guard, Permit, Run};
 
-use super::breaker::{self, Breaker, Consecutive, CountWindow, Event, Mode, Permit, Window};
+use core::task::Waker;
+
+use super::breaker::{self, Breaker, Consecutive, CountWindow, Event, Mode, Window};
+use super::budget::{self, Budget};
+use super::bulkhead::{self, Bulkhead, Entry};
 use super::retry::{self, Class, Decision, Reason, Retry};
+use super::timeout::Deadline;
 use crate::time::{Duration, Instant};
-
-/// Says how calls are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Config {
-    /// How failed calls are tried again.
-    pub retry: retry::Config,
-    /// When calls stop being made at all.
-    pub breaker: breaker::Config,
-    /// How long one run may take with all its calls and waits. Only a runner that can interrupt a
-    /// call cuts one short at the end; each makes no further one.
-    pub total_timeout: Option<Duration>,
-    /// How long one call may take. A runner that can interrupt a call does, and reports a failure.
-    pub attempt_timeout: Option<Duration>,
-    /// How long one run may wait in all for an open breaker to admit it. Zero gives up at once.
-    pub open_wait: Duration,
-}
-
-impl Config {
-    /// The defaults of retry and breaker, no time limits, no waiting for an open breaker.
-    pub const DEFAULT: Self = Self {
-        retry: retry::Config::DEFAULT,
-        breaker: breaker::Config::DEFAULT,
-        total_timeout: None,
-        attempt_timeout: None,
-        open_wait: Duration::ZERO,
-    };
-
-    /// Checks the parts.
-    ///
-    /// # Errors
-    /// The first part's error.
-    pub const fn validate(&self) -> Result<(), ConfigError> {
-        if let Err(error) = self.retry.validate() {
-            return Err(ConfigError::Retry(error));
-        }
-        if let Err(error) = self.breaker.validate() {
-            return Err(ConfigError::Breaker(error));
-        }
-        Ok(())
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
-/// Says which part of a [`Config`] is invalid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// `retry` is.
-    Retry(retry::ConfigError),
-    /// `breaker` is.
-    Breaker(breaker::ConfigError),
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Retry(error) => error.fmt(f),
-            Self::Breaker(error) => error.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for ConfigError {}
 
 /// Says why a run ended without success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +31,8 @@ pub enum Cause {
         /// When the breaker admits again.
         retry_at: Instant,
     },
+    /// The bulkhead had no place for the call.
+    NoPlace(bulkhead::Refused),
     /// `total_timeout` was over.
     TimedOut,
 }
@@ -101,6 +42,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Retry(reason) => reason.fmt(f),
             Self::Open { .. } => f.write_str("the circuit breaker is open"),
+            Self::NoPlace(refused) => refused.fmt(f),
             Self::TimedOut => f.write_str("the total time was over"),
         }
     }
@@ -123,6 +65,12 @@ pub enum Admit {
         /// Until when.
         until: Instant,
     },
+    /// In line for a place: ask again when woken, and at this moment at the latest. Without a waker,
+    /// ask again after a while.
+    Line {
+        /// The latest moment; [`Instant::MAX`] for none.
+        until: Instant,
+    },
     /// No more.
     Stop(Cause),
 }
@@ -141,7 +89,7 @@ pub enum Next {
     Stop(Cause),
 }
 
-/// Composes retry, breaker and time limits around one kind of call (`ResilientExecutor`).
+/// Composes retry, budget, breaker, bulkhead and time limits around one kind of call (`ResilientExecutor`).
 ///
 /// One value for each thing that is called: its breaker is shared by all runs, each run has its own
 /// retry. It makes no call and no wait itself: the runners in [`hal`](crate::hal) and `daur-std` do,
@@ -152,30 +100,40 @@ pub enum Next {
 ///            ^    |                 +-> on_failure -+-> Stop     the end
 ///            |    |                                 +-> Retry    wait, admit again
 ///            |    +-> Stop                                       the end
-///            +--------Wait    wait, admit again
+///            +--------Wait, Line    wait, admit again
 /// ```
 ///
+/// `WAITING` is how many calls may wait for a place of its bulkhead; 0 unless it is made with
+/// [`Executor::of`].
+///
 /// # Rules
-/// 1. From the outside in: total timeout, retry, breaker, attempt timeout. Every attempt asks the
-///    breaker; a refusal is no attempt.
+/// 1. From the outside in: total timeout, retry, breaker, bulkhead, attempt timeout. Every attempt asks
+///    the breaker and the bulkhead; a refusal is no attempt.
 /// 2. An open breaker is not retried in a hot loop: the run waits until `retry_at` if that is within
 ///    its `open_wait` and its time, else it stops with [`Cause::Open`].
 /// 3. A failure of class `Ignored` gives the permit back; `Permanent` counts and ends the run.
 /// 4. No call starts at or after the end of `total_timeout`; `deadline` is the earlier of the
 ///    attempt's and the run's end.
-/// 5. A cancelled call gives its permit back and records nothing.
+/// 5. A cancelled call gives its permit and its place back and records nothing.
+/// 6. While a run stands in line it holds no permit of the breaker; when its turn has come the breaker
+///    is asked again. A full bulkhead ends the run with [`Cause::NoPlace`]: a retry would only add to
+///    the load.
+/// 7. Where a budget is set, the retries of all runs together stay within it: a retry that it does not
+///    pay for ends the run with [`Reason::Budget`]; one that is paid for and not made is given back.
+/// 8. A run that was started with a deadline ends by then, whatever `total_timeout` says.
 ///
 /// # Cost
-/// 232 bytes with its breaker, a [`Run`] 168; 2.2 KB of flash on thumbv6m, breaker and retry
-/// included. Every step is O(1) but for the retry's wait.
+/// With all its parts, 320 bytes of RAM and 2,828 of flash on thumbv6m (image `executor`), and a [`Run`]
+/// for each run. Every step is O(1) but for the retry's wait, and for O(`WAITING`) in line.
 ///
 /// # Errors
 /// [`Failure`] in [`Execution::result`], with the [`Cause`] beside it.
 ///
 /// # Sharing
 /// Put it in a [`Shared`](crate::shared::Shared); each step is one `with`, the call is outside of it.
-/// Whoever may be cancelled while a call runs must then hand the permit to [`Executor::cancel`]; the
-/// runners do it on drop.
+/// Whoever may be cancelled while a call runs must then hand the permit to [`Executor::cancel`], and
+/// while it waits the run to [`Executor::abandon`]; after each step, wake whom [`Executor::take_waker`]
+/// names. [`Driver`] and [`Guard`] do all of that, and the runners are built with them.
 ///
 /// # Example
 /// ```
@@ -194,10 +152,15 @@ pub enum Next {
 /// executor.on_success(&mut run, permit, at);
 /// assert_eq!(run.attempts(), 2);
 /// ```
+///
+/// # References
+/// Polly and Resilience4j, for the order of the parts.
 #[doc(alias = "ResilientExecutor")]
 #[derive(Clone, Debug)]
-pub struct Executor<M: Mode = Consecutive> {
+pub struct Executor<M: Mode = Consecutive, const WAITING: usize = 0> {
     breaker: Breaker<M>,
+    bulkhead: Bulkhead<WAITING>,
+    budget: Option<Budget>,
     retry: retry::Config,
     total_timeout: Option<Duration>,
     attempt_timeout: Option<Duration>,
@@ -206,6 +169,8 @@ pub struct Executor<M: Mode = Consecutive> {
     runs: u32,
     succeeded: u32,
     retries: u32,
+    /// Whose turn in line a step has brought, and who has not been woken yet.
+    waker: Option<Waker>,
 }
 
 impl Executor {
@@ -217,10 +182,7 @@ impl Executor {
     /// read at run time goes to [`Executor::try_new`].
     #[must_use]
     pub const fn new(config: Config, seed: u64) -> Self {
-        match Self::try_new(config, seed) {
-            Ok(executor) => executor,
-            Err(_) => panic!("invalid executor::Config: see Config::validate"),
-        }
+        Self::of(config, Breaker::new(config.breaker), seed)
     }
 
     /// An executor whose breaker is closed, if `config` is valid.
@@ -228,12 +190,10 @@ impl Executor {
     /// # Errors
     /// What [`Config::validate`] says.
     pub const fn try_new(config: Config, seed: u64) -> Result<Self, ConfigError> {
-        if let Err(error) = config.validate() {
-            return Err(error);
-        }
-        match Breaker::try_new(config.breaker) {
-            Ok(breaker) => Ok(Self::of_breaker(config, breaker, seed)),
-            Err(error) => Err(ConfigError::Breaker(error)),
+        match config.validate() {
+            // Not a second time what can fail: `config.breaker` has just been checked.
+            Ok(()) => Ok(Self::of_parts(config, Breaker::new(config.breaker), seed)),
+            Err(error) => Err(error),
         }
     }
 }
@@ -246,22 +206,17 @@ impl<const WORDS: usize> Executor<CountWindow<WORDS>> {
     /// read at run time go to [`Executor::try_windowed`].
     #[must_use]
     pub const fn windowed(config: Config, window: Window, seed: u64) -> Self {
-        match Self::try_windowed(config, window, seed) {
-            Ok(executor) => executor,
-            Err(_) => panic!("invalid executor::Config or breaker::Window: see their validate"),
-        }
+        Self::of(config, Breaker::windowed(config.breaker, window), seed)
     }
 
     /// An executor whose breaker opens by a rate of failures, if both configs are valid.
     ///
     /// # Errors
     /// What [`Config::validate`] and [`Window::validate`] say.
-    pub const fn try_windowed(config: Config, window: Window, seed: u64) -> Result<Self, ConfigError> {
-        if let Err(error) = config.validate() {
-            return Err(error);
-        }
+    pub fn try_windowed(config: Config, window: Window, seed: u64) -> Result<Self, ConfigError> {
+        config.validate()?;
         match Breaker::try_windowed(config.breaker, window) {
-            Ok(breaker) => Ok(Self::of_breaker(config, breaker, seed)),
+            Ok(breaker) => Ok(Self::of_parts(config, breaker, seed)),
             Err(error) => Err(ConfigError::Breaker(error)),
         }
     }
@@ -270,10 +225,52 @@ impl<const WORDS: usize> Executor<CountWindow<WORDS>> {
 /// 2^64 divided by the golden ratio: seeds that follow each other by it are all different and far apart.
 const SEED_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
-impl<M: Mode> Executor<M> {
-    const fn of_breaker(config: Config, breaker: Breaker<M>, seed: u64) -> Self {
+impl<M: Mode, const WAITING: usize> Executor<M, WAITING> {
+    /// An executor around `breaker`, of any mode; `config.breaker` is left alone.
+    ///
+    /// ```
+    /// use daur_core::reliability::breaker::{self, Breaker, Consecutive};
+    /// use daur_core::reliability::bulkhead;
+    /// use daur_core::reliability::executor::{Config, Executor};
+    ///
+    /// const CONFIG: Config = Config {
+    ///     bulkhead: Some(bulkhead::Config { max_concurrent: 4, max_waiting: 8, max_wait: None }),
+    ///     ..Config::DEFAULT
+    /// };
+    /// let executor: Executor<Consecutive, 8> = Executor::of(CONFIG, Breaker::new(breaker::Config::DEFAULT), 7);
+    /// # assert_eq!(executor.snapshot().bulkhead.running, 0);
+    /// ```
+    ///
+    /// # Panics
+    /// If `config` is invalid: in a `static` or `const`, an error of the compiler. A config that is
+    /// read at run time goes to [`Executor::try_of`].
+    #[must_use]
+    pub const fn of(config: Config, breaker: Breaker<M>, seed: u64) -> Self {
+        assert!(config.validate_for(WAITING).is_ok(), "invalid executor::Config: see Config::validate");
+        Self::of_parts(config, breaker, seed)
+    }
+
+    /// An executor around `breaker`, if `config` is valid.
+    ///
+    /// # Errors
+    /// What [`Config::validate_for`] says for `WAITING` places.
+    pub fn try_of(config: Config, breaker: Breaker<M>, seed: u64) -> Result<Self, ConfigError> {
+        config.validate_for(WAITING)?;
+        Ok(Self::of_parts(config, breaker, seed))
+    }
+
+    /// An executor of a config that has been checked.
+    const fn of_parts(config: Config, breaker: Breaker<M>, seed: u64) -> Self {
         Self {
             breaker,
+            bulkhead: Bulkhead::of(match config.bulkhead {
+                Some(config) => config,
+                None => bulkhead::Config { max_concurrent: u32::MAX, max_waiting: 0, max_wait: None },
+            }),
+            budget: match config.budget {
+                Some(config) => Some(Budget::new(config)),
+                None => None,
+            },
             retry: config.retry,
             total_timeout: config.total_timeout,
             attempt_timeout: config.attempt_timeout,
@@ -282,6 +279,7 @@ impl<M: Mode> Executor<M> {
             runs: 0,
             succeeded: 0,
             retries: 0,
+            waker: None,
         }
     }
 
@@ -292,45 +290,107 @@ impl<M: Mode> Executor<M> {
 
     /// Begins a run.
     pub fn start(&mut self, now: Instant) -> Run {
+        self.start_by(Deadline::NEVER, now)
+    }
+
+    /// Begins a run that must be over by `deadline`: a part of something larger.
+    pub fn start_by(&mut self, deadline: Deadline, now: Instant) -> Run {
         self.runs = self.runs.saturating_add(1);
         self.seed = self.seed.wrapping_add(SEED_STEP);
         Run {
             retry: Retry::new(self.retry, self.seed, now),
             started: now,
+            end: match self.total_timeout {
+                Some(limit) => deadline.within(limit, now),
+                None => deadline,
+            },
             not_before: now,
             open_wait: self.open_wait,
             attempts: 0,
             refused: 0,
             event: None,
+            ticket: None,
+            paid: false,
         }
     }
 
     /// Whether the run may make its next call now.
     pub fn admit(&mut self, run: &mut Run, now: Instant) -> Admit {
-        let end = self.end_of(run);
-        if end.is_some_and(|end| now >= end) {
+        self.admit_with(run, None, now)
+    }
+
+    /// As [`Executor::admit`]; in line, `waker` is for whoever gives a place back.
+    pub fn admit_with(&mut self, run: &mut Run, waker: Option<&Waker>, now: Instant) -> Admit {
+        if run.end.is_over(now) {
+            self.leave(run, now);
             return Admit::Stop(Cause::TimedOut);
         }
         if now < run.not_before {
             return Admit::Wait { until: run.not_before };
         }
-        match self.breaker.try_acquire(now) {
-            Ok(permit) => {
-                run.event = permit.event();
-                self.retries = self.retries.saturating_add(u32::from(run.attempts > 0));
-                run.attempts = run.attempts.saturating_add(1);
-                let deadline = Instant::earliest(end, self.attempt_timeout.map(|limit| now + limit));
-                Admit::Go { permit, deadline }
+        let ticket = run.ticket.take();
+        let place = match ticket.map(|ticket| self.bulkhead.claim(ticket, waker, now)) {
+            None => None,
+            Some(Ok(Entry::Go(place))) => Some(place),
+            Some(Ok(Entry::Wait(ticket))) => return Self::line(run, ticket),
+            Some(Err(refused)) => return Admit::Stop(Cause::NoPlace(refused)),
+        };
+        let permit = match self.breaker.try_acquire(now) {
+            Ok(permit) => permit,
+            Err(breaker::Open { retry_at }) => {
+                if let Some(place) = place {
+                    self.release(place, now);
+                }
+                return self.wait_for_breaker(run, retry_at, now);
             }
-            Err(breaker::Open { retry_at }) => self.wait_for_breaker(run, retry_at, now),
+        };
+        run.event = permit.event().or(run.event);
+        let entry = match place {
+            Some(place) => Ok(Entry::Go(place)),
+            None => self.bulkhead.enter(waker, now),
+        };
+        match entry {
+            Ok(Entry::Go(place)) => self.go(run, Permit { breaker: permit, place }, now),
+            // A permit that waited in line would keep a probe's place for nothing.
+            Ok(Entry::Wait(ticket)) => {
+                self.breaker.cancel(permit, now);
+                Self::line(run, ticket)
+            }
+            Err(refused) => {
+                self.breaker.cancel(permit, now);
+                Admit::Stop(Cause::NoPlace(refused))
+            }
         }
+    }
+
+    fn go(&mut self, run: &mut Run, permit: Permit, now: Instant) -> Admit {
+        if run.attempts == 0 {
+            if let Some(budget) = &mut self.budget {
+                budget.on_first_try();
+            }
+        } else {
+            self.retries = self.retries.saturating_add(1);
+        }
+        run.paid = false;
+        run.attempts = run.attempts.saturating_add(1);
+        let deadline = match self.attempt_timeout {
+            Some(limit) => run.end.within(limit, now),
+            None => run.end,
+        };
+        Admit::Go { permit, deadline: deadline.moment() }
+    }
+
+    fn line(run: &mut Run, ticket: bulkhead::Ticket) -> Admit {
+        let until = run.end.earlier(Deadline::at(ticket.until())).moment().unwrap_or(Instant::MAX);
+        run.ticket = Some(ticket);
+        Admit::Line { until }
     }
 
     fn wait_for_breaker(&self, run: &mut Run, retry_at: Instant, now: Instant) -> Admit {
         run.refused = run.refused.saturating_add(1);
         let wait = retry_at - now;
-        let in_time = Instant::earliest(self.end_of(run), self.retry.max_elapsed.map(|limit| run.started + limit))
-            .is_none_or(|end| retry_at < end);
+        let elapsed = self.retry.max_elapsed.map(|limit| run.started + limit);
+        let in_time = !run.end.earlier(elapsed.into()).is_over(retry_at);
         // Forced open, it says no moment that comes: whoever waited for it would miss that it is lifted.
         if !in_time || wait > run.open_wait || retry_at == Instant::MAX {
             return Admit::Stop(Cause::Open { retry_at });
@@ -344,34 +404,83 @@ impl<M: Mode> Executor<M> {
     /// The call succeeded: the run is over.
     pub fn on_success(&mut self, run: &mut Run, permit: Permit, now: Instant) {
         self.succeeded = self.succeeded.saturating_add(1);
-        run.event = self.breaker.on_success(permit, now);
+        run.event = self.breaker.on_success(permit.breaker, now).or(run.event);
+        if let Some(budget) = &mut self.budget {
+            budget.on_success(run.attempts);
+        }
+        self.release(permit.place, now);
     }
 
     /// The call failed: how it goes on.
     pub fn on_failure(&mut self, run: &mut Run, permit: Permit, class: Class, now: Instant) -> Next {
-        run.event = match class {
-            Class::Transient | Class::TransientAfter(_) | Class::Permanent => self.breaker.on_failure(permit, now),
-            Class::Ignored => {
-                self.breaker.cancel(permit, now);
-                None
+        self.release(permit.place, now);
+        match class {
+            Class::Transient | Class::TransientAfter(_) | Class::Permanent => {
+                run.event = self.breaker.on_failure(permit.breaker, now).or(run.event);
             }
-        };
-        match run.retry.on_failure(class, now) {
-            Decision::Stop { reason } => Next::Stop(Cause::Retry(reason)),
-            Decision::Retry { after } => {
-                let at = now + after;
-                if self.end_of(run).is_some_and(|end| at >= end) {
-                    return Next::Stop(Cause::TimedOut);
-                }
-                run.not_before = at;
-                Next::Retry { at }
-            }
+            Class::Ignored => self.breaker.cancel(permit.breaker, now),
         }
+        let after = match run.retry.on_failure(class, now) {
+            Decision::Stop { reason } => return Next::Stop(Cause::Retry(reason)),
+            Decision::Retry { after } => after,
+        };
+        let at = now + after;
+        if run.end.is_over(at) {
+            return Next::Stop(Cause::TimedOut);
+        }
+        if let Some(budget) = &mut self.budget {
+            if budget.try_retry().is_err() {
+                return Next::Stop(Cause::Retry(Reason::Budget));
+            }
+            run.paid = true;
+        }
+        run.not_before = at;
+        Next::Retry { at }
     }
 
     /// The call was cancelled: nothing is recorded.
     pub fn cancel(&mut self, permit: Permit, now: Instant) {
-        self.breaker.cancel(permit, now);
+        self.breaker.cancel(permit.breaker, now);
+        self.release(permit.place, now);
+    }
+
+    /// The run makes no further call: it leaves the line, and what it has paid for is given back.
+    ///
+    /// For a run that ends by itself this changes nothing, unless a budget paid for a retry that was
+    /// refused afterwards.
+    pub fn abandon(&mut self, run: &mut Run, now: Instant) {
+        self.leave(run, now);
+        if run.paid {
+            run.paid = false;
+            if let Some(budget) = &mut self.budget {
+                budget.cancel_retry();
+            }
+        }
+    }
+
+    /// Takes the waker of the run whose turn in line the last step has brought, if it did: to be woken
+    /// outside of `with`.
+    #[must_use = "wake it, outside of any lock: its turn has come"]
+    pub const fn take_waker(&mut self) -> Option<Waker> {
+        self.waker.take()
+    }
+
+    fn leave(&mut self, run: &mut Run, now: Instant) {
+        if let Some(ticket) = run.ticket.take() {
+            let waker = self.bulkhead.leave(ticket, now);
+            self.wake(waker);
+        }
+    }
+
+    fn release(&mut self, place: bulkhead::Permit, now: Instant) {
+        let waker = self.bulkhead.release(place, now);
+        self.wake(waker);
+    }
+
+    fn wake(&mut self, waker: Option<Waker>) {
+        if waker.is_some() {
+            self.waker = waker;
+        }
     }
 
     /// The breaker: for its state, its manual states, its `poll`.
@@ -393,11 +502,14 @@ impl<M: Mode> Executor<M> {
     /// Copies out what is worth showing.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { runs: self.runs, succeeded: self.succeeded, retries: self.retries, breaker: self.breaker.snapshot() }
-    }
-
-    fn end_of(&self, run: &Run) -> Option<Instant> {
-        self.total_timeout.map(|limit| run.started + limit)
+        Snapshot {
+            runs: self.runs,
+            succeeded: self.succeeded,
+            retries: self.retries,
+            breaker: self.breaker.snapshot(),
+            bulkhead: self.bulkhead.snapshot(),
+            budget: self.budget.as_ref().map(Budget::snapshot),
+        }
     }
 }
 
@@ -414,4 +526,8 @@ pub struct Snapshot {
     pub retries: u32,
     /// Its breaker.
     pub breaker: breaker::Snapshot,
+    /// Its bulkhead, which counts too where there is no limit.
+    pub bulkhead: bulkhead::Snapshot,
+    /// Its own budget, if it has one.
+    pub budget: Option<budget::Snapshot>,
 }

@@ -14,7 +14,6 @@ use super::Duration;
 ///
 /// # Errors
 /// The serializer's.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(duration)
 }

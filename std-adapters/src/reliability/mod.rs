@@ -5,6 +5,7 @@
 //! * [`breaker`]: a shared breaker whose closed path costs one atomic load.
 //! * [`bulkhead`]: so many calls at once, and a line to wait in.
 //! * [`executor`]: all of them, with time limits.
+//! * `hedge` (feature `tokio`): a slow call a second time, and the first answer.
 //! * `layers` (feature `tower`): each of them around a `tower` service.
 //! * `health` (feature `tokio`): checks that run by themselves, and what probes are answered from them.
 //! * `fallback` (feature `tokio`): values for calls that gave none, by name.
@@ -17,10 +18,13 @@ pub mod executor;
 pub mod fallback;
 #[cfg(feature = "tokio")]
 pub mod health;
+#[cfg(feature = "tokio")]
+pub mod hedge;
 #[cfg(feature = "tower")]
 pub mod layers;
 pub mod retry;
 
+pub use executor::resilient_executor;
 #[cfg(feature = "tokio")]
 pub use fallback::fallback_handler;
 #[cfg(feature = "tokio")]

@@ -156,7 +156,7 @@ mod any {
     type Chosen = Breaker<Any<4, 10>>;
 
     #[test]
-    fn it_is_the_mode_that_the_config_names() {
+    fn rule_1_it_is_the_mode_that_the_config_names() {
         let slow = Some(SlowCalls { slow_call: TEN, slow_pct: 50 });
         let window = Opens::CountWindow(Window { calls: 100, failure_pct: 50, min_calls: 2 });
         let span = Opens::TimeWindow(Span { min_calls: 2, ..Span::DEFAULT });
@@ -179,7 +179,7 @@ mod any {
     }
 
     #[test]
-    fn its_wait_grows_as_the_config_says() {
+    fn rule_2_its_wait_grows_as_the_config_says() {
         let growth =
             |strategy| ModeConfig { growth: Some(Growth { strategy, jitter: Jitter::None }), ..ModeConfig::DEFAULT };
         let mut doubling = Chosen::try_any(CONFIG, ModeConfig::DEFAULT, 7).expect("a valid config");
@@ -196,7 +196,7 @@ mod any {
     }
 
     #[test]
-    fn what_its_parts_would_refuse_it_refuses() {
+    fn rule_3_what_its_parts_would_refuse_it_refuses() {
         let refused = |mode| Chosen::try_any(CONFIG, mode, 7).expect_err("invalid");
         let slow = Some(SlowCalls::DEFAULT);
         assert_eq!(refused(ModeConfig { slow, ..ModeConfig::DEFAULT }), ConfigError::SlowNeedsWindow);

@@ -1,8 +1,10 @@
 //! The executor's rules by number, step by step without any runner.
 
-use daur_core::reliability::breaker::{self, CountWindow, Event, Permit, State, Window};
-use daur_core::reliability::executor::{Admit, Cause, Config, Executor, Failure, Guard, Next, Run};
+use daur_core::reliability::breaker::{self, Breaker, Consecutive, CountWindow, Event, State, Window};
+use daur_core::reliability::executor::{Admit, Cause, Config, Executor, Failure, Guard, Next, Permit, Run};
 use daur_core::reliability::retry::{self, Attempts, Class, Jitter, Reason};
+use daur_core::reliability::timeout::Deadline;
+use daur_core::reliability::{budget, bulkhead};
 use daur_core::shared::{CsShared, Shared};
 use daur_core::time::{Duration, Instant};
 
@@ -190,8 +192,12 @@ fn rule_5_a_dropped_guard_gives_the_probe_back() {
     });
     let at = START + Duration::from_secs(30);
     for _ in 0..100 {
-        let probe = shared.with(|executor, _| executor.breaker().try_acquire(at)).expect("a place");
-        drop(Guard::new(&shared, probe));
+        let permit = shared.with(|executor, _| {
+            let mut run = executor.start(at);
+            go(executor, &mut run, at)
+        });
+        assert!(shared.with(|executor, _| executor.breaker().try_acquire(at)).is_err(), "the probe is out");
+        drop(Guard::new(&shared, permit));
     }
     assert_eq!(shared.with(|executor, _| executor.breaker().state()), State::HalfOpen);
 }
@@ -245,4 +251,198 @@ fn an_executor_can_judge_by_a_rate_too() {
         });
     }
     assert_eq!(SHARED.with(|executor, _| executor.breaker().state()), State::Open);
+}
+
+/// One call at a time, and two in line.
+const NARROW: Config =
+    Config { bulkhead: Some(bulkhead::Config { max_concurrent: 1, max_waiting: 2, max_wait: None }), ..CONFIG };
+
+fn narrow(config: Config) -> Executor<Consecutive, 2> {
+    Executor::of(config, Breaker::new(config.breaker), 1)
+}
+
+fn in_line<const N: usize>(executor: &mut Executor<Consecutive, N>, run: &mut Run, now: Instant) {
+    let admit = executor.admit(run, now);
+    assert!(matches!(admit, Admit::Line { .. }), "not in line: {admit:?}");
+}
+
+#[test]
+fn rule_1_a_refusal_of_the_bulkhead_is_no_attempt_and_nothing_for_the_breaker() {
+    let mut executor = narrow(NARROW);
+    let mut runs = [(); 4].map(|()| executor.start(START));
+    let Admit::Go { permit, .. } = executor.admit(&mut runs[0], START) else { panic!("not admitted") };
+    in_line(&mut executor, &mut runs[1], START);
+    in_line(&mut executor, &mut runs[2], START);
+    let cause = Cause::NoPlace(bulkhead::Refused::Full { running: 1, waiting: 2 });
+    assert_eq!(executor.admit(&mut runs[3], START), Admit::Stop(cause));
+    assert_eq!(Failure::<&str>::of(None, cause).to_string(), "the bulkhead is full: as many calls run and wait as may");
+    assert_eq!(runs[3].attempts(), 0);
+    executor.on_success(&mut runs[0], permit, START);
+    assert_eq!(executor.snapshot().breaker.consecutive_failures, 0);
+}
+
+#[test]
+fn rule_5_a_cancelled_call_gives_its_place_to_the_next_in_line() {
+    let mut executor = narrow(NARROW);
+    let (mut first, mut second) = (executor.start(START), executor.start(START));
+    let Admit::Go { permit, .. } = executor.admit(&mut first, START) else { panic!("not admitted") };
+    in_line(&mut executor, &mut second, START);
+    executor.cancel(permit, START);
+    assert!(matches!(executor.admit(&mut second, START), Admit::Go { .. }));
+}
+
+#[test]
+fn rule_5_whoever_is_dropped_in_line_leaves_it() {
+    let mut executor = narrow(NARROW);
+    let mut runs = [(); 3].map(|()| executor.start(START));
+    let Admit::Go { permit, .. } = executor.admit(&mut runs[0], START) else { panic!("not admitted") };
+    in_line(&mut executor, &mut runs[1], START);
+    in_line(&mut executor, &mut runs[2], START);
+    executor.abandon(&mut runs[1], START);
+    executor.on_success(&mut runs[0], permit, START);
+    assert!(matches!(executor.admit(&mut runs[2], START), Admit::Go { .. }));
+    assert_eq!(executor.snapshot().bulkhead.waiting, 0);
+}
+
+#[test]
+fn rule_6_a_run_in_line_holds_no_probe_and_asks_the_breaker_again() {
+    let mut executor = narrow(Config { breaker: breaker::Config { failures: 1, ..CONFIG.breaker }, ..NARROW });
+    let (mut slow, mut next, mut last) = (executor.start(START), executor.start(START), executor.start(START));
+    let Admit::Go { permit: slow_permit, .. } = executor.admit(&mut slow, START) else { panic!("not admitted") };
+    // Somebody opens the breaker meanwhile, and it becomes half-open before the slow call is back.
+    let permit = executor.breaker().try_acquire(START).expect("closed");
+    let _opened = executor.breaker().on_failure(permit, START);
+    let half_open = START + Duration::from_secs(30);
+    in_line(&mut executor, &mut next, half_open);
+    in_line(&mut executor, &mut last, half_open);
+    let probe = executor.breaker().try_acquire(half_open).expect("nobody in line holds the probe");
+    // Now it is the turn of the next, but the only probe is out: it gives its turn to the last.
+    executor.cancel(slow_permit, half_open);
+    assert!(matches!(executor.admit(&mut next, half_open), Admit::Stop(Cause::Open { .. })));
+    executor.breaker().cancel(probe, half_open);
+    assert!(matches!(executor.admit(&mut last, half_open), Admit::Go { .. }));
+}
+
+#[test]
+fn rule_6_the_line_is_left_when_the_runs_time_is_over() {
+    let mut executor = narrow(Config { total_timeout: Some(SECOND), ..NARROW });
+    let (mut slow, mut next) = (executor.start(START), executor.start(START));
+    let Admit::Go { permit, .. } = executor.admit(&mut slow, START) else { panic!("not admitted") };
+    assert_eq!(executor.admit(&mut next, START), Admit::Line { until: START + SECOND });
+    assert_eq!(executor.admit(&mut next, START + SECOND), Admit::Stop(Cause::TimedOut));
+    assert_eq!(executor.snapshot().bulkhead.waiting, 0);
+    executor.cancel(permit, START);
+}
+
+#[test]
+fn rule_6_max_wait_ends_the_wait_in_line() {
+    let patience = bulkhead::Config { max_concurrent: 1, max_waiting: 2, max_wait: Some(SECOND) };
+    let mut executor = narrow(Config { bulkhead: Some(patience), ..CONFIG });
+    let (mut slow, mut next) = (executor.start(START), executor.start(START));
+    let Admit::Go { permit, .. } = executor.admit(&mut slow, START) else { panic!("not admitted") };
+    assert_eq!(executor.admit(&mut next, START), Admit::Line { until: START + SECOND });
+    let refused = Cause::NoPlace(bulkhead::Refused::TimedOut);
+    assert_eq!(executor.admit(&mut next, START + SECOND), Admit::Stop(refused));
+    executor.cancel(permit, START);
+}
+
+#[test]
+fn rule_7_all_runs_together_retry_within_the_budget() {
+    let config = Config {
+        budget: Some(budget::Config::TokenBucket { capacity: 10, retry_cost: 5, first_try_gain: 1 }),
+        breaker: breaker::Config { failures: 100, ..CONFIG.breaker },
+        ..CONFIG
+    };
+    let mut executor = Executor::new(config, 1);
+    let mut retries = 0;
+    for _ in 0..10 {
+        let mut run = executor.start(START);
+        let permit = go(&mut executor, &mut run, START);
+        match executor.on_failure(&mut run, permit, Class::Transient, START) {
+            Next::Retry { .. } => retries += 1,
+            next => assert_eq!(next, Next::Stop(Cause::Retry(Reason::Budget))),
+        }
+    }
+    assert_eq!(retries, 2);
+    assert_eq!(executor.snapshot().budget.expect("it has one").refused, 8);
+}
+
+#[test]
+fn rule_7_a_retry_that_is_not_made_is_given_back() {
+    let config = Config {
+        budget: Some(budget::Config::TokenBucket { capacity: 5, retry_cost: 5, first_try_gain: 1 }),
+        breaker: breaker::Config { failures: 100, ..CONFIG.breaker },
+        ..CONFIG
+    };
+    let mut executor = Executor::new(config, 1);
+    for _ in 0..10 {
+        let mut run = executor.start(START);
+        let _at = fail(&mut executor, &mut run, START);
+        executor.abandon(&mut run, START);
+        // Twice does no harm.
+        executor.abandon(&mut run, START);
+    }
+    assert_eq!(executor.snapshot().budget.expect("it has one").tokens, 5);
+}
+
+#[test]
+fn rule_8_a_run_ends_by_the_deadline_it_was_given() {
+    let mut executor = Executor::new(Config { total_timeout: Some(SECOND.times(10)), ..CONFIG }, 1);
+    for (deadline, end) in [(2, 2), (60, 10)] {
+        let mut run = executor.start_by(Deadline::after(SECOND.times(deadline), START), START);
+        let Admit::Go { permit, deadline } = executor.admit(&mut run, START) else { panic!("not admitted") };
+        assert_eq!(deadline, Some(START + SECOND.times(end)));
+        executor.cancel(permit, START);
+        assert_eq!(executor.admit(&mut run, START + SECOND.times(end)), Admit::Stop(Cause::TimedOut));
+    }
+}
+
+#[test]
+fn known_bug_permits_destroyed_by_a_timeout() {
+    // Calls that time out again and again, in a bulkhead of one, with the only probe of the breaker.
+    let mut executor = narrow(Config { attempt_timeout: Some(SECOND), ..NARROW });
+    let mut now = START;
+    for _ in 0..100 {
+        let mut run = executor.start(now);
+        let Admit::Go { permit, deadline } = executor.admit(&mut run, now) else { panic!("wedged") };
+        now = deadline.expect("it has one");
+        let _next = executor.on_failure(&mut run, permit, Class::Transient, now);
+        executor.abandon(&mut run, now);
+        assert_eq!(executor.snapshot().bulkhead.running, 0);
+        now += Duration::from_secs(30);
+    }
+}
+
+#[test]
+fn known_bug_wedged_when_every_probe_was_ignored() {
+    let mut executor =
+        Executor::new(Config { breaker: breaker::Config { failures: 1, ..CONFIG.breaker }, ..CONFIG }, 1);
+    let mut run = executor.start(START);
+    let _at = fail(&mut executor, &mut run, START);
+    let now = START + Duration::from_secs(30);
+    for _ in 0..100 {
+        let mut run = executor.start(now);
+        let permit = go(&mut executor, &mut run, now);
+        let _next = executor.on_failure(&mut run, permit, Class::Ignored, now);
+    }
+    assert_eq!(executor.breaker().state(), State::HalfOpen);
+}
+
+#[test]
+fn a_limit_of_nothing_is_refused() {
+    for (config, message) in [
+        (
+            Config { total_timeout: Some(Duration::ZERO), ..CONFIG },
+            "executor: `total_timeout` is 0; leave it out for no limit",
+        ),
+        (
+            Config { attempt_timeout: Some(Duration::ZERO), ..CONFIG },
+            "executor: `attempt_timeout` is 0; leave it out for no limit",
+        ),
+        (NARROW, "bulkhead: `max_waiting` is more than the type's `WAITING` places"),
+        (Config { budget: Some(budget::Config::ratio(0)), ..CONFIG }, "budget: `percent` must be from 1 to 1000"),
+    ] {
+        assert_eq!(Executor::try_new(config, 1).expect_err("invalid").to_string(), message);
+        assert_eq!(config.validate().expect_err("invalid").to_string(), message);
+    }
 }

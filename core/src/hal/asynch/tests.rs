@@ -4,10 +4,13 @@ use core::task::{Context, Waker};
 use std::boxed::Box;
 
 use super::*;
-use crate::reliability::breaker::{self, State};
-use crate::reliability::executor::{self, Cause};
+use crate::reliability::breaker::{self, Breaker, Consecutive, State};
+use crate::reliability::bulkhead;
+use crate::reliability::executor::{self, Cause, Executor, Failure};
+use crate::reliability::retry::Class;
 use crate::reliability::retry::Config;
 use crate::reliability::retry::{Attempts, Jitter, Reason};
+use crate::shared::Shared;
 use crate::time::Instant;
 use crate::time::{Clock, Duration};
 
@@ -118,4 +121,48 @@ fn a_run_that_is_dropped_during_a_call_gives_its_probe_back() {
     let run = execute(&shared, &mut delay, |()| Class::Transient, || ready(Ok(1)));
     assert_eq!(block_on(&world, run).result, Ok(1));
     assert_eq!(shared.with(|executor, _| executor.breaker().state()), State::Closed);
+}
+
+/// One call at a time, and one in line.
+fn narrow(world: &World) -> Owned<'_, Executor<Consecutive, 1>> {
+    let bulkhead = bulkhead::Config { max_concurrent: 1, max_waiting: 1, max_wait: Some(SECOND.times(5)) };
+    let config = executor::Config { retry: RETRY, bulkhead: Some(bulkhead), ..executor::Config::DEFAULT };
+    Owned(RefCell::new(Executor::of(config, Breaker::new(config.breaker), 1)), world)
+}
+
+#[test]
+fn a_run_in_line_makes_its_call_when_the_other_is_done() {
+    let world = World::default();
+    let shared = narrow(&world);
+    let (mut one, mut other, mut third) = (Delay(&world), Delay(&world), Delay(&world));
+    let mut first = Box::pin(execute(
+        &shared,
+        &mut one,
+        |()| Class::Transient,
+        || async {
+            wait(&mut Delay(&world), SECOND).await;
+            Ok(1)
+        },
+    ));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    let mut second = Box::pin(execute(&shared, &mut other, |()| Class::Transient, || ready(Ok(2))));
+    assert!(second.as_mut().poll(&mut context).is_pending());
+    let full = block_on(&world, execute(&shared, &mut third, |()| Class::Transient, || ready(Ok(3))));
+    assert!(matches!(full.cause, Some(Cause::NoPlace(bulkhead::Refused::Full { .. }))));
+    assert_eq!(block_on(&world, first).result, Ok(1));
+    assert_eq!(block_on(&world, second).result, Ok(2));
+    assert_eq!(world.now(), Instant::from_secs(1));
+}
+
+#[test]
+fn a_run_waits_in_line_for_as_long_as_it_may() {
+    let world = World::default();
+    let shared = narrow(&world);
+    let (mut one, mut other) = (Delay(&world), Delay(&world));
+    let mut first = Box::pin(execute(&shared, &mut one, |()| Class::Transient, pending::<Result<(), ()>>));
+    assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let second = block_on(&world, execute(&shared, &mut other, |()| Class::Transient, || ready(Ok(2))));
+    assert_eq!(second.result, Err(Failure::NoPlace(bulkhead::Refused::TimedOut)));
+    assert_eq!((second.attempts, second.elapsed), (0, SECOND.times(5)));
 }

@@ -2,10 +2,14 @@ use core::cell::Cell;
 use std::vec::Vec;
 
 use super::*;
-use crate::reliability::breaker::{self, State};
-use crate::reliability::executor::{self, Cause};
+use crate::reliability::breaker::{self, Breaker, Consecutive, State};
+use crate::reliability::budget::{self, Budget};
+use crate::reliability::bulkhead;
+use crate::reliability::executor::{self, Cause, Execution, Executor, Failure};
+use crate::reliability::retry::Class;
 use crate::reliability::retry::{Attempts, Jitter, Reason};
 use crate::reliability::retry::{Config, GaveUp};
+use crate::shared::Shared;
 use crate::time::Instant;
 use crate::time::{Clock, Duration};
 
@@ -152,4 +156,40 @@ fn a_call_that_panics_gives_its_probe_back() {
     assert!(panicked.is_err());
     let after: Execution<_, ()> = execute(&shared, &mut Delay(&world), |()| Class::Transient, || Ok(1));
     assert_eq!((after.result, after.refused_by_breaker), (Ok(1), 0));
+}
+
+#[test]
+fn a_run_in_line_looks_for_its_turn_and_gives_up_in_time() {
+    let world = World::default();
+    let bulkhead = bulkhead::Config { max_concurrent: 1, max_waiting: 1, max_wait: Some(SECOND) };
+    let config = executor::Config { retry: RETRY, bulkhead: Some(bulkhead), ..executor::Config::DEFAULT };
+    let executor: Executor<Consecutive, 1> = Executor::of(config, Breaker::new(config.breaker), 1);
+    let shared = Owned(core::cell::RefCell::new(executor), &world);
+    // A call within a call: the outer one has the only place.
+    let outer = execute(
+        &shared,
+        &mut Delay(&world),
+        |()| Class::Permanent,
+        || {
+            let inner: Execution<(), ()> =
+                execute(&shared, &mut Delay(&world), |()| Class::Transient, || unreachable!("there is no place"));
+            assert_eq!(inner.cause, Some(Cause::NoPlace(bulkhead::Refused::TimedOut)));
+            assert_eq!(inner.elapsed, SECOND);
+            Ok(1)
+        },
+    );
+    assert_eq!(outer.result, Ok(1));
+    assert_eq!(shared.with(|executor, _| executor.snapshot().bulkhead.running), 0);
+}
+
+#[test]
+fn a_budget_that_is_shared_with_others_ends_the_retries() {
+    let world = World::default();
+    let shared = Owned(
+        core::cell::RefCell::new(Executor::new(executor::Config { retry: RETRY, ..executor::Config::DEFAULT }, 1)),
+        &world,
+    );
+    let budget = Owned(core::cell::RefCell::new(Budget::new(budget::Config::ratio(100))), &world);
+    let run: Execution<(), ()> = execute_with(&shared, &budget, &mut Delay(&world), |()| Class::Transient, || Err(()));
+    assert_eq!((run.attempts, run.cause), (2, Some(Cause::Retry(Reason::Budget))));
 }

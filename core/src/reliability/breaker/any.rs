@@ -73,10 +73,14 @@ impl ModeConfig {
 /// For hosts. A device knows its mode when it is built: there name the mode itself, which links
 /// nothing of the others.
 ///
-/// # Cost
-/// As large as the largest of its modes, [`Slow`] over either window, and its waits: 232 bytes, and 8 for each word or
-/// 16 for each bucket, whichever is more. A call costs what the mode's does and a branch; only with
-/// `slow` is a call timed.
+/// # Rules
+/// 1. It does what the mode that [`ModeConfig::opens`] names does, with `slow` inside [`Slow`].
+/// 2. Its wait grows as `growth` says, as with [`Backoff`](super::Backoff), or else doubles.
+/// 3. What one of its parts would refuse, it refuses; so it does `slow` without a window.
+///
+/// It is as large as the largest of its modes, two windows, and its waits: some 350 bytes, and 8 for each
+/// word or 16 for each bucket, whichever is more. A call costs what the mode's does and a branch; only
+/// with `slow` is a call timed.
 ///
 /// # Example
 /// ```
@@ -99,7 +103,6 @@ pub struct Any<const WORDS: usize, const BUCKETS: usize> {
 }
 
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "nothing is allocated; a config decides which it is")]
 enum Kind<const WORDS: usize, const BUCKETS: usize> {
     Consecutive(Consecutive),
     CountWindow(CountWindow<WORDS>),

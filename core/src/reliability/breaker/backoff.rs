@@ -102,8 +102,9 @@ impl Waits {
 ///    fleet with one seed probes in step.
 ///
 /// # Cost
-/// 176 bytes beside the mode, in the breaker; calls cost what the mode's do, an opening what a
-/// decision of [`Retry`] does.
+/// Around [`Consecutive`](super::Consecutive), 248 bytes of RAM and 2,644 of flash on thumbv6m (image
+/// `breaker_backoff`), the breaker included. Calls cost what the mode's do, an opening what a decision
+/// of [`Retry`] does.
 ///
 /// # Example
 /// ```

@@ -128,8 +128,7 @@ pub struct Counts {
 /// The smallest mode, and the seed's. It keeps no total of successes: on a host, a success while
 /// nothing has failed must not have to write.
 ///
-/// # Cost
-/// 8 bytes of the breaker's; its flash is the breaker's. Every call is O(1).
+/// It takes 8 of the breaker's bytes, and every call is O(1).
 #[derive(Clone, Debug)]
 pub struct Consecutive {
     limit: u32,

@@ -56,7 +56,8 @@ impl Default for SlowCalls {
 /// 4. A clock that steps backwards during a call makes it short, never slow.
 ///
 /// # Cost
-/// Two windows and 24 bytes, in the breaker. Every call costs two windows' reports.
+/// Around a [`CountWindow`] of 4 words, 176 bytes of RAM and 1,516 of flash on thumbv6m (image
+/// `breaker_slow`), the breaker included. It keeps two windows, and a report costs that of both.
 ///
 /// # Example
 /// ```

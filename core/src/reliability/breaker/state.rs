@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::Counts;
 use crate::time::Instant;
 
 /// Says that a call is refused, and when to come back.
@@ -70,4 +71,25 @@ pub enum Event {
     HalfOpened,
     /// All calls are admitted from now on.
     Closed,
+}
+
+/// Shows a [`Breaker`](super::Breaker) at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Snapshot {
+    /// What it does with calls.
+    pub state: State,
+    /// Failures since the last success or change of state.
+    pub consecutive_failures: u32,
+    /// Times it has opened by itself.
+    pub opened: u32,
+    /// Calls refused.
+    pub refused: u32,
+    /// Reports that came after the state had changed.
+    pub late: u32,
+    /// What is in the mode's window, if it has one, as of the last report.
+    pub window: Option<Counts>,
+    /// While calls are refused: from when one is admitted.
+    pub retry_at: Option<Instant>,
 }

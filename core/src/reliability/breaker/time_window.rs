@@ -81,7 +81,8 @@ impl Bucket {
 /// 7. However long nothing was reported, the next report costs one step a bucket at most.
 ///
 /// # Cost
-/// 56 bytes and 8 for each bucket, in the breaker. A report is O(1), after an idle time O(buckets).
+/// With 10 buckets, 200 bytes of RAM and 1,396 of flash on thumbv6m (image `breaker_time`), the breaker
+/// included; 8 bytes of RAM for each bucket. A report is O(1), after an idle time O(buckets).
 ///
 /// # Example
 /// ```

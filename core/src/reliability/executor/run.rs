@@ -3,16 +3,28 @@
 use core::fmt;
 
 use super::{Cause, Executor, Next};
-use crate::reliability::breaker::{Consecutive, Event, Mode, Permit};
+use crate::reliability::breaker::{self, Consecutive, Event, Mode};
+use crate::reliability::bulkhead;
 use crate::reliability::retry::{Class, Reason, Retry};
+use crate::reliability::timeout::Deadline;
 use crate::shared::Shared;
 use crate::time::{Duration, Instant};
 
+/// Allows one call: by the breaker, and by the bulkhead. Handed back with the outcome.
+#[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[must_use = "report the call's outcome with it, or cancel it"]
+pub struct Permit {
+    pub(super) breaker: breaker::Permit,
+    pub(super) place: bulkhead::Permit,
+}
+
 /// Follows one run of calls for one result.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Run {
     pub(super) retry: Retry,
     pub(super) started: Instant,
+    pub(super) end: Deadline,
     /// No call before this moment.
     pub(super) not_before: Instant,
     /// What is left of `open_wait`.
@@ -20,6 +32,10 @@ pub struct Run {
     pub(super) attempts: u32,
     pub(super) refused: u32,
     pub(super) event: Option<Event>,
+    /// Its place in line.
+    pub(super) ticket: Option<bulkhead::Ticket>,
+    /// The executor's own budget has paid for a retry that is not made yet.
+    pub(super) paid: bool,
 }
 
 impl Run {
@@ -41,13 +57,19 @@ impl Run {
         self.started
     }
 
+    /// When it must be over.
+    #[must_use]
+    pub const fn deadline(&self) -> Deadline {
+        self.end
+    }
+
     /// Takes the breaker's last change of state that a step of this run made. One step makes at most one.
     pub const fn take_event(&mut self) -> Option<Event> {
         self.event.take()
     }
 
     /// The run's end, with `result`.
-    pub fn finish<T, E>(self, result: Result<T, Failure<E>>, cause: Option<Cause>, now: Instant) -> Execution<T, E> {
+    pub fn finish<T, E>(&self, result: Result<T, Failure<E>>, cause: Option<Cause>, now: Instant) -> Execution<T, E> {
         Execution {
             result,
             attempts: self.attempts,
@@ -62,20 +84,21 @@ impl Run {
 
 /// Keeps a permit while its call runs, and gives it back if the call is cancelled or panics.
 ///
-/// For runners that share an executor: dropped without a report, it is [`Executor::cancel`].
+/// For runners that share an executor: dropped without a report, it is [`Executor::cancel`]. It wakes
+/// whoever gets the place.
 #[derive(Debug)]
-pub struct Guard<'a, S, M = Consecutive>
+pub struct Guard<'a, S, M = Consecutive, const WAITING: usize = 0>
 where
-    S: Shared<Machine = Executor<M>>,
+    S: Shared<Machine = Executor<M, WAITING>>,
     M: Mode,
 {
     shared: &'a S,
     permit: Option<Permit>,
 }
 
-impl<'a, S, M> Guard<'a, S, M>
+impl<'a, S, M, const WAITING: usize> Guard<'a, S, M, WAITING>
 where
-    S: Shared<Machine = Executor<M>>,
+    S: Shared<Machine = Executor<M, WAITING>>,
     M: Mode,
 {
     /// Keeps `permit`, which `shared` has given.
@@ -86,7 +109,7 @@ where
     /// Reports a success; says when that was.
     pub fn on_success(mut self, run: &mut Run) -> Instant {
         let permit = self.permit.take();
-        self.shared.with(|executor, now| {
+        with_wake(self.shared, |executor, now| {
             if let Some(permit) = permit {
                 executor.on_success(run, permit, now);
             }
@@ -97,7 +120,7 @@ where
     /// Reports a failure; says how it goes on, and when that was.
     pub fn on_failure(mut self, run: &mut Run, class: Class) -> (Next, Instant) {
         let permit = self.permit.take();
-        self.shared.with(|executor, now| match permit {
+        with_wake(self.shared, |executor, now| match permit {
             Some(permit) => (executor.on_failure(run, permit, class, now), now),
             // `self` is used up by a report, so its permit is still there.
             None => (Next::Stop(Cause::Retry(Reason::NotRetryable)), now),
@@ -105,16 +128,32 @@ where
     }
 }
 
-impl<S, M> Drop for Guard<'_, S, M>
+impl<S, M, const WAITING: usize> Drop for Guard<'_, S, M, WAITING>
 where
-    S: Shared<Machine = Executor<M>>,
+    S: Shared<Machine = Executor<M, WAITING>>,
     M: Mode,
 {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            self.shared.with(|executor, now| executor.cancel(permit, now));
+            with_wake(self.shared, |executor, now| executor.cancel(permit, now));
         }
     }
+}
+
+/// Makes one step, then wakes, outside of `with`, whose turn it has brought.
+pub(super) fn with_wake<S, M, R, const WAITING: usize>(
+    shared: &S,
+    step: impl FnOnce(&mut Executor<M, WAITING>, Instant) -> R,
+) -> R
+where
+    S: Shared<Machine = Executor<M, WAITING>>,
+    M: Mode,
+{
+    let (result, waker) = shared.with(|executor, now| (step(executor, now), executor.take_waker()));
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+    result
 }
 
 /// Says what came instead of a value.
@@ -129,6 +168,8 @@ pub enum Failure<E> {
         /// When it admits again.
         retry_at: Instant,
     },
+    /// The bulkhead had no place for the first call already.
+    NoPlace(bulkhead::Refused),
     /// The last call was interrupted by a time limit, or none was over when time was.
     TimedOut,
 }
@@ -139,6 +180,7 @@ impl<E> Failure<E> {
         match (last, cause) {
             (Some(last), _) => last,
             (None, Cause::Open { retry_at }) => Self::Open { retry_at },
+            (None, Cause::NoPlace(refused)) => Self::NoPlace(refused),
             (None, _) => Self::TimedOut,
         }
     }
@@ -149,6 +191,7 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
         match self {
             Self::Error(error) => error.fmt(f),
             Self::Open { .. } => f.write_str("the circuit breaker is open: the call was not made"),
+            Self::NoPlace(refused) => refused.fmt(f),
             Self::TimedOut => f.write_str("the call took longer than it may"),
         }
     }
