@@ -18,10 +18,12 @@ use daur_std::clock::TokioClock;
 use daur_std::reliability::layers::Error;
 use tower::{Layer, Service, ServiceExt};
 
+type Readiness = dyn Fn() -> Poll<Result<(), Error<&'static str>>> + Send + Sync;
+
 /// A service that panics if it is called without having said that it is ready: its clones have not.
 struct Strict<F> {
     answer: F,
-    readiness: Arc<dyn Fn() -> Poll<Result<(), Error<&'static str>>> + Send + Sync>,
+    readiness: Arc<Readiness>,
     ready: bool,
 }
 

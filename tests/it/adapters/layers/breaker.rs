@@ -258,3 +258,25 @@ async fn known_bug_a_late_success_from_before_the_opening_does_not_close_it() {
     assert_eq!(early.await, Ok(()));
     assert_eq!((breaker.state(), breaker.snapshot().late), (State::Open, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn slow_answers_open_a_breaker_of_a_mode_that_times_calls() {
+    use daur_core::reliability::breaker::{ModeConfig, Opens, SlowCalls, Window};
+    use daur_std::reliability::breaker::HostMode;
+
+    let opens = Opens::CountWindow(Window { calls: 10, failure_pct: 50, min_calls: 4 });
+    let slow = Some(SlowCalls { slow_call: Duration::from_millis(100), slow_pct: 75 });
+    let mode = ModeConfig { opens, slow, ..ModeConfig::DEFAULT };
+    let machine = Breaker::<HostMode>::try_any(Config::DEFAULT, mode, 7).unwrap();
+    let breaker = Arc::new(SharedBreaker::of(machine, TokioClock));
+    let mut service = BreakerLayer::new(Arc::clone(&breaker)).layer(strict(|millis| async move {
+        sleep(Duration::from_millis(millis)).await;
+        Ok(())
+    }));
+    for millis in [10, 200, 300] {
+        assert_eq!(call(&mut service, millis).await, Ok(()));
+        assert_eq!(breaker.state(), State::Closed);
+    }
+    assert_eq!(call(&mut service, 200).await, Ok(()));
+    assert_eq!(breaker.state(), State::Open);
+}
