@@ -1,13 +1,14 @@
 //! What the attributes expand to. Name [`Sleep`] and [`AsyncSleep`] for a `time = PATH`; the rest is
 //! for the attributes.
 
+use core::fmt;
 use core::future::Future;
 
 use crate::monitoring::profiler::Outcome;
-use crate::reliability::breaker::{Breaker, Mode, Open, Permit};
-use crate::reliability::retry::{Class, Config, Decision, Retry};
+use crate::reliability::breaker::{self, Breaker, Mode, Open, Permit};
+use crate::reliability::retry::{Class, Config, Jitter, Strategy};
 use crate::shared::Shared;
-use crate::time::{Duration, Instant};
+use crate::time::Duration;
 
 /// Waits, and holds up whoever called: the delay of a sync function's `time = PATH`.
 ///
@@ -55,35 +56,36 @@ pub trait AsyncSleep {
     fn sleep(&self, length: Duration) -> impl Future<Output = ()>;
 }
 
-/// The retries of one call of a function with `#[retry]`.
-#[derive(Clone, Debug)]
-pub struct Retries {
-    config: Config,
-    started: Instant,
-    retry: Option<Retry>,
+/// Judges an error. By its name alone the compiler knows what a closure is given.
+pub fn class_of<E>(error: &E, classify: impl FnOnce(&E) -> Class) -> Class {
+    classify(error)
 }
 
-impl Retries {
-    /// A call that begins now.
-    #[must_use]
-    pub const fn new(config: Config, now: Instant) -> Self {
-        Self { config, started: now, retry: None }
+/// What is wrong with a named config, if anything.
+#[must_use]
+pub const fn wrong_retry(config: &Config, has_seed: bool) -> Option<&'static str> {
+    match config.validate() {
+        Err(error) => Some(error.text()),
+        Ok(()) if has_seed => None,
+        Ok(()) => match (config.jitter, config.strategy) {
+            (Jitter::None, Strategy::Random { .. }) => {
+                Some("without a host, random waits need `seed = ..`: a u64 that no other device has, such as its id")
+            }
+            (Jitter::None, _) => None,
+            _ => Some(
+                "without a host, jitter needs `seed = ..` (a u64 that no other device has, such as its id), \
+                 or else be `Jitter::None`",
+            ),
+        },
     }
+}
 
-    /// How long to wait before the body runs again, or `None` if it must not. Asks for the `seed` at
-    /// the first failure only.
-    pub fn after_failure<E>(
-        &mut self,
-        error: &E,
-        classify: impl FnOnce(&E) -> Class,
-        seed: impl FnOnce() -> u64,
-        now: Instant,
-    ) -> Option<Duration> {
-        let retry = self.retry.get_or_insert_with(|| Retry::new(self.config, seed(), self.started));
-        match retry.on_failure(classify(error), now) {
-            Decision::Retry { after } => Some(after),
-            Decision::Stop { .. } => None,
-        }
+/// What is wrong with a named config, if anything.
+#[must_use]
+pub const fn wrong_breaker(config: &breaker::Config) -> Option<&'static str> {
+    match config.validate() {
+        Err(error) => Some(error.text()),
+        Ok(()) => None,
     }
 }
 
@@ -158,6 +160,122 @@ impl<E: From<Open>> FromOpen for E {
 /// The error of a call that the breaker refused, made by hand.
 pub fn refused<E>(open: Open, make: impl FnOnce(Open) -> E) -> E {
     make(open)
+}
+
+/// Shows why a fallback is used.
+#[derive(Clone, Copy, Debug)]
+pub struct Cause<'a, E>(pub &'a E);
+
+impl<E: fmt::Debug> Cause<'_, E> {
+    /// Logs it.
+    pub fn note(&self, function: &'static str) {
+        #[cfg(feature = "log")]
+        log_warn!("fallback of {}: {:?}", function, self.0);
+        // Without the error: its text would bring `core::fmt` to the device.
+        #[cfg(not(feature = "log"))]
+        AnyCause::note(self, function);
+    }
+}
+
+/// An error that nobody can show.
+pub trait AnyCause {
+    /// Logs that there was one.
+    fn note(&self, function: &'static str);
+}
+
+impl<E> AnyCause for Cause<'_, E> {
+    fn note(&self, function: &'static str) {
+        log_warn!("fallback of {}", function);
+    }
+}
+
+/// Lets a closure answer for a body that failed. By its name alone the compiler knows the parameters.
+pub fn rescue<G, R>(given: G, fallback: impl FnOnce(G) -> R) -> R {
+    fallback(given)
+}
+
+/// Lets a function answer for a body that failed. It comes last, so that the compiler knows what it
+/// is to be given when it looks at the function.
+pub fn rescue_by<E, A, M, F: Rescue<E, A, M>>(error: E, arguments: A, fallback: F) -> F::Answer {
+    fallback.rescue(error, arguments)
+}
+
+/// A function that answers for a body that failed: of the error, or of the error and a reference to
+/// each argument. `Marker` tells the two apart.
+#[diagnostic::on_unimplemented(
+    message = "this function is no fallback for the body",
+    label = "must take the error, or the error and a shared reference to each argument (to 8 of them at most)",
+    note = "what is a reference already is given as it is, though shared; `self` comes first"
+)]
+pub trait Rescue<E, A, Marker> {
+    /// A `Result`, or a future of one.
+    type Answer;
+
+    /// Answers.
+    fn rescue(self, error: E, arguments: A) -> Self::Answer;
+}
+
+/// Marks a [`Rescue`] that wants the error only.
+#[derive(Clone, Copy, Debug)]
+pub enum OfError {}
+
+/// Marks a [`Rescue`] that wants the arguments as well.
+#[derive(Clone, Copy, Debug)]
+pub enum OfArguments {}
+
+impl<E, A, R, F: FnOnce(E) -> R> Rescue<E, A, OfError> for F {
+    type Answer = R;
+
+    fn rescue(self, error: E, _: A) -> R {
+        self(error)
+    }
+}
+
+macro_rules! rescue_of_arguments {
+    ($first:ident $($rest:ident)*) => {
+        impl<E, $first, $($rest,)* R, F: FnOnce(E, $first $(, $rest)*) -> R>
+            Rescue<E, ($first, $($rest,)*), OfArguments> for F
+        {
+            type Answer = R;
+
+            #[allow(non_snake_case, reason = "the types' names serve for the values")]
+            fn rescue(self, error: E, ($first, $($rest,)*): ($first, $($rest,)*)) -> R {
+                self(error, $first $(, $rest)*)
+            }
+        }
+        rescue_of_arguments!($($rest)*);
+    };
+    () => {};
+}
+
+rescue_of_arguments!(A1 A2 A3 A4 A5 A6 A7 A8);
+
+/// What a fallback gave an async function: a `Result` answers for itself, a future by [`LaterAnswer`].
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<T>(pub T);
+
+impl<T, E> Answer<Result<T, E>> {
+    /// It is there.
+    pub fn given(self) -> core::future::Ready<Result<T, E>> {
+        core::future::ready(self.0)
+    }
+}
+
+/// A fallback's answer that has to be awaited.
+pub trait LaterAnswer {
+    /// The future.
+    type Future: Future;
+
+    /// It will be there.
+    fn given(self) -> Self::Future;
+}
+
+impl<F: Future> LaterAnswer for Answer<F> {
+    type Future = F;
+
+    fn given(self) -> F {
+        self.0
+    }
 }
 
 /// Runs a body. By its name alone the compiler knows that it runs once.

@@ -16,6 +16,16 @@ pub fn abort() -> ! {
     cortex_m::peripheral::SCB::sys_reset();
 }
 
+/// Ends a program that has done what it is for: QEMU ends, a chip sleeps.
+pub fn finish() -> ! {
+    #[cfg(not(daur_board))]
+    semihosting::process::exit(0);
+    #[cfg(daur_board)]
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
+
 /// One memory-mapped register of this chip.
 ///
 /// The example needs 17 of them, which is less than a peripheral access crate costs to build, and

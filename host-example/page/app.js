@@ -242,7 +242,7 @@ function show(st) {
   status = st;
   history.push(st.point); history = history.slice(-KEEP);
   freshness();
-  verdict(st); tiles(st); latency(st); breakers(st); cache(st); system(st); errors(st); devices(st);
+  verdict(st); tiles(st); latency(st); breakers(st); cache(st); health(st); work(st); system(st); errors(st); devices(st);
   text($("host"), st.host);
   text($("version"), `daur ${st.version}, up ${span(st.uptime_ms)}`);
 }
@@ -306,13 +306,44 @@ function breakers(full) {
       const [level] = STATES[b.state] || ["amber"];
       text(li.children[0], b.name);
       li.children[2].dataset.level = level; text(li.children[2], b.state.replace("_", " "));
-      const now = b.retry_in_ms != null ? `tries again in ${span(b.retry_in_ms)}, ${count(b.refused)} refused` : b.consecutive_failures ? `${b.consecutive_failures} failed in a row` : b.state === "half_open" ? "waits for one good call" : "";
+      const seen = b.window && b.window.calls ? `${count(b.window.failed)} of ${count(b.window.calls)} failed${b.mode.endsWith("slow") ? `, ${count(b.window.slow)} slow` : ""}` : "";
+      const now = b.retry_in_ms != null ? `tries again in ${span(b.retry_in_ms)}, ${count(b.refused)} refused` : b.consecutive_failures ? `${b.consecutive_failures} failed in a row` : b.state === "half_open" ? "waits for one good call" : seen;
       text(li.children[3], now); li.children[3].hidden = !now;
-      li.title = `${count(b.runs)} runs, ${count(b.retries)} tried again, opened ${count(b.opened)} times, ${count(b.refused)} refused`;
+      li.title = `${MODES[b.mode] || b.mode}${seen ? `: ${seen}` : ""}; ${count(b.runs)} runs, ${count(b.retries)} tried again, opened ${count(b.opened)} times, ${count(b.refused)} refused`;
       const states = breakerHistory.get(b.name), n = span_of(states.length, 60, KEEP), bars = [];
       for (let i = 0; i < states.length;) { let j = i; while (j < states.length && states[j] === states[i]) j += 1; bars.push(s("rect", { x: n - states.length + i, y: 0, width: j - i, height: 1, class: (STATES[states[i]] || ["", "half"])[1] })); i = j; }
       li.children[1].setAttribute("viewBox", `0 0 ${n} 1`); li.children[1].replaceChildren(...bars);
     });
+}
+
+const MODES = { consecutive: "opens on failures in a row", count_window: "opens on a rate of the latest calls", count_window_slow: "opens on a rate of the latest calls, failed or slow", time_window: "opens on a rate of the latest time", time_window_slow: "opens on a rate of the latest time, failed or slow" };
+const LEVELS = { healthy: "green", degraded: "amber", unknown: "amber", unhealthy: "red" };
+function health(st) {
+  const all = st.health.checks, bad = all.filter((c) => c.status !== "healthy").length;
+  text($("health-sub"), bad ? `${bad} of ${all.length} not healthy` : `${all.length} healthy`);
+  keyed($("health"), all, (c) => c.name,
+    () => h("li", {}, h("span", { class: "name" }), h("span", { class: "badge" }), h("span", { class: "sub" }), h("span", { class: "sub" })),
+    (li, c) => {
+      text(li.children[0], `${c.name.replaceAll("_", " ")} (${c.kind})`);
+      li.children[1].dataset.level = LEVELS[c.status] || "amber"; text(li.children[1], c.status);
+      text(li.children[2], c.reason || (c.outcome ? c.outcome.replaceAll("_", " ") : "has not run yet"));
+      text(li.children[3], c.at_ms ? `${micros(c.took_us)} at ${clock(c.at_ms)}` : "");
+      li.title = `${count(c.runs)} runs, ${count(c.failed)} failed`;
+    });
+}
+
+function work(st) {
+  const p = st.bulkhead, b = st.budget, f = st.fallbacks, bar = $("work-bar");
+  text($("work-sub"), p.waiting ? `${count(p.waiting)} wait` : "nobody waits");
+  if (!bar.firstChild) bar.append(h("i"));
+  bar.firstChild.style.width = `${(p.running / p.at_once) * 100}%`;
+  bar.dataset.level = p.waiting ? "amber" : "green";
+  bar.setAttribute("aria-label", `${p.running} of ${p.at_once} places are taken`);
+  facts($("work"), [
+    ["Running", `${count(p.running)} of ${count(p.at_once)}`], ["Waiting", `${count(p.waiting)} of ${count(p.room)}`], ["Turned away", count(p.refused + p.timed_out), p.refused + p.timed_out ? "warn" : ""],
+    ["Retries left", b ? count(b.retries_left) : "no limit", b && !b.retries_left ? "warn" : ""], ["Retries made", b ? count(b.funded) : "–"], ["Not retried", b ? count(b.refused) : "–", b?.refused ? "warn" : ""],
+    ["Fallbacks", f.enabled ? count(f.used) : "off", f.used ? "warn" : ""], ["None to give", f.enabled ? count(f.missing) : "–"], ["Kept for it", f.enabled ? count(f.commands) : "–"],
+  ]);
 }
 
 function facts(dl, entries) {
@@ -482,6 +513,7 @@ $("login-form").addEventListener("submit", async (e) => {
 });
 $("logout").addEventListener("click", async () => { source?.close(); await api("POST", "/api/logout").catch(() => {}); history = []; lastUpdate = 0; end(); });
 
+const WHY = { timeout: "ran out of time", circuit_open: "is refused by its breaker", not_started: "could not be started" };
 $("command-form").addEventListener("submit", async (e) => {
   e.preventDefault();
   const button = e.target.querySelector("button"), out = $("command-result");
@@ -490,8 +522,9 @@ $("command-form").addEventListener("submit", async (e) => {
     const r = await api("POST", "/api/command", { command: $("command").value });
     const d = r.data;
     if (r.ok) {
-      const parts = [h("span", { class: "badge", "data-level": d.success ? "green" : "amber" }, d.success ? "succeeded" : `exit code ${d.exit_code}`), micros(d.elapsed_ms * 1000), ...(d.cached ? [] : [`${d.attempts} attempt${d.attempts === 1 ? "" : "s"}`])];
+      const parts = [h("span", { class: "badge", "data-level": d.success ? "green" : "amber" }, d.success ? "succeeded" : `exit code ${d.exit_code}`), ...(d.fallback_used ? [h("span", { class: "badge", "data-level": "amber" }, "fallback")] : []), micros(d.elapsed_ms * 1000), ...(d.cached ? [] : [`${d.attempts} attempt${d.attempts === 1 ? "" : "s"}`])];
       if (d.cached) parts.push("from the cache");
+      if (d.fallback_used) parts.push(`an earlier output, ${span(d.fallback.age_ms)} old, since now the program ${WHY[d.fallback.cause] || "gave none"}`);
       if (d.truncated) parts.push("output cut");
       out.replaceChildren(h("p", { class: "meta" }, ...parts.map((p) => (typeof p === "string" ? h("span", {}, p) : p))), ...(d.stdout ? [h("pre", { tabindex: "0" }, d.stdout)] : []), ...(d.stderr ? [h("pre", { class: "err", tabindex: "0" }, d.stderr)] : []));
     } else out.replaceChildren(h("p", { class: "alert" }, `${d?.detail || "It failed."} (${d?.code || r.status})`));

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, header};
 use daur_core::id::BootId;
 use daur_core::reliability::limiter::{self, Gcra, Quota};
 use daur_core::security::audit::{Event, Kind, Outcome};
@@ -24,6 +24,7 @@ use crate::audit::{self, Audit};
 use crate::command::Commands;
 use crate::config::{Config, DataDir};
 use crate::gate::{Caller, Gate, check_origin};
+use crate::health::Health;
 use crate::http::Peer;
 use crate::monitor::Monitor;
 use crate::problem::{Code, Problem};
@@ -48,6 +49,8 @@ pub struct App {
     pub commands: Commands,
     /// The devices.
     pub registry: Registry,
+    /// What it asks itself.
+    pub health: Health,
     /// What is counted.
     pub monitor: Arc<Monitor>,
     /// The machine.
@@ -103,6 +106,7 @@ impl App {
             audit,
             commands,
             registry,
+            health: Health::new(),
             monitor: Arc::new(Monitor::new()),
             system,
             latest: watch::Sender::new(Arc::from("")),
@@ -114,6 +118,7 @@ impl App {
             config,
             dir,
         });
+        Health::register(&app).map_err(|error| format!("health: {error}"))?;
         app.audit.note(Event::new(
             Kind::Start,
             Outcome::Success,
@@ -150,6 +155,24 @@ impl App {
         Ok(caller)
     }
 
+    /// Whether a request comes from this machine itself, on a server that only it can reach: such a one may see
+    /// figures without a login. A proxy, or a page under another name for this address, is somebody else.
+    #[must_use]
+    pub fn is_local(&self, request: &Request<Body>) -> bool {
+        let headers = request.headers();
+        let direct = !headers.contains_key(header::FORWARDED) && !headers.contains_key("x-forwarded-for");
+        direct
+            && self.config.listen.ip().is_loopback()
+            && request.extensions().get::<Peer>().is_some_and(|peer| peer.0.ip().is_loopback())
+            && headers.get(header::HOST).and_then(|host| host.to_str().ok()).is_none_or(is_local_name)
+    }
+
+    /// Whether a request comes from somebody who may read, without counting it against anything.
+    #[must_use]
+    pub fn may_read(&self, request: &Request<Body>) -> bool {
+        self.gate.identify(request.headers()).is_ok_and(|caller| caller.permissions().contains(Permissions::READ))
+    }
+
     /// The rates of the network, as last measured.
     #[must_use]
     pub fn rates(&self) -> NetworkRates {
@@ -183,6 +206,11 @@ impl App {
             self.audit.note(Event::new(Kind::AccessDenied, Outcome::Denied, actor, source, detail));
         }
     }
+}
+
+fn is_local_name(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
+    name == "localhost" || name == "[::1]" || name.parse::<std::net::Ipv4Addr>().is_ok_and(|v4| v4.is_loopback())
 }
 
 /// Where a request comes from, for the audit.

@@ -12,6 +12,7 @@ use daur_core::time::Duration;
 use daur_std::link::Endpoint;
 
 use crate::config::Config;
+use crate::settings::Settings;
 
 /// Serves commands, a dashboard and a gateway to devices. Without a subcommand, `serve`.
 #[derive(Parser, Debug)]
@@ -58,6 +59,9 @@ struct Serve {
     /// How long a command's success is kept
     #[arg(long, value_name = "TIME", default_value = "30s")]
     cache_ttl: Duration,
+    /// How careful to be: breakers, retry budget, fallbacks, health checks, in TOML; defaults for what it leaves out
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -98,8 +102,8 @@ impl Cli {
     /// What is asked for; reads the password from stdin if there is one to read.
     ///
     /// # Errors
-    /// Stdin's.
-    pub fn task(self) -> io::Result<Task> {
+    /// Stdin's; what is wrong with the config file.
+    pub fn task(self) -> Result<Task, Box<dyn std::error::Error + Send + Sync>> {
         match self.command {
             Some(Command::User(User::Add(add))) => Ok(Task::AddUser {
                 data_dir: add.data_dir,
@@ -107,20 +111,23 @@ impl Cli {
                 password: read_password()?,
                 permissions: add.permissions,
             }),
-            Some(Command::Serve(serve)) => Ok(Task::Serve(Box::new(serve.config()))),
-            None => Ok(Task::Serve(Box::new(self.serve.config()))),
+            Some(Command::Serve(serve)) => Ok(Task::Serve(Box::new(serve.config()?))),
+            None => Ok(Task::Serve(Box::new(self.serve.config()?))),
         }
     }
 }
 
 impl Serve {
-    fn config(self) -> Config {
+    fn config(self) -> Result<Config, String> {
         let mut config = Config::new(self.listen, self.data_dir);
         config.devices = self.device;
         config.fleet_key_file = self.fleet_key_file;
         config.command.timeout = self.command_timeout;
         config.command.ttl = self.cache_ttl;
-        config
+        if let Some(path) = self.config {
+            Settings::load(&path)?.apply(&mut config)?;
+        }
+        Ok(config)
     }
 }
 

@@ -7,124 +7,72 @@
 //!    at the same time share one process, and wait for it no longer than it may take.
 //! 3. A program that ends with another exit code than 0 has done its work: it is no failure of the
 //!    server's, is not tried again, not kept and not counted by the breaker.
-//! 4. A program that cannot be started is tried again. One that runs out of time is not: it may have
-//!    had its effect. Both count for the breaker of that program, which then refuses it for a while.
+//! 4. A program that cannot be started is tried again, while the budget of all commands together pays for
+//!    it. One that runs out of time is not: it may have had its effect. Both count for the breaker of that
+//!    program, which then refuses it for a while.
+//! 5. So many programs run at a time and so many commands wait, whatever they are, in the order in which they
+//!    came. What finds no place is `overloaded`; that says nothing of its program and is not counted by the breaker.
+//! 6. Where rule 4 leaves no output, the last good one of the same command stands in, marked as such: see
+//!    [`fallback`].
+
+mod config;
+mod shown;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration as StdDuration;
 
-use daur_core::reliability::breaker;
-use daur_core::reliability::executor::{Config as ExecutorConfig, ConfigError, Executor, Failure};
-use daur_core::reliability::retry::{self, Class};
+use daur_core::reliability::breaker::{self, Breaker, ModeConfig};
+use daur_core::reliability::budget::{self, Budget};
+use daur_core::reliability::bulkhead;
+use daur_core::reliability::executor::{Config as ExecutorConfig, Executor, Failure};
+use daur_core::reliability::retry::Class;
 use daur_core::security::input::command::{AllowList, Refusal};
 use daur_core::shared::Shared;
 use daur_core::time::{Clock, Duration};
 use daur_std::clock::{StdClock, SystemWallClock};
+use daur_std::reliability::bulkhead::SharedBulkhead;
 use daur_std::reliability::executor;
+use daur_std::rng::os_seed;
 use daur_std::services::result_cache::{self, Computed, ResultCache, Source};
 use daur_std::shared::StdShared;
-use serde::Serialize;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time;
 
+pub use config::{AnyMode, Config, WAITING};
+pub use shown::{Answer, BudgetStatus, Places, ProgramStatus, mode_name, state_name};
+
+use crate::fallback::{self, Good, LastGood, Run, Used};
 use crate::http::stopped;
 use crate::problem::{Code, Problem};
 use crate::runner::{self, Job, Output};
 
-/// Says how commands run.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// When a program is ended. Default 10 s.
-    pub timeout: Duration,
-    /// Bytes kept of each output. Default 1 MiB.
-    pub output_limit: usize,
-    /// How long a success is kept. Default 30 s.
-    pub ttl: Duration,
-    /// Programs that run at a time. Default 8.
-    pub at_once: usize,
-    /// How long a command waits for its turn. Default 2 s.
-    pub queue_wait: Duration,
-    /// How a program that cannot be started is tried again. Default 3 attempts, from 50 ms.
-    pub retry: retry::Config,
-    /// When a program is not started any more. Default 5 failures in a row, for 30 s.
-    pub breaker: breaker::Config,
-    /// Where programs are looked for.
-    pub program_dirs: Vec<PathBuf>,
-    /// Limits of the cache's file.
-    pub cache: result_cache::Config,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(10),
-            output_limit: 1 << 20,
-            ttl: Duration::from_secs(30),
-            at_once: 8,
-            queue_wait: Duration::from_secs(2),
-            retry: retry::Config { initial_delay: Duration::from_millis(50), ..retry::Config::DEFAULT },
-            breaker: breaker::Config { recovery_timeout: Duration::from_secs(30), ..breaker::Config::DEFAULT },
-            program_dirs: runner::program_dirs(),
-            // Two outputs at their limit, as JSON, are more than the cache's own default value size.
-            cache: result_cache::Config::DEFAULT,
-        }
-    }
-}
-
-/// What a client gets for a command.
-#[derive(Clone, Debug, Serialize)]
-pub struct Answer {
-    /// Whether the exit code is 0.
-    pub success: bool,
-    /// The program's output.
-    pub stdout: String,
-    /// Its messages.
-    pub stderr: String,
-    /// Its exit code; 128 + the signal's number if a signal ended it.
-    pub exit_code: i32,
-    /// How often it was started; 0 if the answer comes from the cache.
-    pub attempts: u32,
-    /// Whether the answer comes from the cache, or from a process that another caller started.
-    pub cached: bool,
-    /// How long the client waited for it.
-    pub elapsed_ms: u64,
-    /// Whether a fallback gave it: never, while no fallback is set up.
-    pub fallback_used: bool,
-    /// Whether an output was longer than is kept.
-    pub truncated: bool,
-    /// Whether bytes that are not UTF-8 were replaced.
-    pub replaced: bool,
-}
-
-/// Shows one program's breaker and runs.
-#[derive(Clone, Debug, Serialize)]
-pub struct ProgramStatus {
-    /// The program.
-    pub name: String,
-    /// What its breaker does with calls.
-    pub state: &'static str,
-    /// Failures since the last success or change of state.
-    pub consecutive_failures: u32,
-    /// Times the breaker has opened.
-    pub opened: u32,
-    /// Calls it refused.
-    pub refused: u32,
-    /// Reports that came after the state had changed.
-    pub late: u32,
-    /// While calls are refused: until when.
-    pub retry_in_ms: Option<u64>,
-    /// Runs begun.
-    pub runs: u32,
-    /// Runs that gave an output.
-    pub succeeded: u32,
-    /// Calls made again.
-    pub retries: u32,
-}
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
 struct Program {
     name: &'static str,
-    executor: StdShared<Executor>,
+    mode: ModeConfig,
+    executor: StdShared<Executor<AnyMode>>,
+    /// The breaker's state as it was logged last.
+    told: Mutex<breaker::State>,
+}
+
+impl Program {
+    /// Logs what the breaker has become.
+    fn tell(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = self.executor.with(|executor, _| executor.snapshot().breaker);
+        if std::mem::replace(&mut *told, shown.state) == shown.state {
+            return;
+        }
+        let (program, state) = (self.name, state_name(shown.state));
+        if shown.state == breaker::State::Closed {
+            tracing::info!(program, state, "a breaker changed");
+        } else {
+            tracing::warn!(program, state, opened = shown.opened, "a breaker changed");
+        }
+    }
 }
 
 /// Runs commands.
@@ -135,9 +83,25 @@ pub struct Commands {
     dir: PathBuf,
     policy_mark: [u8; 8],
     cache: ResultCache,
+    last_good: LastGood,
     programs: Vec<Program>,
-    places: Semaphore,
+    places: SharedBulkhead<WAITING>,
+    budget: Option<StdShared<Budget>>,
     stop: watch::Receiver<bool>,
+}
+
+/// Why there is nothing to keep.
+enum Stop {
+    /// The program was not asked for an output.
+    Refused(Problem),
+    /// It gave none.
+    Failed(Box<Run>),
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
 }
 
 /// A command that the policy admits.
@@ -159,19 +123,42 @@ impl Commands {
         dir: PathBuf,
         cache: PathBuf,
         stop: watch::Receiver<bool>,
-    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let executor_config =
-            ExecutorConfig { retry: config.retry, breaker: config.breaker, ..ExecutorConfig::DEFAULT };
+    ) -> Result<Self, Error> {
+        if let Some(unknown) =
+            config.breakers.keys().find(|name| allowed.programs.iter().all(|known| known.name != **name))
+        {
+            return Err(format!("a breaker is set for `{unknown}`, which is not on the list of programs").into());
+        }
         let programs = allowed
             .programs
             .iter()
-            .map(|program| Ok(Program { name: program.name, executor: executor::shared(executor_config)? }))
-            .collect::<Result<_, ConfigError>>()?;
+            .map(|program| {
+                let (breaker, mode) =
+                    config.breakers.get(program.name).copied().unwrap_or((config.breaker, config.mode));
+                let executor = ExecutorConfig { retry: config.retry, breaker, ..ExecutorConfig::DEFAULT };
+                let breaker = Breaker::try_any(breaker, mode, os_seed())
+                    .map_err(|error| format!("the breaker of `{}`: {error}", program.name))?;
+                let executor = Executor::try_of(executor, breaker, os_seed())?;
+                let (executor, told) = (StdShared::new(executor), Mutex::new(breaker::State::Closed));
+                Ok(Program { name: program.name, mode, executor, told })
+            })
+            .collect::<Result<_, Error>>()?;
+        let waits = config.waiting > 0 && !config.queue_wait.is_zero();
+        let places = SharedBulkhead::with_clock(
+            bulkhead::Config {
+                max_concurrent: config.at_once,
+                max_waiting: if waits { config.waiting } else { 0 },
+                max_wait: waits.then_some(config.queue_wait),
+            },
+            StdClock,
+        )?;
         let mut hasher = DefaultHasher::new();
         format!("{allowed:?} {} {:?}", config.output_limit, config.program_dirs).hash(&mut hasher);
         Ok(Self {
             cache: ResultCache::open(cache, config.cache)?,
-            places: Semaphore::new(config.at_once),
+            last_good: LastGood::new(config.fallback),
+            places,
+            budget: config.budget.map(Budget::try_new).transpose()?.map(StdShared::new),
             policy_mark: hasher.finish().to_le_bytes(),
             config,
             allowed,
@@ -222,10 +209,16 @@ impl Commands {
         let (begun, mut begins) = oneshot::channel();
         let compute = async || {
             let _ = begun.send(());
-            let output = self.execute(command, &mut attempts).await?;
-            let bytes =
-                serde_json::to_vec(&output).map_err(|error| Problem::internal("an output cannot be kept", &error))?;
-            Ok(if output.exit_code == 0 { Computed::Keep(bytes) } else { Computed::Pass(bytes) })
+            let run = self.execute(command).await?;
+            attempts = run.attempts;
+            let good = match run.result {
+                Ok(good) => good,
+                failed => return Err(Stop::Failed(Box::new(Run { result: failed, ..run }))),
+            };
+            self.last_good.remember(&key, &good);
+            let bytes = serde_json::to_vec(&*good.output)
+                .map_err(|error| Problem::internal("an output cannot be kept", &error))?;
+            Ok(if good.output.exit_code == 0 { Computed::Keep(bytes) } else { Computed::Pass(bytes) })
         };
         let answer = {
             let mut answer =
@@ -234,13 +227,23 @@ impl Commands {
             let patience = StdDuration::from(self.config.timeout) + self.config.queue_wait.into();
             tokio::select! {
                 biased;
-                answer = &mut answer => answer?,
+                answer = &mut answer => answer,
                 () = overdue(patience, &mut begins) => return Err(busy()),
             }
         };
-        let cached = answer.source != Source::Computed;
-        let output: Output = serde_json::from_slice(&answer.value)
-            .map_err(|error| Problem::internal("a kept output cannot be read", &error))?;
+        let (output, cached, used) = match answer {
+            Ok(answer) => {
+                let output = serde_json::from_slice(&answer.value)
+                    .map_err(|error| Problem::internal("a kept output cannot be read", &error))?;
+                (output, answer.source != Source::Computed, None)
+            }
+            Err(Stop::Refused(problem)) => return Err(problem),
+            Err(Stop::Failed(run)) => {
+                attempts = run.attempts;
+                let (good, used) = self.stand_in(command, &key, *run)?;
+                (Output::clone(&good.output), false, used)
+            }
+        };
         Ok(Answer {
             success: output.exit_code == 0,
             stdout: output.stdout,
@@ -249,38 +252,54 @@ impl Commands {
             attempts,
             cached,
             elapsed_ms: StdClock.now().since(began).as_millis(),
-            fallback_used: false,
+            fallback_used: used.is_some(),
+            fallback: used,
             truncated: output.truncated,
             replaced: output.replaced,
         })
     }
 
-    /// Starts the program, through its executor.
-    async fn execute(&self, command: &Admitted, attempts: &mut u32) -> Result<Output, Problem> {
-        let place = time::timeout(self.config.queue_wait.into(), self.places.acquire()).await;
-        let Ok(Ok(_place)) = place else { return Err(busy()) };
-        let program = &self.programs[command.program];
-        let mut stop = self.stop.clone();
-        let execution = tokio::select! {
-            execution = executor::execute(&program.executor, class, || self.start(command)) => execution,
-            () = stopped(&mut stop) => return Err(Problem::new(Code::Overloaded, "The server is stopping.").closing()),
+    /// What is given for a run that failed: the last good output of the command, or the failure.
+    fn stand_in(&self, command: &Admitted, key: &[u8], run: Run) -> Result<(Good, Option<Used>), Problem> {
+        let name = self.programs[command.program].name;
+        let (run, used) = self.last_good.apply(key, run);
+        if let Some(Used { cause, age_ms, .. }) = used {
+            tracing::warn!(program = name, cause = cause.as_str(), age_ms, "an earlier output was given instead");
+        }
+        let failure = match run.result {
+            Ok(good) => return Ok((good, used)),
+            Err(failure) => failure,
         };
-        *attempts = execution.attempts;
-        execution.result.map_err(|failure| match failure {
+        Err(match failure {
             Failure::Error(runner::Error::Timeout) | Failure::TimedOut => {
                 let detail = format!("The command took longer than {} and was ended.", self.config.timeout);
                 Problem::new(Code::Timeout, detail)
             }
             Failure::Open { retry_at } => {
                 let wait = retry_at.since(StdClock.now());
-                let detail = format!("`{}` failed too often; it is not started now.", program.name);
+                let detail = format!("`{name}` failed too often; it is not started now.");
                 Problem::new(Code::CircuitOpen, detail).retry_after(wait)
             }
             failure => Problem::internal("a program could not be run", &failure),
         })
     }
 
-    async fn start(&self, command: &Admitted) -> Result<Output, runner::Error> {
+    /// Starts the program, through its executor.
+    async fn execute(&self, command: &Admitted) -> Result<Run, Problem> {
+        // Outside of the executor: a breaker that times calls shall not blame a program for the time in line.
+        let _place = self.places.acquire().await.map_err(|_| busy())?;
+        let program = &self.programs[command.program];
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            run = executor::execute_with(&program.executor, self.budget.as_ref(), class, || self.start(command)) => {
+                program.tell();
+                Ok(run)
+            }
+            () = stopped(&mut stop) => Err(Problem::new(Code::Overloaded, "The server is stopping.").closing()),
+        }
+    }
+
+    async fn start(&self, command: &Admitted) -> Result<Good, runner::Error> {
         let name = self.programs[command.program].name;
         let program = runner::find(name, &self.config.program_dirs).ok_or_else(|| {
             runner::Error::Spawn(std::io::Error::new(std::io::ErrorKind::NotFound, format!("no program `{name}`")))
@@ -292,7 +311,8 @@ impl Commands {
             timeout: self.config.timeout.into(),
             output_limit: self.config.output_limit,
         };
-        runner::run(&job).await
+        let output = runner::run(&job).await?;
+        Ok(Good { output: Arc::new(output), at: StdClock.now() })
     }
 
     /// The cache's counters.
@@ -301,10 +321,40 @@ impl Commands {
         self.cache.snapshot()
     }
 
-    /// Programs that run now.
+    /// What the fallbacks have given.
     #[must_use]
-    pub fn running(&self) -> usize {
-        self.config.at_once - self.places.available_permits()
+    pub fn fallbacks(&self) -> fallback::Snapshot {
+        self.last_good.snapshot()
+    }
+
+    /// What is left for retries; `None` if they are not limited.
+    #[must_use]
+    pub fn budget(&self) -> Option<BudgetStatus> {
+        let shown = self.budget.as_ref()?.with(|budget, _| budget.snapshot());
+        Some(BudgetStatus {
+            mode: match self.config.budget {
+                Some(budget::Config::Ratio { .. }) => "ratio",
+                _ => "token_bucket",
+            },
+            retries_left: shown.retries_left(),
+            left_permille: (u64::from(shown.tokens) * 1_000).checked_div(shown.capacity.into()).unwrap_or(0),
+            funded: shown.funded,
+            refused: shown.refused,
+        })
+    }
+
+    /// Programs that run and commands that wait.
+    #[must_use]
+    pub fn bulkhead(&self) -> Places {
+        let shown = self.places.snapshot();
+        Places {
+            at_once: self.config.at_once,
+            room: self.config.waiting,
+            running: shown.running,
+            waiting: shown.waiting,
+            refused: shown.refused,
+            timed_out: shown.timed_out,
+        }
     }
 
     /// Every program of the allow list with its breaker.
@@ -317,6 +367,8 @@ impl Commands {
                 ProgramStatus {
                     name: program.name.to_owned(),
                     state: state_name(shown.breaker.state),
+                    mode: mode_name(&program.mode),
+                    window: shown.breaker.window,
                     consecutive_failures: shown.breaker.consecutive_failures,
                     opened: shown.breaker.opened,
                     refused: shown.breaker.refused,
@@ -329,19 +381,6 @@ impl Commands {
             })
         };
         self.programs.iter().map(show).collect()
-    }
-}
-
-/// The name of a breaker's state, as on the wire.
-#[must_use]
-pub const fn state_name(state: breaker::State) -> &'static str {
-    match state {
-        breaker::State::Closed => "closed",
-        breaker::State::Open => "open",
-        breaker::State::HalfOpen => "half_open",
-        breaker::State::ForcedOpen => "forced_open",
-        breaker::State::Disabled => "disabled",
-        breaker::State::MetricsOnly => "metrics_only",
     }
 }
 

@@ -3,13 +3,12 @@
 //! Refusals of a login are uniform: a client cannot tell an unknown name from a wrong password, neither
 //! by the answer nor by its time. The audit can.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration as StdDuration;
 
 use axum::http::{HeaderMap, Method, header};
-use daur_core::reliability::limiter::{self, Gcra, Quota};
+use daur_core::reliability::limiter::{self, Limiter};
 use daur_core::security::lockout::{self, Lockout};
 use daur_core::security::password;
 use daur_core::security::permission::Permissions;
@@ -17,8 +16,9 @@ use daur_core::security::policy::Policy;
 use daur_core::security::token::{self, Claims, Keys, Revoked};
 use daur_core::shared::Shared;
 use daur_core::text::Text;
-use daur_core::time::{Clock, Duration, Instant, UnixTime, WallClock};
-use daur_std::clock::{StdClock, SystemWallClock};
+use daur_core::time::{Duration, Instant, UnixTime, WallClock};
+use daur_std::clock::SystemWallClock;
+use daur_std::reliability::keyed::{self, KeyedLimiter, OnFull};
 use daur_std::security::keys::random;
 use daur_std::security::users::{User, Users};
 use daur_std::shared::StdShared;
@@ -101,7 +101,7 @@ pub struct Gate {
     known: StdShared<Lockout<1024>>,
     unknown: StdShared<Lockout<256>>,
     hashing: Arc<Semaphore>,
-    by_user: Rates<String>,
+    by_user: Rates<str>,
     by_address: Rates<IpAddr>,
 }
 
@@ -132,8 +132,8 @@ impl Gate {
             known: StdShared::new(Lockout::new(policy.lockout, &random::<32>()?)),
             unknown: StdShared::new(Lockout::new(policy.lockout, &random::<32>()?)),
             hashing: Arc::new(Semaphore::new(HASHING)),
-            by_user: Rates::new(Quota::try_new(per_user)?),
-            by_address: Rates::new(Quota::try_new(per_address)?),
+            by_user: Rates::new(per_user)?,
+            by_address: Rates::new(per_address)?,
         })
     }
 
@@ -150,7 +150,7 @@ impl Gate {
     /// # Errors
     /// `rate_limited`.
     pub fn admit_address(&self, address: IpAddr) -> Result<(), Problem> {
-        self.by_address.check(network(address), "Too many logins from this address.")
+        self.by_address.check(&network(address), "Too many logins from this address.")
     }
 
     /// Lets a request of this user pass, if they have not asked too often.
@@ -158,7 +158,7 @@ impl Gate {
     /// # Errors
     /// `rate_limited`.
     pub fn admit_user(&self, user: &str) -> Result<(), Problem> {
-        self.by_user.check(user.to_owned(), "Too many requests of this user.")
+        self.by_user.check(user, "Too many requests of this user.")
     }
 
     /// Checks a name and a password, and issues a token.
@@ -289,11 +289,32 @@ impl Gate {
         now < caller.expires_at() && lock(&self.revoked).check(&caller.claims).is_ok()
     }
 
+    /// The limiters' counters: users, addresses.
+    #[must_use]
+    pub fn limits(&self) -> (Limits, Limits) {
+        (self.by_user.limits(), self.by_address.limits())
+    }
+
     /// The lockout's counters: names of users, other names.
     #[must_use]
     pub fn lockouts(&self) -> (lockout::Snapshot, lockout::Snapshot) {
         (self.known.with(|table, now| table.snapshot(now)), self.unknown.with(|table, now| table.snapshot(now)))
     }
+}
+
+/// Shows one limiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Limits {
+    /// Requests that were refused.
+    pub refused: u64,
+    /// Of them, those who found no place in the table and none in what is left for such.
+    pub crowded: u64,
+    /// Keys that have used up something.
+    pub busy: usize,
+    /// Keys that have a place.
+    pub keys: usize,
+    /// Places.
+    pub capacity: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -382,34 +403,36 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// One allowance per key, in bounded memory.
-struct Rates<K> {
-    quota: Quota,
-    table: Mutex<(HashMap<K, Gcra>, Gcra)>,
+/// One allowance per key, in memory that is taken once.
+struct Rates<K: ?Sized> {
+    each: KeyedLimiter<K>,
+    /// A full table fails closed, but locks nobody out: whoever finds no place shares one allowance with the others
+    /// who find none.
+    rest: StdShared<Limiter>,
 }
 
-impl<K: std::hash::Hash + Eq> Rates<K> {
-    fn new(quota: Quota) -> Self {
-        Self { quota, table: Mutex::new((HashMap::new(), Gcra::NEW)) }
+impl<K: std::hash::Hash + ?Sized> Rates<K> {
+    fn new(limit: limiter::Config) -> Result<Self, keyed::limiter::ConfigError> {
+        let config = keyed::limiter::Config { limit, capacity: TABLE, on_full: OnFull::Refuse };
+        let rest = Limiter::try_new(limit).map_err(keyed::limiter::ConfigError::Limit)?;
+        Ok(Self { each: KeyedLimiter::try_new(config)?, rest: StdShared::new(rest) })
     }
 
-    fn check(&self, key: K, refusal: &'static str) -> Result<(), Problem> {
-        let mut table = lock(&self.table);
-        let now = StdClock.now();
-        let (of_keys, shared) = &mut *table;
-        if of_keys.len() >= TABLE && !of_keys.contains_key(&key) {
-            of_keys.retain(|_, allowance| !allowance.is_idle(now));
-        }
-        // A full table fails closed: whoever does not fit shares one allowance with the others.
-        let full = of_keys.len() >= TABLE;
-        let allowance = match of_keys.entry(key) {
-            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(_) if full => shared,
-            std::collections::hash_map::Entry::Vacant(new) => new.insert(Gcra::NEW),
+    fn limits(&self) -> Limits {
+        let each = self.each.snapshot();
+        let crowded = self.rest.with(|rest, _| u64::from(rest.snapshot().refused));
+        let keyed::limiter::Snapshot { limited, busy, keys, capacity, .. } = each;
+        Limits { refused: limited + crowded, crowded, busy, keys, capacity }
+    }
+
+    fn check(&self, key: &K, refusal: &'static str) -> Result<(), Problem> {
+        let checked = match self.each.check(key) {
+            Err(keyed::limiter::Refused::Full { .. }) => {
+                self.rest.with(|rest, now| rest.check(now).map_err(|limited| limited.retry_at - now))
+            }
+            checked => checked.map_err(|refused| refused.retry_at() - self.each.now()),
         };
-        allowance
-            .check(&self.quota, now)
-            .map_err(|limited| Problem::new(Code::RateLimited, refusal).retry_after(limited.retry_at - now))
+        checked.map_err(|wait| Problem::new(Code::RateLimited, refusal).retry_after(wait))
     }
 }
 
@@ -451,11 +474,14 @@ mod tests {
 
     #[test]
     fn a_flood_of_keys_takes_no_more_memory_and_shares_one_allowance() {
-        let quota = Quota::new(limiter::Config { rate: 1, period: Duration::from_secs(3_600), burst: 1 });
-        let rates = Rates::new(quota);
-        let passed = (0..2 * TABLE).filter(|key| rates.check(*key, "").is_ok()).count();
-        assert_eq!(passed, TABLE + 1);
-        assert_eq!(lock(&rates.table).0.len(), TABLE);
+        let limit = limiter::Config { rate: 1, period: Duration::from_secs(3_600), burst: 1 };
+        let rates: Rates<usize> = Rates::new(limit).unwrap();
+        let passed = (0..4 * TABLE).filter(|key| rates.check(key, "").is_ok()).count();
+        // Each of those with a place, and one of the rest.
+        assert_eq!(passed, rates.each.snapshot().keys + 1);
+        assert!((TABLE..2 * TABLE).contains(&passed), "{passed}");
+        let refused = rates.check(&0, "").unwrap_err();
+        assert_eq!(refused.code(), Code::RateLimited);
     }
 
     #[test]

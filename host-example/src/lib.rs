@@ -7,10 +7,12 @@
 //!
 //! * [`http`]: connections and their limits; [`routes`]: what can be asked.
 //! * [`gate`]: who is asking, and may they; [`audit`]: what they did, in a chain.
-//! * [`command`]: policy, cache, executor; [`runner`]: a program without a shell, and no trace of it after.
+//! * [`command`]: policy, cache, executor; [`fallback`]: the last good output, for when there is none;
+//!   [`runner`]: a program without a shell, and no trace of it after.
 //! * [`monitor`], [`status`], [`metrics`]: what is counted, and how it is shown; [`page`]: the dashboard.
+//! * [`health`]: what the server asks itself, for `/livez`, `/readyz` and `/startupz`.
 //! * [`problem`]: what a client is told when it is refused.
-//! * [`app`]: all of it together; [`cli`], [`config`], [`users`]: how it is set up.
+//! * [`app`]: all of it together; [`cli`], [`config`], [`settings`], [`users`]: how it is set up.
 #![forbid(unsafe_code)]
 
 pub mod app;
@@ -19,7 +21,9 @@ pub mod body;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod fallback;
 pub mod gate;
+pub mod health;
 pub mod http;
 pub mod metrics;
 pub mod monitor;
@@ -28,6 +32,7 @@ pub mod problem;
 pub mod routes;
 pub mod runner;
 pub mod server;
+pub mod settings;
 pub mod status;
 pub mod users;
 

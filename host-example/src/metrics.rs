@@ -6,6 +6,8 @@ use daur_std::link::{DeviceStatus, SeriesValue};
 use daur_std::monitoring::prometheus::{Format, Page, Unit};
 
 use crate::app::App;
+use crate::fallback::Cause;
+use crate::health::Shown;
 
 /// The page of all figures.
 #[must_use]
@@ -14,6 +16,7 @@ pub fn text(app: &App, format: Format) -> String {
     page.gauge("daur_build_info", "The version, as a label.").sample(&[("version", env!("CARGO_PKG_VERSION"))], 1_u64);
     page.gauge("daur_uptime_seconds", "Time since the server's start.")
         .sample(&[], seconds(StdClock.now().since(app.started)));
+    health(app, &mut page);
     requests(app, &mut page);
     commands(app, &mut page);
     security(app, &mut page);
@@ -26,6 +29,33 @@ pub fn text(app: &App, format: Format) -> String {
 
 fn seconds(length: Duration) -> f64 {
     length.as_nanos() as f64 / 1e9
+}
+
+fn health(app: &App, page: &mut Page) {
+    let report = app.health.report(app);
+    for (name, help, holds) in [
+        ("daur_live", "Whether no restart is needed.", report.live),
+        ("daur_ready", "Whether requests may come.", report.ready),
+        ("daur_started", "Whether the start is over.", report.started),
+    ] {
+        page.gauge(name, help).sample(&[], holds);
+    }
+    let checks: Vec<Shown> = report.checks.into_iter().map(Shown::from).collect();
+    let mut status = page.gauge("daur_health_check_status", "1 for the status that the check is in.");
+    for check in &checks {
+        for state in ["healthy", "degraded", "unknown", "unhealthy"] {
+            let labels = [("check", check.name.as_str()), ("kind", check.kind), ("status", state)];
+            status.sample(&labels, check.status == state);
+        }
+    }
+    let mut took = page.gauge("daur_health_check_duration_seconds", "How long the check's last run took.");
+    for check in &checks {
+        took.sample(&[("check", &check.name)], check.took_us as f64 / 1e6);
+    }
+    let mut failed = page.counter("daur_health_check_failures", "Runs of the check that failed.");
+    for check in &checks {
+        failed.sample(&[("check", &check.name)], check.failed);
+    }
 }
 
 fn requests(app: &App, page: &mut Page) {
@@ -66,6 +96,10 @@ fn commands(app: &App, page: &mut Page) {
             open.sample(&[("breaker", &program.name), ("state", state)], program.state == state);
         }
     }
+    let mut mode = page.gauge("daur_breaker_info", "The breaker's mode, as a label.");
+    for program in used() {
+        mode.sample(&[("breaker", &program.name), ("mode", program.mode)], 1_u64);
+    }
     let mut opened = page.counter("daur_breaker_opened", "Times that the breaker has opened.");
     for program in used() {
         opened.sample(&[("breaker", &program.name)], program.opened);
@@ -74,7 +108,30 @@ fn commands(app: &App, page: &mut Page) {
     for program in used() {
         refused.sample(&[("breaker", &program.name)], program.refused);
     }
-    page.gauge("daur_commands_running", "Commands that run now.").sample(&[], app.commands.running());
+    let places = app.commands.bulkhead();
+    page.gauge("daur_commands_running", "Commands that run now.").sample(&[], places.running);
+    page.gauge("daur_commands_waiting", "Commands that wait for a place.").sample(&[], places.waiting);
+    if let Some(budget) = app.commands.budget() {
+        page.gauge("daur_retry_budget_left", "Retries that the budget would pay for now.")
+            .sample(&[], budget.retries_left);
+        page.counter("daur_retry_budget_funded", "Retries that it has paid for.").sample(&[], budget.funded);
+        page.counter("daur_retry_budget_refused", "Retries that it has refused.").sample(&[], budget.refused);
+    }
+    let mut turned_away = page.counter("daur_commands_turned_away", "Commands that got no place, by why.");
+    turned_away.sample(&[("cause", "full")], places.refused);
+    turned_away.sample(&[("cause", "timeout")], places.timed_out);
+
+    let fallbacks = app.commands.fallbacks();
+    let mut used = page.counter("daur_fallback_used", "Earlier outputs given instead, by why the program gave none.");
+    for (cause, count) in [
+        (Cause::Timeout, fallbacks.timeout),
+        (Cause::CircuitOpen, fallbacks.circuit_open),
+        (Cause::NotStarted, fallbacks.not_started),
+    ] {
+        used.sample(&[("cause", cause.as_str())], count);
+    }
+    page.counter("daur_fallback_missing", "Times there was no earlier output, or none young enough.")
+        .sample(&[], fallbacks.missing);
 
     let cache = app.commands.cache();
     for (name, help, value) in [
@@ -97,6 +154,10 @@ fn security(app: &App, page: &mut Page) {
     page.gauge("daur_locked_users", "Users locked after wrong passwords.").sample(&[], known.locked);
     page.counter("daur_logins_refused", "Logins refused because the name was locked.")
         .sample(&[], known.refused + unknown.refused);
+    let (by_user, by_address) = app.gate.limits();
+    let mut limited = page.counter("daur_rate_limited", "Requests refused by the rate limits, by whose.");
+    limited.sample(&[("by", "user")], by_user.refused);
+    limited.sample(&[("by", "address")], by_address.refused);
     let audit = app.audit.snapshot();
     page.counter("daur_audit_records", "Records of the audit chain.").sample(&[], audit.records);
     page.counter("daur_audit_lost", "Audit events that could not be kept.").sample(&[], audit.lost + audit.failed);

@@ -284,7 +284,7 @@ impl Drop for Stream {
 /// The name of an operation in the tables: its method and its route, never what a client made up.
 #[must_use]
 pub fn operation(method: &Method, route: Option<&str>) -> &'static str {
-    const KNOWN: [(&str, &str, &str); 15] = [
+    const KNOWN: [(&str, &str, &str); 16] = [
         ("GET", "/", "GET /"),
         ("POST", "/api/login", "POST /api/login"),
         ("POST", "/api/logout", "POST /api/logout"),
@@ -300,6 +300,7 @@ pub fn operation(method: &Method, route: Option<&str>) -> &'static str {
         ("GET", "/metrics", "GET /metrics"),
         ("GET", "/livez", "GET /livez"),
         ("GET", "/readyz", "GET /readyz"),
+        ("GET", "/startupz", "GET /startupz"),
     ];
     let Some(route) = route else { return "unknown route" };
     if route.starts_with("/assets/") {

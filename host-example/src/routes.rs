@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCo
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
+use daur_core::reliability::health;
 use daur_core::security::audit::{Event, Kind, Outcome};
 use daur_core::security::permission::Permissions;
 use daur_core::text::Text;
@@ -18,6 +19,7 @@ use daur_core::time::{Duration, UnixTime};
 use daur_core::wire::record::Verdict;
 use daur_std::link::SendError;
 use daur_std::monitoring::prometheus::Format;
+use daur_std::reliability::health::handlers::{self, Detail};
 use daur_std::security::keys;
 use http_body_util::channel::Channel;
 use serde::{Deserialize, Serialize};
@@ -42,6 +44,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/assets/app.js", get(async || page::script()))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
+        .route("/startupz", get(startupz))
         .route("/metrics", get(metrics_text))
         .route("/api/login", post(login))
         .route("/api/logout", post(logout))
@@ -210,8 +213,13 @@ async fn command(State(app): Shared, request: Request<Body>) -> Answer {
     abandoned.event = None;
     match result {
         Ok(answer) => {
-            let outcome = if answer.success { Outcome::Success } else { Outcome::Failure };
-            let what = if answer.cached { "cached".to_owned() } else { format!("exit {}", answer.exit_code) };
+            let good = answer.success && !answer.fallback_used;
+            let outcome = if good { Outcome::Success } else { Outcome::Failure };
+            let what = match answer.fallback {
+                Some(used) => format!("{}, fallback", used.cause.as_str()),
+                None if answer.cached => "cached".to_owned(),
+                None => format!("exit {}", answer.exit_code),
+            };
             app.audit.record(event(outcome, &what)).await?;
             as_json(&answer)
         }
@@ -224,16 +232,23 @@ async fn command(State(app): Shared, request: Request<Body>) -> Answer {
 
 // ---- what is to be seen
 
-async fn livez() -> &'static str {
-    "ok\n"
+/// Answers a probe from what is known. `?verbose` names the checks, and to those who may read tells their reasons.
+fn probe(app: &App, kind: health::Kind, request: &Request<Body>) -> Response<Body> {
+    app.health.refresh(app);
+    let detail = if app.is_local(request) || app.may_read(request) { Detail::Reasons } else { Detail::Outcomes };
+    handlers::answer(&app.health.checker, kind, request.uri().query(), detail)
 }
 
-async fn readyz(State(app): Shared) -> Answer {
-    let failing = status::failing(&app);
-    if failing.is_empty() {
-        return Ok("ok\n".into_response());
-    }
-    Err(Problem::new(Code::Overloaded, format!("Not ready: {}.", failing.join(", "))))
+async fn livez(State(app): Shared, request: Request<Body>) -> Response<Body> {
+    probe(&app, health::Kind::Liveness, &request)
+}
+
+async fn readyz(State(app): Shared, request: Request<Body>) -> Response<Body> {
+    probe(&app, health::Kind::Readiness, &request)
+}
+
+async fn startupz(State(app): Shared, request: Request<Body>) -> Response<Body> {
+    probe(&app, health::Kind::Startup, &request)
 }
 
 async fn status_json(State(app): Shared, request: Request<Body>) -> Answer {
@@ -241,25 +256,13 @@ async fn status_json(State(app): Shared, request: Request<Body>) -> Answer {
     as_json(&status::full(&app))
 }
 
-/// On loopback anybody on this machine may scrape. A proxy, or a page under another name for this
-/// address, is somebody else.
 async fn metrics_text(State(app): Shared, request: Request<Body>) -> Answer {
-    let headers = request.headers();
-    let direct = !headers.contains_key(header::FORWARDED) && !headers.contains_key("x-forwarded-for");
-    let local = app.config.listen.ip().is_loopback()
-        && request.extensions().get::<Peer>().is_some_and(|peer| peer.0.ip().is_loopback())
-        && headers.get(header::HOST).and_then(|host| host.to_str().ok()).is_none_or(is_local_name);
-    if !(direct && local) {
+    if !app.is_local(&request) {
         app.admit(&request, Permissions::READ)?;
     }
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::accepted(accept.unwrap_or(""));
     Ok(([(header::CONTENT_TYPE, format.content_type())], metrics::text(&app, format)).into_response())
-}
-
-fn is_local_name(host: &str) -> bool {
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
-    name == "localhost" || name == "[::1]" || name.parse::<std::net::Ipv4Addr>().is_ok_and(|v4| v4.is_loopback())
 }
 
 /// Streams open at a time; each costs a connection.

@@ -23,6 +23,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     serving: JoinHandle<usize>,
     sampling: JoinHandle<()>,
+    checking: JoinHandle<()>,
     writer: audit::Writer,
 }
 
@@ -44,9 +45,20 @@ impl Server {
         let listener =
             TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
         let address = listener.local_addr()?;
+        // Whoever probes from now on is told what is so, not that nobody has looked yet.
+        app.health.checker.run_checks().await;
+        let checking = tokio::spawn({
+            let (checker, mut stop) = (app.health.checker.clone(), stopped.clone());
+            async move {
+                tokio::select! {
+                    () = checker.keep_checking() => {}
+                    () = http::stopped(&mut stop) => {}
+                }
+            }
+        });
         let sampling = tokio::spawn(status::sampler(Arc::clone(&app)));
         let serving = tokio::spawn(http::serve(listener, routes::router(Arc::clone(&app)), limits, stopped));
-        Ok(Self { address, app, stop, serving, sampling, writer })
+        Ok(Self { address, app, stop, serving, sampling, checking, writer })
     }
 
     /// The server's parts.
@@ -65,6 +77,7 @@ impl Server {
             tracing::warn!(cut, "connections were cut");
         }
         let _ = self.sampling.await;
+        let _ = self.checking.await;
         drop(self.app);
         // What still holds the app, holds the audit open: give it a moment, no more.
         let writer = self.writer;

@@ -1,5 +1,7 @@
 //! Everything at one moment: what `/api/status` answers and the dashboard shows.
 
+mod attention;
+
 use std::sync::Arc;
 
 use daur_core::time::{Clock, UnixTime, WallClock};
@@ -12,8 +14,10 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::audit;
-use crate::command::ProgramStatus;
+use crate::command::{BudgetStatus, Places, ProgramStatus};
+use crate::gate::Limits;
 use crate::monitor::{self, Latency, Point, Requests, micros};
+use crate::{fallback, health};
 
 /// Holds the state of every machine of the server.
 #[derive(Debug, Serialize)]
@@ -43,7 +47,13 @@ pub struct FullStatus {
     /// The programs' breakers.
     pub breakers: Vec<ProgramStatus>,
     /// Commands that run now.
-    pub running: usize,
+    pub running: u32,
+    /// Places to run and to wait in.
+    pub bulkhead: Places,
+    /// What is left for retries; `None` if they are not limited.
+    pub budget: Option<BudgetStatus>,
+    /// Earlier outputs that were given instead.
+    pub fallbacks: fallback::Snapshot,
     /// What failed.
     pub errors: Errors,
     /// Logins and the audit.
@@ -57,12 +67,30 @@ pub struct FullStatus {
 /// Whether the server lives and is ready.
 #[derive(Debug, Serialize)]
 pub struct Health {
-    /// It answers.
+    /// It needs no restart.
     pub live: bool,
     /// It can do its work.
     pub ready: bool,
-    /// Why not.
-    pub failing: Vec<&'static str>,
+    /// Its start is over.
+    pub started: bool,
+    /// Why it is not all of this.
+    pub failing: Vec<String>,
+    /// Every check.
+    pub checks: Vec<health::Shown>,
+}
+
+impl Health {
+    fn of(app: &App) -> Self {
+        let report = app.health.report(app);
+        let (live, ready, started) = (report.live, report.ready, report.started);
+        let checks: Vec<_> = report.checks.into_iter().map(health::Shown::from).collect();
+        let why = |check: &health::Shown| match &check.reason {
+            Some(reason) => format!("{} ({reason})", check.name),
+            None => check.name.clone(),
+        };
+        let failing = checks.iter().filter(|check| matches!(check.status, "unhealthy" | "unknown")).map(why).collect();
+        Self { live, ready, started, failing, checks }
+    }
 }
 
 /// Something that a person should look at.
@@ -140,6 +168,8 @@ pub struct Security {
     locked_names: u32,
     locks: u64,
     refused_logins: u64,
+    limited_users: Limits,
+    limited_addresses: Limits,
     audit: audit::Snapshot,
 }
 
@@ -169,22 +199,6 @@ impl NetworkRates {
     }
 }
 
-/// What keeps the server from its work; nothing, if it is ready.
-#[must_use]
-pub fn failing(app: &App) -> Vec<&'static str> {
-    let mut failing = Vec::new();
-    if *app.stop.borrow() {
-        failing.push("it is stopping");
-    }
-    if app.gate.users().is_err() {
-        failing.push("the user database cannot be read");
-    }
-    if app.audit.snapshot().broken {
-        failing.push("the audit log cannot be written");
-    }
-    failing
-}
-
 /// Everything at this moment.
 #[must_use]
 pub fn full(app: &App) -> FullStatus {
@@ -194,14 +208,14 @@ pub fn full(app: &App) -> FullStatus {
 /// As [`full`], with what the sampler knows.
 #[must_use]
 pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
-    let failing = failing(app);
     let (known, unknown) = app.gate.lockouts();
+    let (by_user, by_address) = app.gate.limits();
     let mut status = FullStatus {
         version: env!("CARGO_PKG_VERSION"),
         host: app.host.clone(),
         now_ms: SystemWallClock.unix_now().map_or(0, UnixTime::as_millis),
         uptime_ms: StdClock.now().since(app.started).as_millis(),
-        health: Health { live: true, ready: failing.is_empty(), failing },
+        health: Health::of(app),
         attention: Vec::new(),
         system: app.system.current().map(|sample| machine(&sample, rates)),
         requests: app.monitor.requests(),
@@ -209,19 +223,24 @@ pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
         operations: operations(app),
         cache: cache(app),
         breakers: app.commands.programs(),
-        running: app.commands.running(),
+        running: app.commands.bulkhead().running,
+        bulkhead: app.commands.bulkhead(),
+        budget: app.commands.budget(),
+        fallbacks: app.commands.fallbacks(),
         errors: errors(app),
         security: Security {
             locked_users: known.locked,
             locked_names: unknown.locked,
             locks: known.locks + unknown.locks,
             refused_logins: known.refused + unknown.refused,
+            limited_users: by_user,
+            limited_addresses: by_address,
             audit: app.audit.snapshot(),
         },
         devices: app.registry.snapshot(),
         point,
     };
-    status.attention = attention(&status);
+    status.attention = attention::attention(&status);
     status
 }
 
@@ -315,77 +334,6 @@ fn errors(app: &App) -> Errors {
     })
 }
 
-/// Breakers of one device that are named one by one.
-const BREAKERS_SHOWN: usize = 4;
-
-/// What a person should look at, the worst first.
-fn attention(status: &FullStatus) -> Vec<Attention> {
-    let mut all = Vec::new();
-    let mut add = |level, text: String| all.push(Attention { level, text });
-    for failing in &status.health.failing {
-        add("red", format!("Not ready: {failing}"));
-    }
-    for breaker in &status.breakers {
-        match breaker.state {
-            "open" | "forced_open" => add("red", format!("Breaker of {} is open", breaker.name)),
-            "half_open" => add("amber", format!("Breaker of {} is probing", breaker.name)),
-            _ => {}
-        }
-    }
-    for (place, device) in status.devices.iter().enumerate() {
-        let name = device.id.as_deref().unwrap_or(&device.endpoint);
-        // Commands and figures go by the name: of two, only one is heard.
-        if device.id.is_some() && status.devices.iter().take(place).any(|other| other.id == device.id) {
-            add("amber", format!("{} has the name of another device, {name}", device.endpoint));
-        }
-        if !device.connected {
-            add("red", format!("Device {name} is not connected"));
-        } else if device.last_seen_ms.is_some_and(|seen| seen > 10_000) {
-            add("amber", format!("Device {name} is silent"));
-        }
-        let not_closed = || device.breakers.iter().filter(|(_, told)| told.state.as_str() != "closed");
-        for (breaker, told) in not_closed().take(BREAKERS_SHOWN) {
-            let state = told.state.as_str().replace('_', " ");
-            add("amber", format!("{name}: breaker of {breaker} is {state}"));
-        }
-        // A device may have more of them than anybody wants to read.
-        if let more @ 1.. = not_closed().skip(BREAKERS_SHOWN).count() {
-            add("amber", format!("{name}: {more} more breakers are not closed"));
-        }
-        if device.ready == Some(false) {
-            add("amber", format!("Device {name} says it is not ready"));
-        }
-    }
-    if let Some(system) = &status.system {
-        for disk in &system.disks {
-            let permille = disk.used.saturating_mul(1_000) / disk.total.max(1);
-            if permille >= 950 {
-                add("red", format!("Disk {} is {} % full", disk.name, permille / 10));
-            }
-        }
-        if let (Some(used), Some(total @ 1..)) = (system.memory_used, system.memory_total)
-            && used.saturating_mul(1_000) / total >= 950
-        {
-            add("amber", "Memory is nearly used up".to_owned());
-        }
-    }
-    if !status.cache.counters.up {
-        add("amber", "The result cache is down".to_owned());
-    }
-    if status.security.locked_users > 0 {
-        add("amber", format!("{} locked after wrong passwords", users(status.security.locked_users)));
-    }
-    if status.security.audit.lost + status.security.audit.failed > 0 {
-        add("red", "Audit events were lost".to_owned());
-    }
-    all.sort_by_key(|attention: &Attention| attention.level != "red");
-    all
-}
-
-fn users(n: u32) -> String {
-    if n == 1 { "One user is".to_owned() } else { format!("{n} users are") }
-}
-
 /// Takes a sample every so often and shows it to all streams, until the server stops.
 pub async fn sampler(app: Arc<App>) {
     let mut stop = app.stop.clone();
@@ -396,6 +344,7 @@ pub async fn sampler(app: Arc<App>) {
             _ = ticks.tick() => {}
             () = crate::http::stopped(&mut stop) => return,
         }
+        app.health.beat();
         let rates = app.update_rates();
         let point = app.monitor.sample(point(&app));
         match serde_json::to_string(&full_with(&app, point, &rates)) {

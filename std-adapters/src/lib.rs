@@ -46,6 +46,34 @@
 //! # }
 //! ```
 //!
+//! They take a named config, a budget that several functions share, and a fallback that sees the error
+//! and, if it likes, the arguments:
+//!
+//! ```
+//! use daur_std::core::reliability::budget::{self, Budget};
+//! use daur_std::core::reliability::retry::{Attempts, Config};
+//! use daur_std::core::time::Duration;
+//! use daur_std::shared::StdShared;
+//!
+//! const RETRY: Config = Config {
+//!     max_attempts: Attempts::Limited(2),
+//!     initial_delay: Duration::from_millis(1),
+//!     ..Config::DEFAULT
+//! };
+//! static BUDGET: StdShared<Budget> = StdShared::new(Budget::new(budget::Config::ratio(10)));
+//!
+//! #[daur_std::retry(config = RETRY, budget = BUDGET, fallback = |error, sensor| match sensor {
+//!     0 => Ok(20),
+//!     _ => Err(error),
+//! })]
+//! fn temperature(sensor: u8) -> Result<i32, &'static str> {
+//!     Err("no answer")
+//! }
+//!
+//! assert_eq!(temperature(0), Ok(20));
+//! assert_eq!(temperature(1), Err("no answer"));
+//! ```
+//!
 //! # A first machine
 //!
 //! ```

@@ -38,7 +38,7 @@ try {
   adding.stdin.end(`${PASSWORD}\n`);
   assert.equal(await exit(adding), 0);
   const device = await firstLine(program("daur-test-device", "0", join(dir, "fleet.key")));
-  const server = program("daur-host-under-test", "--listen", "127.0.0.1:0", "--data-dir", dir, "--device", `tcp:${device}`, "--device", "tcp:127.0.0.1:9", "--command-timeout", "700ms");
+  const server = program("daur-host-under-test", "--listen", "127.0.0.1:0", "--data-dir", dir, "--device", `tcp:${device}`, "--device", "tcp:127.0.0.1:9", "--command-timeout", "700ms", "--cache-ttl", "1s");
   const origin = (await firstLine(server)).match(/http:\/\/[\d.:]+/)[0];
 
   const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
@@ -104,12 +104,25 @@ try {
   // Five commands that run out of time open a breaker: sent here, since refusals show in the console.
   const { token } = await (await fetch(`${origin}/api/login`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ user: "ada", password: PASSWORD }) })).json();
   const send = (command) => fetch(`${origin}/api/command`, { method: "POST", headers: { "Content-Type": "application/json", Authorization: `Bearer ${token}` }, body: JSON.stringify({ command }) });
+  assert.equal((await send("sleep 0.1")).status, 200);
   for (let i = 0; i < 5; i += 1) assert.equal((await send(`sleep ${90 + i}`)).status, 504);
   assert.equal((await send("sleep 1")).status, 503);
   assert.equal((await send("rm -rf /")).status, 403);
   await page.getByText("Breaker of sleep is open").waitFor();
   await page.locator("#audit").getByText("rm -rf /").waitFor({ timeout: 10_000 });
   done("an open breaker and a refused command are told");
+
+  const check = (name) => page.locator("#health li", { hasText: name });
+  await check("programs (readiness)").getByText("open breakers: sleep").waitFor({ timeout: 15_000 });
+  for (const name of ["database", "data dir", "disk", "heartbeat"]) assert.match(await check(name).textContent(), /(healthy|degraded).* at \d\d:\d\d:\d\d/);
+  // The cache forgets it within a second, the fallback does not.
+  await page.waitForTimeout(1100);
+  await page.getByRole("textbox", { name: "Command", exact: true }).fill("sleep 0.1");
+  await page.getByRole("button", { name: "Run" }).click();
+  await page.locator("#command-result").getByText(/an earlier output, .* old, since now the program is refused by its breaker/).waitFor();
+  await page.locator("#work div", { hasText: "Fallbacks" }).getByText("1", { exact: true }).waitFor();
+  assert.match(await page.locator("#work").textContent(), /Running0 of 8.*Retries left100/);
+  done("health checks, places, the retry budget and a fallback are told");
 
   await page.waitForTimeout(Number(process.env.SETTLE_MS || 4000));
   await page.evaluate(() => scrollTo(0, 0));

@@ -2,9 +2,12 @@
 
 mod commands;
 mod devices;
+mod fallbacks;
+mod health;
 mod limits;
 mod logins;
 mod process;
+mod settings;
 mod streams;
 
 use std::io::{Read, Write};

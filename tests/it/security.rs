@@ -2,6 +2,10 @@
 
 mod audit;
 mod command;
+mod deny;
+mod path;
+mod sanitize;
+mod session;
 mod token;
 mod vectors;
 

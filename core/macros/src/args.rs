@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Token};
+use syn::{Expr, ExprLit, Ident, Lit, LitStr, Path, Token};
 
 /// Which crate re-exports the attribute.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,11 @@ impl Args {
 
     /// Notes an error; all of them are reported together by [`Args::finish`].
     pub(crate) fn error(&mut self, span: Span, message: impl std::fmt::Display) {
-        let error = syn::Error::new(span, message);
+        self.errors(syn::Error::new(span, message));
+    }
+
+    /// Likewise.
+    pub(crate) fn errors(&mut self, error: syn::Error) {
         match &mut self.errors {
             Some(errors) => errors.combine(error),
             None => self.errors = Some(error),
@@ -103,7 +107,7 @@ impl Args {
         self.name.take()
     }
 
-    /// Whether an argument is there and not taken yet.
+    /// Where an argument stands, if it is there and not taken yet.
     pub(crate) fn span_of(&self, key: &str) -> Option<Span> {
         self.args.iter().find(|arg| arg.key == key).map(|arg| arg.key.span())
     }
@@ -115,11 +119,39 @@ impl Args {
     }
 
     pub(crate) fn take_path(&mut self, key: &'static str) -> Option<Path> {
+        self.take_path_of(key, "a static")
+    }
+
+    /// The path of what `kind` says.
+    pub(crate) fn take_path_of(&mut self, key: &'static str, kind: &str) -> Option<Path> {
         match self.take(key)? {
             Expr::Path(path) if path.qself.is_none() => Some(path.path),
             other => {
-                self.error(other.span(), format!("`{key}` must be the path of a static"));
+                self.error(other.span(), format!("`{key}` must be the path of {kind}"));
                 None
+            }
+        }
+    }
+
+    /// What can be borrowed: a static, or an expression such as `self.breaker`.
+    pub(crate) fn take_place(&mut self, key: &'static str) -> Option<Expr> {
+        let given = self.take(key)?;
+        if matches!(&given, Expr::Path(path) if path.qself.is_none()) || is_made_at_run_time(&given) {
+            return Some(given);
+        }
+        self.error(
+            given.span(),
+            format!("`{key}` must be the path of a static, or lead to one: `self.{key}`, `{key}()`"),
+        );
+        None
+    }
+
+    /// Refuses each of `keys` that is there: they would be given twice.
+    pub(crate) fn refuse(&mut self, keys: &[&'static str], why: &str) {
+        for key in keys {
+            if let Some(span) = self.span_of(key) {
+                self.error(span, format!("`{key}` {why}"));
+                self.args.retain(|arg| arg.key != key);
             }
         }
     }
@@ -131,7 +163,7 @@ impl Args {
     }
 
     pub(crate) fn number(&mut self, key: &str, min: u32, value: &Expr) -> Option<Placed<u32>> {
-        let number = integer(value).and_then(|int| int.base10_parse().ok()).filter(|number| *number >= min);
+        let number = whole_number(value).filter(|number| *number >= min);
         if number.is_none() {
             self.error(value.span(), format!("`{key}` must be a whole number from {min} to 4294967295"));
         }
@@ -181,6 +213,11 @@ pub(crate) struct Placed<T> {
     pub(crate) span: Span,
 }
 
+/// Whether an expression leads to what a method or a function has at hand.
+pub(crate) const fn is_made_at_run_time(given: &Expr) -> bool {
+    matches!(given, Expr::Field(_) | Expr::MethodCall(_) | Expr::Call(_) | Expr::Index(_) | Expr::Unary(_))
+}
+
 pub(crate) fn text(value: &Expr) -> Option<String> {
     match value {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value()),
@@ -188,15 +225,15 @@ pub(crate) fn text(value: &Expr) -> Option<String> {
     }
 }
 
-fn integer(value: &Expr) -> Option<&LitInt> {
+pub(crate) fn whole_number(value: &Expr) -> Option<u32> {
     match value {
-        Expr::Lit(ExprLit { lit: Lit::Int(int), .. }) => Some(int),
+        Expr::Lit(ExprLit { lit: Lit::Int(int), .. }) => int.base10_parse().ok(),
         _ => None,
     }
 }
 
 /// As `daur_core::time::Duration` reads it.
-fn nanos_of(text: &str) -> Option<u64> {
+pub(crate) fn nanos_of(text: &str) -> Option<u64> {
     let text = text.trim();
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
     let nanos: u64 = match unit.trim_start() {

@@ -4,21 +4,37 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::spanned::Spanned as _;
 use syn::visit::Visit;
-use syn::{AttrStyle, ItemFn, ReturnType, Type};
+use syn::{AttrStyle, FnArg, GenericArgument, Ident, ItemFn, Pat, Path, PathArguments, ReturnType, Type};
+
+/// How a function gives what it returns.
+enum Kind {
+    /// At once.
+    Sync,
+    /// `async fn`.
+    Async,
+    /// As a future that its type shows: `-> impl Future<Output = ..>`, or one that the given path (`Box`) has pinned.
+    Future { output: Box<Type>, pinned: Option<Path> },
+}
 
 /// A function whose body is about to be wrapped.
 pub(crate) struct Function {
     item: ItemFn,
+    kind: Kind,
     body: Option<TokenStream>,
 }
 
 impl Function {
-    pub(crate) const fn new(item: ItemFn) -> Self {
-        Self { item, body: None }
+    pub(crate) fn new(item: ItemFn) -> Self {
+        let kind = match &item.sig.output {
+            _ if item.sig.asyncness.is_some() => Kind::Async,
+            ReturnType::Type(_, returned) => future_of(returned).unwrap_or(Kind::Sync),
+            ReturnType::Default => Kind::Sync,
+        };
+        Self { item, kind, body: None }
     }
 
-    pub(crate) fn is_async(&self) -> bool {
-        self.item.sig.asyncness.is_some()
+    pub(crate) const fn is_async(&self) -> bool {
+        !matches!(self.kind, Kind::Sync)
     }
 
     pub(crate) fn name(&self) -> String {
@@ -50,58 +66,101 @@ impl Function {
     }
 
     pub(crate) fn returns_result(&self) -> bool {
-        match &self.item.sig.output {
-            ReturnType::Type(_, returned) => match ungrouped(returned) {
-                Type::Path(path) => {
-                    path.path.segments.last().is_some_and(|last| last.ident.to_string().ends_with("Result"))
-                }
-                _ => false,
-            },
-            ReturnType::Default => false,
+        match self.returned().map(ungrouped) {
+            Some(Type::Path(path)) => {
+                path.path.segments.last().is_some_and(|last| last.ident.to_string().ends_with("Result"))
+            }
+            _ => false,
         }
     }
 
     /// Whether the return type is `!`.
     pub(crate) fn never_returns(&self) -> bool {
-        matches!(&self.item.sig.output, ReturnType::Type(_, returned) if matches!(ungrouped(returned), Type::Never(_)))
+        matches!(self.returned().map(ungrouped), Some(Type::Never(_)))
     }
 
-    /// Where the return type stands, or would.
-    pub(crate) fn output_span(&self) -> Span {
-        match &self.item.sig.output {
-            ReturnType::Default => self.item.sig.ident.span(),
-            ReturnType::Type(_, returned) => returned.span(),
+    /// The type of what the body gives in the end, if it is not `()`.
+    fn returned(&self) -> Option<&Type> {
+        match (&self.kind, &self.item.sig.output) {
+            (Kind::Future { output, .. }, _) | (_, ReturnType::Type(_, output)) => Some(output),
+            (_, ReturnType::Default) => None,
         }
     }
 
-    /// The return type, unless it hides one (`impl Trait`), which cannot be named inside.
-    fn output(&self) -> Option<TokenStream> {
+    /// Where that type stands, or would.
+    pub(crate) fn output_span(&self) -> Span {
+        self.returned().map_or_else(|| self.item.sig.ident.span(), syn::spanned::Spanned::span)
+    }
+
+    /// That type, unless it hides one (`impl Trait`), which cannot be named inside.
+    pub(crate) fn output(&self) -> Option<TokenStream> {
         struct Hidden(bool);
         impl Visit<'_> for Hidden {
             fn visit_type_impl_trait(&mut self, _: &syn::TypeImplTrait) {
                 self.0 = true;
             }
         }
-        match &self.item.sig.output {
-            ReturnType::Default => Some(quote!(())),
-            ReturnType::Type(_, returned) => {
-                let mut hidden = Hidden(false);
-                hidden.visit_type(returned);
-                (!hidden.0).then(|| returned.to_token_stream())
-            }
-        }
+        let Some(returned) = self.returned() else { return Some(quote!(())) };
+        let mut hidden = Hidden(false);
+        hidden.visit_type(returned);
+        (!hidden.0).then(|| returned.to_token_stream())
+    }
+
+    /// How many arguments there are, `self` among them.
+    pub(crate) fn arity(&self) -> usize {
+        self.item.sig.inputs.len()
+    }
+
+    /// A shared reference to each argument; `&self` and other references as they are, though shared.
+    pub(crate) fn arguments(&mut self) -> syn::Result<Vec<TokenStream>> {
+        self.item
+            .sig
+            .inputs
+            .iter_mut()
+            .enumerate()
+            .map(|(place, argument)| {
+                let argument = match argument {
+                    FnArg::Receiver(receiver) => {
+                        let this = receiver.self_token;
+                        return Ok(if receiver.reference.is_some() { quote!(&*#this) } else { quote!(&#this) });
+                    }
+                    FnArg::Typed(argument) => argument,
+                };
+                if let Pat::Wild(wild) = &*argument.pat {
+                    // It has no name, and nobody misses it.
+                    let name = Ident::new(&format!("__daur_argument_{place}"), wild.underscore_token.span);
+                    *argument.pat = syn::parse_quote!(#name);
+                }
+                match (&*argument.pat, ungrouped(&argument.ty)) {
+                    (Pat::Ident(pat), Type::Reference(_)) if pat.subpat.is_none() && pat.by_ref.is_none() => {
+                        let name = &pat.ident;
+                        Ok(quote!(&*#name))
+                    }
+                    (Pat::Ident(pat), _) if pat.subpat.is_none() && pat.by_ref.is_none() => {
+                        let name = &pat.ident;
+                        Ok(quote!(&#name))
+                    }
+                    (pattern, _) => Err(syn::Error::new(
+                        pattern.span(),
+                        "`fallback` is given a reference to this argument, which needs a plain name for that; \
+                         a closure of the error alone is given none: `fallback = |error| ..`",
+                    )),
+                }
+            })
+            .collect()
     }
 
     /// An expression that runs the body once and gives what it returns; `?` and `return` stay inside.
     /// For an async function it is a future, not yet awaited.
     pub(crate) fn call(&self) -> TokenStream {
         let body = &self.item.block;
-        match (self.is_async(), self.output()) {
-            (false, None) => quote!((|| #body)()),
-            (false, Some(output)) => quote!((|| -> #output #body)()),
-            (true, None) => quote!(async #body),
+        match (&self.kind, self.output()) {
+            (Kind::Sync, None) => quote!((|| #body)()),
+            (Kind::Sync, Some(output)) => quote!((|| -> #output #body)()),
+            (Kind::Future { .. }, _) => quote!(#body),
+            (Kind::Async, None) => quote!(async #body),
             // Tells the compiler the block's type, which cannot be written; `?` needs it.
-            (true, Some(output)) => quote!(async {
+            (Kind::Async, Some(output)) => quote!(async {
                 if false {
                     let __daur_never: #output = loop {};
                     return __daur_never;
@@ -115,10 +174,10 @@ impl Function {
     /// then leave it.
     pub(crate) fn only_call(&self, core: &TokenStream) -> TokenStream {
         let body = &self.item.block;
-        match (self.is_async(), self.output()) {
-            (true, _) => self.call(),
-            (false, None) => quote!(#core::attributes::once(|| #body)),
-            (false, Some(output)) => quote!(#core::attributes::once(|| -> #output #body)),
+        match (&self.kind, self.output()) {
+            (Kind::Async | Kind::Future { .. }, _) => self.call(),
+            (Kind::Sync, None) => quote!(#core::attributes::once(|| #body)),
+            (Kind::Sync, Some(output)) => quote!(#core::attributes::once(|| -> #output #body)),
         }
     }
 
@@ -130,6 +189,11 @@ impl Function {
     pub(crate) fn into_tokens(self) -> TokenStream {
         let Some(body) = self.body else { return self.item.into_token_stream() };
         let ItemFn { attrs, vis, sig, .. } = &self.item;
+        let body = match &self.kind {
+            Kind::Sync | Kind::Async => body,
+            Kind::Future { pinned: None, .. } => quote!(async move { #body }),
+            Kind::Future { pinned: Some(pinned), .. } => quote!(#pinned::pin(async move { #body })),
+        };
         let (outer, inner): (Vec<_>, Vec<_>) = attrs.iter().partition(|attr| matches!(attr.style, AttrStyle::Outer));
         quote! {
             #(#outer)*
@@ -139,6 +203,7 @@ impl Function {
                 clippy::diverging_sub_expression,
                 clippy::empty_loop,
                 clippy::needless_return,
+                clippy::panic,
                 clippy::redundant_closure_call,
                 clippy::redundant_async_block,
                 clippy::unused_async,
@@ -161,4 +226,43 @@ fn ungrouped(mut given: &Type) -> &Type {
             other => return other,
         };
     }
+}
+
+/// What `impl Future<Output = ..>` and `Pin<Box<dyn Future<Output = ..>>>` give.
+fn future_of(returned: &Type) -> Option<Kind> {
+    if let Type::ImplTrait(hidden) = ungrouped(returned) {
+        return output_of(&hidden.bounds).map(|output| Kind::Future { output, pinned: None });
+    }
+    let (_, boxed) = only_argument(returned, "Pin")?;
+    let (mut pinned, object) = only_argument(boxed, "Box")?;
+    let Type::TraitObject(object) = ungrouped(object) else { return None };
+    let output = output_of(&object.bounds)?;
+    if let Some(last) = pinned.segments.last_mut() {
+        last.arguments = PathArguments::None;
+    }
+    Some(Kind::Future { output, pinned: Some(pinned) })
+}
+
+/// The path of a type called `name`, and its only argument.
+fn only_argument<'a>(given: &'a Type, name: &str) -> Option<(Path, &'a Type)> {
+    let Type::Path(path) = ungrouped(given) else { return None };
+    let last = path.path.segments.last().filter(|last| last.ident == name)?;
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    match arguments.args.first()? {
+        GenericArgument::Type(argument) if arguments.args.len() == 1 => Some((path.path.clone(), argument)),
+        _ => None,
+    }
+}
+
+/// The `Output` of a bound that is a `Future`.
+fn output_of<'a>(bounds: impl IntoIterator<Item = &'a syn::TypeParamBound>) -> Option<Box<Type>> {
+    bounds.into_iter().find_map(|bound| {
+        let syn::TypeParamBound::Trait(bound) = bound else { return None };
+        let last = bound.path.segments.last().filter(|last| last.ident == "Future")?;
+        let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+        arguments.args.iter().find_map(|argument| match argument {
+            GenericArgument::AssocType(output) if output.ident == "Output" => Some(Box::new(output.ty.clone())),
+            _ => None,
+        })
+    })
 }

@@ -5,10 +5,12 @@
 //! loses that ending.
 
 use proc_macro::TokenStream;
-use syn::{ItemFn, parse_macro_input};
+use syn::ItemFn;
+use syn::spanned::Spanned;
 
 mod args;
 mod breaker;
+mod fallback;
 mod function;
 mod measure;
 mod retry;
@@ -20,7 +22,10 @@ use function::Function;
 type Expand = fn(Args, &mut Function) -> syn::Result<()>;
 
 fn expand(name: &'static str, flavour: Flavour, args: TokenStream, item: TokenStream, expand: Expand) -> TokenStream {
-    let item = parse_macro_input!(item as ItemFn);
+    let item = match syn::parse::<ItemFn>(item.clone()) {
+        Ok(item) => item,
+        Err(error) => return refused(name, item, error),
+    };
     let mut function = Function::new(item);
     let expanded = Args::parse(name, flavour, args.into()).and_then(|args| expand(args, &mut function));
     match expanded {
@@ -33,10 +38,27 @@ fn expand(name: &'static str, flavour: Flavour, args: TokenStream, item: TokenSt
     }
 }
 
+/// What is no function with a body, and says so.
+fn refused(name: &str, item: TokenStream, error: syn::Error) -> TokenStream {
+    let error = if let Ok(function) = syn::parse::<syn::TraitItemFn>(item.clone())
+        && function.default.is_none()
+    {
+        let message = format!("`#[{name}]` needs a body to wrap; it stands on the method in each `impl`");
+        syn::Error::new(function.sig.ident.span(), message)
+    } else if let Ok(item) = syn::parse::<syn::Item>(item.clone()) {
+        syn::Error::new(item.span(), format!("`#[{name}]` stands on a function or a method, and on nothing else"))
+    } else {
+        error
+    };
+    let (error, item) = (error.into_compile_error(), proc_macro2::TokenStream::from(item));
+    quote::quote!(#error #item).into()
+}
+
 /// Makes a function that failed again: the loop of `reliability::retry`, written in place.
 ///
-/// For sync and async functions and methods that return a `Result`. The body must be able to run
-/// more than once: an argument that it consumes is an error of the compiler's.
+/// For functions and methods, sync and async, that return a `Result`, and for those that return an
+/// `impl Future` or a `Pin<Box<dyn Future>>` of one. The body must be able to run more than once: an
+/// argument that it consumes is an error of the compiler's.
 ///
 /// | argument | default | allowed |
 /// |---|---|---|
@@ -46,11 +68,22 @@ fn expand(name: &'static str, flavour: Flavour, args: TokenStream, item: TokenSt
 /// | `strategy` | `"exponential"` | also `"constant"`, `"linear"`, `"fibonacci"`, `"random"` (from `delay` to `max_delay`) |
 /// | `factor` | 2 | a whole number from 1, for `"exponential"` |
 /// | `jitter` | `"full"` | also `"none"`, `"equal"`, `"decorrelated"`, a percentage such as `"10%"` |
-/// | `max_elapsed` | none | a duration: calls and waits together |
-/// | `classify` | every error is transient | a function or closure `&E -> retry::Class` |
+/// | `max_elapsed` | none | a duration above zero: calls and waits together |
+/// | `config` | made of the above | a const `retry::Config`, such as `Self::RETRY`, instead of all the above; or one made at run time, such as `self.retry` |
+/// | `classify` | every error is transient | a function or closure `&E -> retry::Class`, which may hold a hint when to come back |
+/// | `budget` | none | a static that shares a `budget::Budget`, which then pays for each retry; or `self.budget` |
+/// | `fallback` | none | see below |
 /// | `time` | `daur_std`: tokio's for async functions, else the operating system's | a static that is a `Clock` and a `Sleep` or `AsyncSleep`; `daur_core` needs it |
 /// | `seed` | `daur_std`: the operating system's | a `u64`, the jitter's seed; `daur_core` needs it for everything but `jitter = "none"` |
 /// | `crate` | `::daur_core`, `::daur_std` | the path of the renamed crate |
+///
+/// `fallback` answers where the function would fail in the end: after the last attempt. It is a
+/// closure or the path of a function. It takes the error by value, as `Result::or_else` does, and
+/// returns what the function does; if it fails too, it may tell both errors. One that takes more is
+/// given a shared reference to each argument, `self` first; then the body must not consume them. A
+/// path is asked by its type, so for a function that consumes its arguments write a closure of the
+/// error alone. In an async function it may be async: an `async fn`, or a closure written `async
+/// |error| ..`. Each use is logged (feature `log`, with the error; `defmt`, without).
 ///
 /// Of several attributes the first one written is the nearest to the body.
 #[proc_macro_attribute]
@@ -60,8 +93,9 @@ pub fn retry(args: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes a function that failed again: the loop of `reliability::retry`, written in place.
 ///
-/// For sync and async functions and methods that return a `Result`. The body must be able to run
-/// more than once: an argument that it consumes is an error of the compiler's.
+/// For functions and methods, sync and async, that return a `Result`, and for those that return an
+/// `impl Future` or a `Pin<Box<dyn Future>>` of one. The body must be able to run more than once: an
+/// argument that it consumes is an error of the compiler's.
 ///
 /// | argument | default | allowed |
 /// |---|---|---|
@@ -71,11 +105,22 @@ pub fn retry(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `strategy` | `"exponential"` | also `"constant"`, `"linear"`, `"fibonacci"`, `"random"` (from `delay` to `max_delay`) |
 /// | `factor` | 2 | a whole number from 1, for `"exponential"` |
 /// | `jitter` | `"full"` | also `"none"`, `"equal"`, `"decorrelated"`, a percentage such as `"10%"` |
-/// | `max_elapsed` | none | a duration: calls and waits together |
-/// | `classify` | every error is transient | a function or closure `&E -> retry::Class` |
+/// | `max_elapsed` | none | a duration above zero: calls and waits together |
+/// | `config` | made of the above | a const `retry::Config`, such as `Self::RETRY`, instead of all the above; or one made at run time, such as `self.retry` |
+/// | `classify` | every error is transient | a function or closure `&E -> retry::Class`, which may hold a hint when to come back |
+/// | `budget` | none | a static that shares a `budget::Budget`, which then pays for each retry; or `self.budget` |
+/// | `fallback` | none | see below |
 /// | `time` | tokio's for async functions, else the operating system's | a static that is a `Clock` and a `Sleep` or `AsyncSleep` |
 /// | `seed` | the operating system's | a `u64`, the jitter's seed |
 /// | `crate` | `::daur_std` | the path of the renamed crate |
+///
+/// `fallback` answers where the function would fail in the end: after the last attempt. It is a
+/// closure or the path of a function. It takes the error by value, as `Result::or_else` does, and
+/// returns what the function does; if it fails too, it may tell both errors. One that takes more is
+/// given a shared reference to each argument, `self` first; then the body must not consume them. A
+/// path is asked by its type, so for a function that consumes its arguments write a closure of the
+/// error alone. In an async function it may be async: an `async fn`, or a closure written `async
+/// |error| ..`. Each use is counted by `attributes::fallbacks` and logged with the error.
 ///
 /// Of several attributes the first one written is the nearest to the body.
 #[proc_macro_attribute]
@@ -85,9 +130,10 @@ pub fn retry_std(args: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Puts a circuit breaker in front of a function.
 ///
-/// For sync and async functions and methods that return a `Result`. There is one breaker for the
-/// function: a method's is shared by all values of its type. A call that panics or is cancelled
-/// records nothing.
+/// For functions and methods, sync and async, that return a `Result`, and for those that return an
+/// `impl Future` or a `Pin<Box<dyn Future>>` of one. There is one breaker for the function: a method's
+/// is shared by all values of its type, unless `breaker = self.breaker` says otherwise. A call that
+/// panics or is cancelled records nothing.
 ///
 /// | argument | default | allowed |
 /// |---|---|---|
@@ -95,12 +141,29 @@ pub fn retry_std(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `recovery_timeout` | `"60s"` | a duration: how long it then refuses |
 /// | `probes` | 1 | a whole number from 1: calls that it admits afterwards |
 /// | `success_threshold` | `probes` | from 1 to `probes`: successes among them that close it |
+/// | `recovery_timeout_max` | `recovery_timeout` | a duration: up to there the wait doubles with each opening in a row |
 /// | `probe_lease` | `"30s"` | a duration above zero |
+/// | `config` | made of the above | a const `breaker::Config`, instead of all the above |
+/// | `window` | none: failures in a row | calls from 1 to 32768, such as `100`, or a time, such as `"10s"`: what a rate is counted over |
+/// | `failure_pct` | 50 | from 1 to 100: the percentage of failures in the `window` that opens it |
+/// | `min_calls` | 10, or `window` | a whole number from 1: with fewer calls there is no rate |
+/// | `buckets` | 10 | from 1 to 1024: the parts in which a `window` of time moves on |
+/// | `slow_call` | none | a duration above zero: calls in the `window` that take longer are slow |
+/// | `slow_pct` | 100 | from 1 to 100: the percentage of slow calls that opens it |
 /// | `classify` | every error counts | a function or closure `&E -> retry::Class`; `Class::Ignored` does not count |
 /// | `open` | `E::from` | a function or closure that makes the error of a refused call from a `breaker::Open` |
-/// | `breaker` | one of its own | a static, instead of all the above but `classify` and `open`: `daur_core` takes any `Shared<Machine = Breaker>`, `daur_std` a `SharedBreaker` |
+/// | `fallback` | none | see below |
+/// | `breaker` | one of its own | a static, or an expression such as `self.breaker`, of any mode, instead of all the above but `classify`, `open` and `fallback`: `daur_core` takes any `Shared<Machine = Breaker>`, `daur_std` a `SharedBreaker` |
 /// | `time` | `daur_std`: tokio's for async functions, else the operating system's | a static that is a `Clock`; `daur_core` needs it, or `breaker` |
 /// | `crate` | `::daur_core`, `::daur_std` | the path of the renamed crate |
+///
+/// `fallback` answers where the function would fail in the end, by its body or by the open breaker.
+/// It is a closure or the path of a function. It takes the error by value, as `Result::or_else` does,
+/// and returns what the function does; if it fails too, it may tell both errors. One that takes more
+/// is given a shared reference to each argument, `self` first; then the body must not consume them. A
+/// path is asked by its type, so for a function that consumes its arguments write a closure of the
+/// error alone. In an async function it may be async: an `async fn`, or a closure written `async
+/// |error| ..`. Each use is logged (feature `log`, with the error; `defmt`, without).
 ///
 /// The breaker of `daur_core` needs its feature `critical-section`.
 /// Of several attributes the first one written is the nearest to the body.
@@ -111,9 +174,10 @@ pub fn circuit_breaker(args: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Puts a circuit breaker in front of a function.
 ///
-/// For sync and async functions and methods that return a `Result`. There is one breaker for the
-/// function: a method's is shared by all values of its type. A call that panics or is cancelled
-/// records nothing.
+/// For functions and methods, sync and async, that return a `Result`, and for those that return an
+/// `impl Future` or a `Pin<Box<dyn Future>>` of one. There is one breaker for the function: a method's
+/// is shared by all values of its type, unless `breaker = self.breaker` says otherwise. A call that
+/// panics or is cancelled records nothing.
 ///
 /// | argument | default | allowed |
 /// |---|---|---|
@@ -121,12 +185,29 @@ pub fn circuit_breaker(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `recovery_timeout` | `"60s"` | a duration: how long it then refuses |
 /// | `probes` | 1 | a whole number from 1: calls that it admits afterwards |
 /// | `success_threshold` | `probes` | from 1 to `probes`: successes among them that close it |
+/// | `recovery_timeout_max` | `recovery_timeout` | a duration: up to there the wait doubles with each opening in a row |
 /// | `probe_lease` | `"30s"` | a duration above zero |
+/// | `config` | made of the above | a const `breaker::Config`, instead of all the above |
+/// | `window` | none: failures in a row | calls from 1 to 32768, such as `100`, or a time, such as `"10s"`: what a rate is counted over |
+/// | `failure_pct` | 50 | from 1 to 100: the percentage of failures in the `window` that opens it |
+/// | `min_calls` | 10, or `window` | a whole number from 1: with fewer calls there is no rate |
+/// | `buckets` | 10 | from 1 to 1024: the parts in which a `window` of time moves on |
+/// | `slow_call` | none | a duration above zero: calls in the `window` that take longer are slow |
+/// | `slow_pct` | 100 | from 1 to 100: the percentage of slow calls that opens it |
 /// | `classify` | every error counts | a function or closure `&E -> retry::Class`; `Class::Ignored` does not count |
 /// | `open` | `E::from` | a function or closure that makes the error of a refused call from a `breaker::Open` |
-/// | `breaker` | one of its own | a static `SharedBreaker`, instead of all the above but `classify` and `open` |
+/// | `fallback` | none | see below |
+/// | `breaker` | one of its own | a static, or an expression such as `self.breaker` `SharedBreaker`, of any mode, instead of all the above but `classify`, `open` and `fallback` |
 /// | `time` | tokio's for async functions, else the operating system's | a static that is a `Clock` |
 /// | `crate` | `::daur_std` | the path of the renamed crate |
+///
+/// `fallback` answers where the function would fail in the end, by its body or by the open breaker.
+/// It is a closure or the path of a function. It takes the error by value, as `Result::or_else` does,
+/// and returns what the function does; if it fails too, it may tell both errors. One that takes more
+/// is given a shared reference to each argument, `self` first; then the body must not consume them. A
+/// path is asked by its type, so for a function that consumes its arguments write a closure of the
+/// error alone. In an async function it may be async: an `async fn`, or a closure written `async
+/// |error| ..`. Each use is counted by `attributes::fallbacks` and logged with the error.
 ///
 /// Of several attributes the first one written is the nearest to the body.
 #[proc_macro_attribute]
@@ -136,9 +217,9 @@ pub fn circuit_breaker_std(args: TokenStream, item: TokenStream) -> TokenStream 
 
 /// Measures a function into a profiler: how often, how long, how it ended, how many are under way.
 ///
-/// For sync and async functions and methods. If the return type is a `Result`, an `Err` counts as an
-/// error; a panic and a dropped future count as abandoned. Of async functions the time polled is
-/// measured too.
+/// For functions and methods, sync and async, and those that return an `impl Future` or a
+/// `Pin<Box<dyn Future>>`. If the return type is a `Result`, an `Err` counts as an error; a panic and a
+/// dropped future count as abandoned. Of async functions the time polled is measured too.
 ///
 /// `#[measure_time("name")]` names the operation; without, it has the function's path.
 ///
@@ -153,9 +234,9 @@ pub fn measure_time(args: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Measures a function into a profiler: how often, how long, how it ended, how many are under way.
 ///
-/// For sync and async functions and methods. If the return type is a `Result`, an `Err` counts as an
-/// error; a panic and a dropped future count as abandoned. Of async functions the time polled is
-/// measured too.
+/// For functions and methods, sync and async, and those that return an `impl Future` or a
+/// `Pin<Box<dyn Future>>`. If the return type is a `Result`, an `Err` counts as an error; a panic and a
+/// dropped future count as abandoned. Of async functions the time polled is measured too.
 ///
 /// `#[measure_time("name")]` names the operation; without, it has the function's path.
 ///

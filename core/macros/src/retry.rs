@@ -1,16 +1,15 @@
 //! `#[retry]`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::spanned::Spanned;
 
-use crate::args::{Args, Flavour, Placed, text};
+use crate::args::{Args, Flavour};
+use crate::fallback;
 use crate::function::Function;
 
-/// `Config::DEFAULT.max_delay`.
-const DEFAULT_MAX_DELAY: u64 = 60_000_000_000;
-/// `Config::DEFAULT.initial_delay`.
-const DEFAULT_DELAY: u64 = 1_000_000_000;
+mod config;
+
+use config::{Config, Source};
 
 pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()> {
     function.check_result("retry")?;
@@ -18,156 +17,105 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
     let (root, core) = (&roots.root, &roots.core);
     let retry = quote!(#core::reliability::retry);
 
-    let config = config(&mut args, core, &retry);
+    let config = Config::take(&mut args, core, &retry);
     let classify = args.take("classify").map_or_else(|| quote!(|_| #retry::Class::Transient), |given| quote!(#given));
-    let seed = args.take("seed");
-    let time = args.take_path("time");
-    let time = match (time, args.flavour) {
-        (Some(time), _) => quote!(#time),
-        (None, Flavour::Std) if function.is_async() => quote!(#root::clock::TokioClock),
-        (None, Flavour::Std) => quote!(#root::clock::StdClock),
-        (None, Flavour::Core) => {
-            let delay = if function.is_async() { "an `AsyncSleep`" } else { "a `Sleep`" };
-            args.error(
-                proc_macro2::Span::call_site(),
-                format!("without a host, `#[retry]` needs `time = PATH`: a static that is a `Clock` and {delay}"),
-            );
-            quote!(())
-        }
-    };
-    let seed = match (seed, args.flavour) {
-        (Some(seed), _) => quote!(#seed),
-        (None, Flavour::Std) => quote!(#root::rng::os_seed()),
-        (None, Flavour::Core) => {
-            if config.random {
-                args.error(
-                    proc_macro2::Span::call_site(),
-                    "without a host, `#[retry]` needs `seed = ..` (a u64 that no other device has, such as its id) \
-                     or `jitter = \"none\"`",
-                );
-            }
-            quote!(0)
-        }
-    };
-    args.finish()?;
-
-    let config = config.tokens;
+    let has_seed = args.flavour == Flavour::Std || args.span_of("seed").is_some();
+    let seed = seed(&mut args, root, &config);
+    let time = time(&mut args, root, function.is_async());
+    let funds = args
+        .take_place("budget")
+        .map_or_else(|| quote!(#core::reliability::budget::Unlimited), |budget| quote!(&#budget));
     let call = function.call();
     let (call, sleep) = if function.is_async() {
         (quote!(#call.await), quote!(#core::attributes::AsyncSleep::sleep(&#time, __daur_wait).await))
     } else {
         (call, quote!(#core::attributes::Sleep::sleep(&#time, __daur_wait)))
     };
+    let body = Body { call, sleep, classify, seed, time: time.clone() };
+    let retried = body.until_it_succeeds(core, &retry);
+    let answered = fallback::around(&mut args, &roots, function, retried);
+    args.finish()?;
+
+    let config = config.checked(core, &retry, has_seed);
     function.wrap(quote! {
-        const __DAUR_RETRY: #retry::Config = #config.checked();
-        let mut __daur_retries = #core::attributes::Retries::new(__DAUR_RETRY, #core::time::Clock::now(&#time));
-        loop {
-            let __daur_result = #call;
-            match __daur_result {
-                ::core::result::Result::Ok(__daur_value) => break ::core::result::Result::Ok(__daur_value),
-                ::core::result::Result::Err(__daur_error) => {
-                    let __daur_now = #core::time::Clock::now(&#time);
-                    match __daur_retries.after_failure(&__daur_error, #classify, || #seed, __daur_now) {
-                        ::core::option::Option::Some(__daur_wait) => #sleep,
-                        ::core::option::Option::None => break ::core::result::Result::Err(__daur_error),
-                    }
-                }
-            }
-        }
+        let mut __daur_run = #retry::Run::new(
+            #config,
+            #funds,
+            #core::time::Clock::now(&#time),
+        );
+        #answered
     });
     Ok(())
 }
 
-struct Config {
-    tokens: TokenStream,
-    /// Whether a wait depends on chance.
-    random: bool,
+/// What happens in each round.
+struct Body {
+    call: TokenStream,
+    sleep: TokenStream,
+    classify: TokenStream,
+    seed: TokenStream,
+    time: TokenStream,
 }
 
-fn config(args: &mut Args, core: &TokenStream, retry: &TokenStream) -> Config {
-    let mut fields = TokenStream::new();
+impl Body {
+    fn until_it_succeeds(&self, core: &TokenStream, retry: &TokenStream) -> TokenStream {
+        let Self { call, sleep, classify, seed, time } = self;
+        quote!(loop {
+            __daur_run.begin();
+            // In a block of its own: an error need not be `Send` for a future that waits after it.
+            let __daur_wait = {
+                let __daur_result = #call;
+                match __daur_result {
+                    ::core::result::Result::Ok(__daur_value) => {
+                        __daur_run.on_success();
+                        break ::core::result::Result::Ok(__daur_value);
+                    }
+                    ::core::result::Result::Err(__daur_error) => {
+                        let __daur_class = #core::attributes::class_of(&__daur_error, #classify);
+                        let __daur_now = #core::time::Clock::now(&#time);
+                        match __daur_run.on_failure(__daur_class, || #seed, __daur_now) {
+                            #retry::Decision::Retry { after } => after,
+                            #retry::Decision::Stop { .. } => break ::core::result::Result::Err(__daur_error),
+                        }
+                    }
+                }
+            };
+            #sleep;
+        })
+    }
+}
 
-    if let Some(value) = args.take("max_attempts") {
-        if text(&value).as_deref() == Some("forever") {
-            fields.extend(quote!(max_attempts: #retry::Attempts::Forever,));
-        } else if text(&value).is_some() {
-            args.error(value.span(), "`max_attempts` must be a whole number from 1, or \"forever\"");
-        } else if let Some(Placed { value, .. }) = args.number("max_attempts", 1, &value) {
-            fields.extend(quote!(max_attempts: #retry::Attempts::Limited(#value),));
+fn seed(args: &mut Args, root: &TokenStream, config: &Config) -> TokenStream {
+    match (args.take("seed"), args.flavour) {
+        (Some(seed), _) => quote!(#seed),
+        (None, Flavour::Std) => quote!(#root::rng::os_seed()),
+        (None, Flavour::Core) => {
+            let needed = match config.source {
+                Source::Inline { random: true } => "or `jitter = \"none\"`",
+                Source::RunTime => "where the config is made at run time",
+                Source::Inline { random: false } | Source::Const(_) => return quote!(0),
+            };
+            let message =
+                "without a host, `#[retry]` needs `seed = ..` (a u64 that no other device has, such as its id)";
+            args.error(Span::call_site(), format!("{message} {needed}"));
+            quote!(0)
         }
     }
+}
 
-    let delay = args.take_duration("delay");
-    let max_delay = args.take_duration("max_delay");
-    let (delay_nanos, max_nanos) = (
-        delay.map_or(DEFAULT_DELAY, |delay| delay.value),
-        max_delay.map_or(DEFAULT_MAX_DELAY, |max_delay| max_delay.value),
-    );
-    if delay_nanos > max_nanos
-        && let Some(Placed { span, .. }) = max_delay.or(delay)
-    {
-        let message = match max_delay {
-            Some(_) => "`max_delay` must not be shorter than `delay` (1s if it is not given)",
-            None => "a `delay` above 60s needs a `max_delay` that is not shorter",
-        };
-        args.error(span, message);
-    }
-    let nanos = |nanos: u64| quote!(#core::time::Duration::from_nanos(#nanos));
-    let (delay_tokens, max_tokens) = (nanos(delay_nanos), nanos(max_nanos));
-    fields.extend(quote!(initial_delay: #delay_tokens, max_delay: #max_tokens,));
-    if let Some(Placed { value, .. }) = args.take_duration("max_elapsed") {
-        let limit = nanos(value);
-        fields.extend(quote!(max_elapsed: ::core::option::Option::Some(#limit),));
-    }
-
-    let factor = args.take_number("factor", 1);
-    let strategy = args.take("strategy");
-    let name = strategy.as_ref().map_or_else(|| Some("exponential".into()), text);
-    let strategy_tokens = match name.as_deref() {
-        Some("constant") => quote!(Constant),
-        Some("linear") => quote!(Linear),
-        Some("fibonacci") => quote!(Fibonacci),
-        Some("random") => quote!(Random { min: #delay_tokens, max: #max_tokens }),
-        Some("exponential") => {
-            let factor = factor.map_or(2, |factor| factor.value);
-            quote!(Exponential { factor: #factor })
-        }
-        _ => {
-            let span = strategy.as_ref().map_or_else(proc_macro2::Span::call_site, Spanned::span);
+/// What the waits are waited on.
+fn time(args: &mut Args, root: &TokenStream, is_async: bool) -> TokenStream {
+    match (args.take_place("time"), args.flavour) {
+        (Some(time), _) => quote!(#time),
+        (None, Flavour::Std) if is_async => quote!(#root::clock::TokioClock),
+        (None, Flavour::Std) => quote!(#root::clock::StdClock),
+        (None, Flavour::Core) => {
+            let delay = if is_async { "an `AsyncSleep`" } else { "a `Sleep`" };
             args.error(
-                span,
-                "`strategy` must be \"constant\", \"linear\", \"exponential\", \"fibonacci\" or \"random\"",
+                Span::call_site(),
+                format!("without a host, `#[retry]` needs `time = PATH`: a static that is a `Clock` and {delay}"),
             );
-            quote!(Constant)
+            quote!(())
         }
-    };
-    fields.extend(quote!(strategy: #retry::Strategy::#strategy_tokens,));
-    if let (Some(factor), Some("constant" | "linear" | "fibonacci" | "random")) = (factor, name.as_deref()) {
-        args.error(factor.span, "`factor` belongs to `strategy = \"exponential\"`");
     }
-
-    let jitter = args.take("jitter");
-    let jitter_text = jitter.as_ref().map_or_else(|| Some("full".into()), text);
-    let percent = |text: &str| text.strip_suffix('%')?.parse::<u8>().ok().filter(|percent| *percent <= 100);
-    let jitter_tokens = match jitter_text.as_deref() {
-        Some("none") => quote!(None),
-        Some("full") => quote!(Full),
-        Some("equal") => quote!(Equal),
-        Some("decorrelated") => quote!(Decorrelated),
-        Some(text) if percent(text).is_some() => {
-            let percent = percent(text);
-            quote!(Factor(#percent))
-        }
-        _ => {
-            let span = jitter.as_ref().map_or_else(proc_macro2::Span::call_site, Spanned::span);
-            let allowed =
-                "`jitter` must be \"none\", \"full\", \"equal\", \"decorrelated\" or a percentage up to \"100%\"";
-            args.error(span, allowed);
-            quote!(None)
-        }
-    };
-    fields.extend(quote!(jitter: #retry::Jitter::#jitter_tokens,));
-
-    let random = jitter_text.as_deref() != Some("none") || name.as_deref() == Some("random");
-    Config { tokens: quote!(#retry::Config { #fields ..#retry::Config::DEFAULT }), random }
 }

@@ -73,7 +73,8 @@ impl core::error::Error for ConfigError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Limited {
-    /// The first moment at which one passes if nobody else asks before.
+    /// The first moment at which one passes (or so many, for a `check_n`) if nobody else asks before.
+    /// [`Instant::MAX`]: so many never pass together.
     pub retry_at: Instant,
 }
 
@@ -87,6 +88,7 @@ impl core::error::Error for Limited {}
 
 /// Holds a [`Config`] in the form that a check needs: two lengths of time, divided once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Quota {
     /// The time that one passage uses up.
     interval: Duration,
@@ -121,6 +123,12 @@ impl Quota {
         let interval = if exact { floor } else { Duration::from_nanos(floor.as_nanos() + 1) };
         Ok(Self { interval, ahead: interval.times(config.burst as u64 - 1) })
     }
+
+    /// The time that one passage uses up: `period / rate`, rounded up.
+    #[must_use]
+    pub const fn interval(&self) -> Duration {
+        self.interval
+    }
 }
 
 /// Counts what passed for one key, in one `u64`; the [`Quota`] is shared by all keys.
@@ -139,13 +147,49 @@ impl Gcra {
     ///
     /// # Errors
     /// [`Limited`] if it does not; this then counts for nothing.
+    #[inline]
     pub fn check(&mut self, quota: &Quota, now: Instant) -> Result<(), Limited> {
-        let paid = Instant::from_nanos(self.0);
-        if paid - quota.ahead > now {
-            return Err(Limited { retry_at: paid - quota.ahead });
-        }
-        self.0 = paid.max(now).after(quota.interval).as_nanos();
+        self.peek(quota, now)?;
+        self.0 = self.paid().max(now).after(quota.interval).as_nanos();
         Ok(())
+    }
+
+    /// Lets `n` pass together or none of them: a request that weighs `n`, a block of `n` bytes.
+    ///
+    /// `n == 0` passes always.
+    ///
+    /// # Errors
+    /// [`Limited`] if the quota does not allow it; this then counts for nothing. Its `retry_at` is
+    /// [`Instant::MAX`] if `n` is above the burst: so many never pass together.
+    pub fn check_n(&mut self, quota: &Quota, n: u32, now: Instant) -> Result<(), Limited> {
+        let Some(others) = n.checked_sub(1) else { return Ok(()) };
+        let more = quota.interval.times(u64::from(others));
+        if more > quota.ahead {
+            return Err(Limited { retry_at: Instant::MAX });
+        }
+        let retry_at = self.paid() - (quota.ahead - more);
+        if retry_at > now {
+            return Err(Limited { retry_at });
+        }
+        self.0 = self.paid().max(now).after(more).after(quota.interval).as_nanos();
+        Ok(())
+    }
+
+    /// Whether one would pass; uses nothing up.
+    ///
+    /// # Errors
+    /// [`Limited`] if it would not.
+    #[inline]
+    pub fn peek(&self, quota: &Quota, now: Instant) -> Result<(), Limited> {
+        let retry_at = self.retry_at(quota);
+        if retry_at > now { Err(Limited { retry_at }) } else { Ok(()) }
+    }
+
+    /// From when the next one passes; in the past if it passes now.
+    #[must_use]
+    #[inline]
+    pub fn retry_at(&self, quota: &Quota) -> Instant {
+        self.paid() - quota.ahead
     }
 
     /// Whether it is as good as new: a table of keys may forget it.
@@ -153,21 +197,36 @@ impl Gcra {
     pub const fn is_idle(&self, now: Instant) -> bool {
         self.0 <= now.as_nanos()
     }
+
+    /// From when it is as good as new.
+    #[must_use]
+    pub const fn idle_at(&self) -> Instant {
+        self.paid()
+    }
+
+    const fn paid(&self) -> Instant {
+        Instant::from_nanos(self.0)
+    }
 }
 
 /// Lets `rate` per `period` pass, and `burst` at once after a rest.
 ///
 /// For one thing to limit. For many, by user or address, keep a [`Gcra`] of 8 bytes for each and one
-/// [`Quota`]. The seed's `SecurityManager` limits requests with it.
+/// [`Quota`]; on a host, `KeyedLimiter` of `daur-std` does that. To limit how many calls are under way
+/// rather than how many begin, use a bulkhead. The seed's `SecurityManager` limits requests with it
+/// (`check_rate_limit`).
 ///
 /// # Rules
 /// 1. `burst` pass at once after a rest of `burst` intervals; then one passes per `period / rate`.
 /// 2. Refused just before `retry_at`, accepted exactly at it.
-/// 3. A refusal uses nothing up.
+/// 3. A refusal uses nothing up, and neither does a peek.
 /// 4. A clock that steps backwards lets nothing more through.
+/// 5. `n` pass together or not at all; more than `burst` never do, and are told so.
+/// 6. A rate that does not divide its period is rounded down, so never exceeded.
 ///
 /// # Cost
-/// 32 bytes; a [`Gcra`] alone 8. A check is a few 64-bit additions and comparisons, no division.
+/// 32 bytes of RAM and 156 of flash on thumbv6m (image `limiter`); a [`Gcra`] alone is 8 bytes. A check is
+/// a few 64-bit additions and comparisons, no division.
 ///
 /// # Errors
 /// [`Limited`], with the moment to come back at.
@@ -231,10 +290,43 @@ impl Limiter {
         checked
     }
 
+    /// Lets `n` pass together or none of them: a request that weighs `n`, a block of `n` bytes.
+    ///
+    /// `n == 0` passes always.
+    ///
+    /// # Errors
+    /// [`Limited`] if the rate does not allow it, with [`Instant::MAX`] if `n` is above the burst.
+    pub fn check_n(&mut self, n: u32, now: Instant) -> Result<(), Limited> {
+        let checked = self.state.check_n(&self.quota, n, now);
+        if checked.is_err() {
+            self.refused = self.refused.saturating_add(1);
+        }
+        checked
+    }
+
+    /// Whether one would pass; uses nothing up and counts nothing.
+    ///
+    /// # Errors
+    /// [`Limited`] if it would not.
+    pub fn peek(&self, now: Instant) -> Result<(), Limited> {
+        self.state.peek(&self.quota, now)
+    }
+
+    /// From when the next one passes; in the past if it passes now.
+    #[must_use]
+    pub fn retry_at(&self) -> Instant {
+        self.state.retry_at(&self.quota)
+    }
+
+    /// Forgets what has passed: the whole burst is there again.
+    pub const fn reset(&mut self) {
+        self.state = Gcra::NEW;
+    }
+
     /// Copies out what is worth showing.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { refused: self.refused, retry_at: Instant::from_nanos(self.state.0) - self.quota.ahead }
+        Snapshot { refused: self.refused, retry_at: self.retry_at() }
     }
 }
 
@@ -300,10 +392,35 @@ mod tests {
     }
 
     #[test]
+    fn rule_5_so_many_pass_together_or_not_at_all() {
+        let mut limiter = Limiter::new(Config { rate: 1, period: SECOND, burst: 5 });
+        let now = Instant::from_secs(100);
+        assert_eq!(limiter.check_n(6, now), Err(Limited { retry_at: Instant::MAX }));
+        assert!(limiter.check_n(0, now).is_ok());
+        assert!(limiter.check_n(3, now).is_ok());
+        assert_eq!(limiter.check_n(3, now), Err(Limited { retry_at: now + SECOND }));
+        assert!(limiter.check_n(2, now).is_ok());
+        assert_eq!(limiter.check_n(5, now), Err(Limited { retry_at: now + SECOND.times(5) }));
+        assert!(limiter.check_n(5, now + SECOND.times(5)).is_ok());
+        assert_eq!(limiter.snapshot().refused, 3);
+    }
+
+    #[test]
+    fn a_reset_gives_the_burst_back() {
+        let mut limiter = Limiter::new(Config { rate: 1, period: SECOND, burst: 1 });
+        assert!(limiter.check(Instant::from_secs(5)).is_ok());
+        assert_eq!(limiter.peek(Instant::from_secs(5)), Err(Limited { retry_at: Instant::from_secs(6) }));
+        limiter.reset();
+        assert_eq!(limiter.peek(Instant::from_secs(5)), Ok(()));
+        assert_eq!(limiter.retry_at(), Instant::ZERO);
+    }
+
+    #[test]
     fn the_end_of_time_is_survived() {
         let mut limiter = Limiter::new(Config { rate: 1, period: Duration::MAX, burst: u32::MAX });
         for now in [Instant::MAX, Instant::ZERO, Instant::MAX] {
             let _ = limiter.check(now);
+            let _ = limiter.check_n(u32::MAX, now);
         }
     }
 

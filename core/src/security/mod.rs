@@ -4,9 +4,10 @@
 //! * [`keys`]: the ring of signing keys, HMAC with its key already absorbed, keys derived per device.
 //! * [`password`]: PBKDF2 in steps, PHC strings, the rules of a new password.
 //! * [`permission`]: what may be granted.
-//! * [`input`]: command lines that need no shell, and the list of those allowed.
+//! * [`input`]: command lines, paths, mail addresses and texts from outside.
 //! * [`lockout`]: how often may be guessed.
 //! * [`audit`]: what happened, in a chain that shows what was changed.
+//! * [`session`]: who is logged in, and until when.
 //! * [`policy`]: all limits in one value.
 
 pub mod audit;
@@ -16,4 +17,5 @@ pub mod lockout;
 pub mod password;
 pub mod permission;
 pub mod policy;
+pub mod session;
 pub mod token;

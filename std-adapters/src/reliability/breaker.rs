@@ -148,6 +148,7 @@ impl<M: Mode, C: Clock> SharedBreaker<M, C> {
     ///
     /// # Errors
     /// [`Failure::Error`] with the call's, or [`Failure::Open`].
+    #[inline]
     pub fn call<T, E>(&self, call: impl FnOnce() -> Result<T, E>) -> Result<T, Failure<E>> {
         self.call_classified(|_| Class::Transient, call)
     }
@@ -156,6 +157,7 @@ impl<M: Mode, C: Clock> SharedBreaker<M, C> {
     ///
     /// # Errors
     /// [`Failure::Error`] with the call's, or [`Failure::Open`].
+    #[inline]
     pub fn call_classified<T, E>(
         &self,
         classify: impl FnOnce(&E) -> Class,
@@ -262,10 +264,11 @@ impl<M: Mode, C: Clock> Guard<'_, M, C> {
     /// Reports a failure; tells the change of state that this made.
     pub fn on_failure(mut self) -> Option<Event> {
         let permit = self.permit.take()?;
-        self.breaker.with(|breaker, now| breaker.on_failure(permit, now))
+        self.breaker.gate.on_failure(permit)
     }
 
     /// Reports what a call gave.
+    #[inline]
     fn settle<T, E>(self, result: Result<T, E>, classify: impl FnOnce(&E) -> Class) -> Result<T, Failure<E>> {
         match result {
             Ok(value) => {
@@ -284,9 +287,10 @@ impl<M: Mode, C: Clock> Guard<'_, M, C> {
 }
 
 impl<M: Mode, C: Clock> Drop for Guard<'_, M, C> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            self.breaker.with(|breaker, now| breaker.cancel(permit, now));
+            self.breaker.gate.cancel(permit);
         }
     }
 }

@@ -5,10 +5,11 @@
 //! * [`breaker`]: a shared breaker whose closed path costs one atomic load.
 //! * [`bulkhead`]: so many calls at once, and a line to wait in.
 //! * [`executor`]: all of them, with time limits.
+//! * [`keyed`]: a limit, or a breaker, for each of many keys.
+//! * `fallback` (feature `tokio`): values for calls that gave none, by name.
+//! * `health` (feature `tokio`): checks that run by themselves, and what probes are answered from them.
 //! * `hedge` (feature `tokio`): a slow call a second time, and the first answer.
 //! * `layers` (feature `tower`): each of them around a `tower` service.
-//! * `health` (feature `tokio`): checks that run by themselves, and what probes are answered from them.
-//! * `fallback` (feature `tokio`): values for calls that gave none, by name.
 
 pub mod breaker;
 pub mod budget;
@@ -20,6 +21,7 @@ pub mod fallback;
 pub mod health;
 #[cfg(feature = "tokio")]
 pub mod hedge;
+pub mod keyed;
 #[cfg(feature = "tower")]
 pub mod layers;
 pub mod retry;

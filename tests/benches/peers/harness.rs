@@ -40,6 +40,8 @@ pub(crate) struct Subject {
     name: &'static str,
     /// The greatest ratio of ours to it that we aim for.
     target: Option<f64>,
+    /// The most nanoseconds that ours may take longer than it.
+    above: Option<f64>,
     repeat: Box<dyn FnMut() -> Duration>,
     operations: u32,
     best: Option<Duration>,
@@ -54,12 +56,17 @@ pub(crate) fn subject(name: &'static str, operations: u32, mut batch: impl FnMut
         batch();
         start.elapsed()
     };
-    Subject { name, target: None, repeat: Box::new(repeat), operations, best: None, rarer: 1 }
+    Subject { name, target: None, above: None, repeat: Box::new(repeat), operations, best: None, rarer: 1 }
 }
 
 impl Subject {
     pub(crate) fn target(mut self, ratio: f64) -> Self {
         self.target = Some(ratio);
+        self
+    }
+
+    pub(crate) fn above(mut self, nanos: f64) -> Self {
+        self.above = Some(nanos);
         self
     }
 
@@ -94,7 +101,7 @@ pub(crate) fn worst_of(
         });
         fastest.iter().max().copied().unwrap_or_default()
     };
-    Subject { name, target: None, repeat: Box::new(repeat), operations: 1, best: None, rarer }
+    Subject { name, target: None, above: None, repeat: Box::new(repeat), operations: 1, best: None, rarer }
 }
 
 /// Runs the subjects in turns and prints their rows; the first is ours, the others are its peers.
@@ -121,6 +128,11 @@ pub(crate) fn compare(options: &Options, title: &str, mut subjects: Vec<Subject>
         if let Some(target) = subject.target {
             let verdict = if ours / subject.nanos() <= target { "met" } else { "MISSED" };
             print!("   target {target:<5} {verdict}");
+        }
+        if let Some(above) = subject.above {
+            let more = ours - subject.nanos();
+            let verdict = if more <= above { "met" } else { "MISSED" };
+            print!("   ours is {more:.1} ns above, target {above} {verdict}");
         }
         println!();
     }

@@ -6,6 +6,8 @@ mod breaker;
 mod cache;
 mod harness;
 mod histogram;
+mod limiter;
+mod retry;
 mod token;
 
 fn main() {
@@ -13,6 +15,8 @@ fn main() {
     println!("Fastest of repeats taken in turns, one thread; ratio = ours / theirs.");
     cache::run(&options);
     breaker::run(&options);
+    limiter::run(&options);
+    retry::run(&options);
     histogram::run(&options);
     token::run(&options);
 }

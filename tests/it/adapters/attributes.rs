@@ -14,6 +14,11 @@ use daur_std::clock::{ManualClock, TokioClock};
 use daur_std::monitoring::profiler::PROFILER;
 use daur_std::reliability::breaker::SharedBreaker;
 
+mod breakers;
+mod fallbacks;
+mod functions;
+mod retries;
+
 #[test]
 fn the_compiler_says_what_is_wrong_where_it_stands() {
     trybuild::TestCases::new().compile_fail("ui/fail/*.rs");

@@ -1,6 +1,7 @@
 //! The shared breaker between threads and tasks.
 
 use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use daur_core::reliability::breaker::{
@@ -8,7 +9,7 @@ use daur_core::reliability::breaker::{
 };
 use daur_core::reliability::executor::Failure;
 use daur_core::reliability::retry::Class;
-use daur_core::time::{Duration, Instant};
+use daur_core::time::{Clock, Duration, Instant};
 use daur_std::clock::{ManualClock, TokioClock};
 use daur_std::reliability::breaker::{HostMode, SharedBreaker};
 
@@ -20,6 +21,80 @@ fn about_to_probe(config: Config, clock: &ManualClock) -> SharedBreaker<Consecut
     breaker.call(|| Err::<(), _>("down")).unwrap_err();
     clock.advance(config.recovery_timeout);
     breaker
+}
+
+/// Counts how often it is read.
+#[derive(Default)]
+struct Counting(AtomicU32);
+
+impl Clock for Counting {
+    fn now(&self) -> Instant {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Instant::from_secs(1)
+    }
+}
+
+#[test]
+fn rule_1_while_nothing_would_change_neither_admission_nor_success_reads_the_clock() {
+    let clock = Counting::default();
+    let breaker = SharedBreaker::of(Breaker::new(Config { failures: 2, ..CONFIG }), &clock);
+    let call = |result: Result<(), ()>| {
+        let before = clock.0.load(Ordering::SeqCst);
+        let _ = breaker.call(|| result);
+        clock.0.load(Ordering::SeqCst) - before
+    };
+    assert!(call(Ok(())) > 0, "the first call writes the word");
+    assert_eq!((call(Ok(())), call(Ok(()))), (0, 0));
+    assert_eq!(call(Err(())), 1, "a failure counts");
+    assert_eq!(call(Ok(())), 1, "a success starts the count over");
+    assert_eq!(call(Ok(())), 0);
+    call(Err(()));
+    call(Err(()));
+    assert_eq!(call(Ok(())), 1, "open, the lock decides");
+    assert_eq!(breaker.snapshot().refused, 1);
+}
+
+#[test]
+fn rule_2_a_panic_gives_the_permit_back_and_records_nothing() {
+    let clock = ManualClock::new(Instant::from_secs(1));
+    let breaker = about_to_probe(CONFIG, &clock);
+    let panics = AssertUnwindSafe(|| breaker.call(|| -> Result<(), ()> { panic!("the caller's") }));
+    assert!(catch_unwind(panics).is_err());
+    assert_eq!((breaker.state(), breaker.snapshot().opened), (State::HalfOpen, 1));
+    assert_eq!(breaker.call(|| Ok::<_, ()>(1)), Ok(1));
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[test]
+fn rule_3_only_a_mode_that_times_calls_reads_the_clock_at_admission() {
+    let window = Opens::CountWindow(Window { calls: 10, ..Window::DEFAULT });
+    let slow = Some(SlowCalls::DEFAULT);
+    for (mode, admission, report) in [
+        (ModeConfig::DEFAULT, 0, 0),
+        (ModeConfig { opens: window, ..ModeConfig::DEFAULT }, 0, 1),
+        (ModeConfig { opens: window, slow, ..ModeConfig::DEFAULT }, 1, 1),
+    ] {
+        let clock = Counting::default();
+        let breaker = SharedBreaker::of(Breaker::<HostMode>::try_any(CONFIG, mode, 7).unwrap(), &clock);
+        breaker.reset();
+        let before = clock.0.load(Ordering::SeqCst);
+        let guard = breaker.admit().unwrap();
+        let admitted = clock.0.load(Ordering::SeqCst);
+        guard.on_success();
+        assert_eq!((admitted - before, clock.0.load(Ordering::SeqCst) - admitted), (admission, report), "{mode:?}");
+    }
+}
+
+#[test]
+fn rule_4_the_classifier_decides_what_counts() {
+    let breaker = SharedBreaker::of(Breaker::new(CONFIG), Instant::ZERO);
+    let failing = |class| breaker.call_classified(|_| class, || Err::<(), _>(7));
+    for _ in 0..3 {
+        assert_eq!(failing(Class::Ignored), Err(Failure::Error(7)));
+        assert_eq!(breaker.state(), State::Closed);
+    }
+    assert_eq!(failing(Class::Permanent), Err(Failure::Error(7)));
+    assert_eq!(breaker.state(), State::Open);
 }
 
 /// Two threads, 100,000 tries each: 100 openings with 1,000 tries of either.

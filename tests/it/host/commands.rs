@@ -240,7 +240,9 @@ fn while_the_audit_cannot_be_written_no_more_commands_run() {
     let app = std::sync::Arc::clone(host.server.as_ref().unwrap().app());
     let echo = app.commands.programs().into_iter().find(|program| program.name == "echo").unwrap();
     assert_eq!(echo.runs, 1);
-    host.call("GET", "/readyz", &[], None).is_problem(503, "overloaded");
+    let probe = host.call("GET", "/readyz?verbose", &[], None);
+    assert_eq!(probe.status, 503);
+    assert!(probe.text.contains("[-] audit failed") && probe.text.contains("cannot be written"), "{}", probe.text);
 
     disk.execute_batch("DROP TRIGGER full").unwrap();
     assert_eq!(host.command(&ada, "echo again").status, 200);

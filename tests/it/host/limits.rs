@@ -51,6 +51,9 @@ fn requests_of_one_user_are_limited() {
     let refused = (0..60).map(|_| host.get(&ada, "/api/devices")).find(|reply| reply.status != 200).expect("a limit");
     assert_eq!(refused.is_problem(429, "rate_limited"), Some(1));
     assert_eq!(host.get(&bob, "/api/devices").status, 200);
+    let security = host.get(&bob, "/api/status").json()["security"].clone();
+    assert!(security["limited_users"]["refused"].as_u64().is_some_and(|refused| refused >= 1), "{security}");
+    assert_eq!(security["limited_users"]["keys"], 2);
 }
 
 #[test]

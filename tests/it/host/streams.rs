@@ -71,7 +71,7 @@ fn a_stop_ends_streams_and_commands_at_once() {
         answer
     });
     let app = std::sync::Arc::clone(host.server.as_ref().unwrap().app());
-    assert!(eventually(|| app.commands.running() == 1));
+    assert!(eventually(|| app.commands.bulkhead().running == 1));
     drop(app);
     let took = host.stop();
     assert!(took < Duration::from_secs(4), "{took:?}");

@@ -26,4 +26,20 @@ fn nameless() {}
 #[measure_time(op = "read")]
 fn not_so() {}
 
+#[retry]
+struct Data;
+
+#[circuit_breaker]
+impl Data {}
+
+trait Read {
+    #[retry]
+    fn read(&self) -> Result<u8, ()>;
+}
+
+#[retry]
+fn a_future_of_no_result() -> impl Future<Output = u8> {
+    std::future::ready(5)
+}
+
 fn main() {}

@@ -1,6 +1,9 @@
 //! Every wrong argument of `#[retry]` is told at its own place, all of them together.
 
+use daur_std::core::reliability::retry::Config;
 use daur_std::retry;
+
+const RETRY: Config = Config::DEFAULT;
 
 #[retry(max_attempt = 3)]
 fn misspelt() -> Result<(), ()> {
@@ -59,6 +62,21 @@ fn a_text_alone() -> Result<(), ()> {
 
 #[retry(time = 5)]
 fn not_a_path() -> Result<(), ()> {
+    Ok(())
+}
+
+#[retry(max_elapsed = "0s")]
+fn no_time() -> Result<(), ()> {
+    Ok(())
+}
+
+#[retry(config = RETRY, delay = "1s", jitter = "none")]
+fn two_configs() -> Result<(), ()> {
+    Ok(())
+}
+
+#[retry(config = 5, budget = "10%")]
+fn neither_a_config_nor_a_budget() -> Result<(), ()> {
     Ok(())
 }
 

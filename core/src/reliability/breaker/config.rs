@@ -111,9 +111,11 @@ pub enum ConfigError {
     Growth(retry::ConfigError),
 }
 
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl ConfigError {
+    /// What is wrong and what is allowed: for a message of the compiler's.
+    #[must_use]
+    pub const fn text(&self) -> &'static str {
+        match self {
             Self::NoFailures => "breaker: `failures` is 0; at least 1 is needed",
             Self::NoProbes => "breaker: `probes` is 0; at least 1 is needed",
             Self::SuccessThreshold => "breaker: `success_threshold` must be from 1 to `probes`",
@@ -129,8 +131,18 @@ impl fmt::Display for ConfigError {
             Self::SlowCall => "breaker: `slow_call` is 0; every call would be slow",
             Self::SlowPct => "breaker: `slow_pct` must be from 1 to 100",
             Self::SlowNeedsWindow => "breaker: slow calls need a window; failures in a row have no rate",
-            Self::Growth(error) => return write!(f, "breaker: the open wait cannot grow so: {error}"),
-        })
+            Self::Growth(_) => "breaker: the open wait cannot grow so",
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())?;
+        match self {
+            Self::Growth(error) => write!(f, ": {error}"),
+            _ => Ok(()),
+        }
     }
 }
 

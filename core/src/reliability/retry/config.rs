@@ -171,9 +171,11 @@ pub enum ConfigError {
     ResetAfter,
 }
 
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl ConfigError {
+    /// What is wrong and what is allowed: for a message of the compiler's.
+    #[must_use]
+    pub const fn text(&self) -> &'static str {
+        match self {
             Self::NoAttempts => "retry: `max_attempts` is 0; at least 1 is needed",
             Self::MaxDelay => "retry: `max_delay` is shorter than `initial_delay`",
             Self::NoFactor => "retry: the exponential `factor` is 0; at least 1 is needed",
@@ -181,7 +183,13 @@ impl fmt::Display for ConfigError {
             Self::JitterFactor => "retry: the jitter factor is above 100 percent",
             Self::MaxElapsed => "retry: `max_elapsed` is zero; leave it out for no limit, or allow 1 attempt",
             Self::ResetAfter => "retry: `reset_after` is zero, so that no number of attempts would be the last",
-        })
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 

@@ -3,8 +3,10 @@
 use core::fmt;
 
 mod allow;
+mod deny;
 
 pub use allow::{AllowList, Operands, Program};
+pub use deny::DenyList;
 
 /// Says why a text is not a plain command line: an HTTP 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,9 +11,13 @@ use cortex_m::peripheral::syst::SystClkSource;
 use daur_core::id::DeviceId;
 use daur_core::monitoring::histogram::{Auto, Full};
 use daur_core::performance::cache::{self, Cache, Lru};
-use daur_core::reliability::breaker::{self, Breaker};
+use daur_core::reliability::breaker::{self, Breaker, CountWindow, Mode, Permit, Span, TimeWindow, Window};
+use daur_core::reliability::budget::{self, Budget};
+use daur_core::reliability::bulkhead::{self, Bulkhead, Entry};
+use daur_core::reliability::executor::{self, Admit, Executor};
 use daur_core::reliability::limiter::{self, Limiter};
 use daur_core::reliability::retry::{self, Class, Retry};
+use daur_core::reliability::timeout::{self, Timeout};
 use daur_core::security::keys::HmacKey;
 use daur_core::security::password::Pbkdf2;
 use daur_core::security::permission::Permissions;
@@ -88,16 +92,81 @@ fn reliability() {
     measure("breaker_refusal", || {
         black_box(black_box(&mut open).try_acquire(now()).is_err());
     });
+    measure("breaker_try_acquire", || {
+        let _ = black_box(black_box(&mut breaker).try_acquire(now()));
+    });
+    let config = breaker::Config::DEFAULT;
+    breaker_reports("breaker_on_success", "breaker_on_failure", breaker);
+    let window = Breaker::<CountWindow<4>>::windowed(config, Window::DEFAULT);
+    breaker_reports("breaker_window_on_success", "breaker_window_on_failure", window);
+    let window = Breaker::<TimeWindow<10>>::time_windowed(config, Span::DEFAULT);
+    breaker_reports("breaker_time_on_success", "breaker_time_on_failure", window);
     let mut limiter = Limiter::new(limiter::Config { burst: 1_000, ..limiter::Config::DEFAULT });
     measure("limiter_check", || {
         black_box(black_box(&mut limiter).check(now()).is_ok());
     });
-    let mut retry = Retry::new(
-        retry::Config { max_attempts: retry::Attempts::Forever, ..retry::Config::DEFAULT },
-        7,
-        Instant::ZERO,
-    );
+    measure("limiter_check_n", || {
+        black_box(black_box(&mut limiter).check_n(black_box(3), now()).is_ok());
+    });
+    let mut spent = Limiter::new(limiter::Config { burst: 1, ..limiter::Config::DEFAULT });
+    measure("limiter_refusal", || {
+        black_box(black_box(&mut spent).check(now()).is_ok());
+    });
+    retry_waits();
+    let mut bulkhead = Bulkhead::<4>::new(bulkhead::Config { max_waiting: 4, ..bulkhead::Config::DEFAULT });
+    measure("bulkhead_enter_and_release", || {
+        if let Ok(Entry::Go(permit)) = black_box(&mut bulkhead).enter(None, now()) {
+            black_box(bulkhead.release(permit, now()));
+        }
+    });
+    let mut budget = Budget::new(budget::Config::DEFAULT);
+    measure("budget_first_try_and_success", || {
+        black_box(&mut budget).on_first_try();
+        budget.on_success(black_box(1));
+    });
+    measure("budget_retry_and_success", || {
+        black_box(black_box(&mut budget).try_retry().is_ok());
+        budget.on_success(black_box(2));
+    });
+    let limits = timeout::Config { total: Some(Duration::from_secs(5)), attempt: Some(Duration::from_secs(2)) };
+    let mut timeout = Timeout::new(limits, now());
+    measure("timeout_attempt_and_poll", || {
+        black_box(black_box(&mut timeout).start_attempt(now()).is_ok());
+        black_box(timeout.poll(now()).is_ok());
+    });
+    let mut executor = Executor::new(executor::Config::DEFAULT, 7);
+    measure("executor_run_of_one_success", || {
+        let executor = black_box(&mut executor);
+        let mut run = executor.start(now());
+        if let Admit::Go { permit, .. } = executor.admit(&mut run, now()) {
+            executor.on_success(&mut run, permit, now());
+        }
+        black_box(run.finish::<u32, u32>(Ok(1), None, now()).attempts);
+    });
+}
+
+/// The report of a success and of a failure, without admission: what each costs with this mode.
+fn breaker_reports<M: Mode>(success: &str, failure: &str, mut breaker: Breaker<M>) {
+    measure(success, || {
+        black_box(black_box(&mut breaker).on_success(Permit::of_generation(black_box(0)), now()));
+    });
+    // It counts failures as a closed one does, and never opens.
+    breaker.metrics_only(now());
+    let generation = breaker.fast().generation;
+    measure(failure, || {
+        black_box(black_box(&mut breaker).on_failure(Permit::of_generation(black_box(generation)), now()));
+    });
+}
+
+fn retry_waits() {
+    let forever = retry::Config { max_attempts: retry::Attempts::Forever, ..retry::Config::DEFAULT };
+    let mut retry = Retry::new(forever, 7, Instant::ZERO);
     measure("retry_next_wait", || {
+        let _ = black_box(black_box(&mut retry).on_failure(Class::Transient, now()));
+    });
+    let plain = retry::Config { strategy: retry::Strategy::Constant, jitter: retry::Jitter::None, ..forever };
+    let mut retry = Retry::new(plain, 7, Instant::ZERO);
+    measure("retry_next_wait_constant", || {
         let _ = black_box(black_box(&mut retry).on_failure(Class::Transient, now()));
     });
 }

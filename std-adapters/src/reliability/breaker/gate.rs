@@ -58,7 +58,7 @@ impl<M: Mode, S: Shared<Machine = Breaker<M>>, W: Word> Gate<S, W> {
     pub(super) fn admit(&self, now: impl FnOnce() -> Instant) -> Result<Permit, Open> {
         let word = self.word.load();
         if word & ADMITS == 0 {
-            return self.with(Breaker::try_acquire);
+            return self.admit_slow();
         }
         let generation = generation_of(word);
         // The first half is the compiler's to decide.
@@ -81,7 +81,28 @@ impl<M: Mode, S: Shared<Machine = Breaker<M>>, W: Word> Gate<S, W> {
         if word & SUCCESS_CHANGES_NOTHING != 0 && generation_of(word) == permit.generation() {
             return None;
         }
+        self.on_success_slow(permit)
+    }
+
+    // Apart, so that the short cuts are small enough to stand in their callers.
+    #[cold]
+    fn admit_slow(&self) -> Result<Permit, Open> {
+        self.with(Breaker::try_acquire)
+    }
+
+    #[cold]
+    fn on_success_slow(&self, permit: Permit) -> Option<Event> {
         self.with(|breaker, now| breaker.on_success(permit, now))
+    }
+
+    #[cold]
+    pub(super) fn on_failure(&self, permit: Permit) -> Option<Event> {
+        self.with(|breaker, now| breaker.on_failure(permit, now))
+    }
+
+    #[cold]
+    pub(super) fn cancel(&self, permit: Permit) {
+        self.with(|breaker, now| breaker.cancel(permit, now));
     }
 
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut Breaker<M>, Instant) -> R) -> R {

@@ -5,7 +5,7 @@
 
 use daur_core::reliability::breaker::{Breaker, Config, Event, State};
 use daur_core::shared::Shared;
-use daur_core::time::{Duration, Instant};
+use daur_core::time::Instant;
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
@@ -129,6 +129,22 @@ fn a_success_after_a_failure_is_never_lost_to_the_short_cut() {
 }
 
 #[test]
+fn the_word_is_that_of_the_last_change() {
+    loom::model(|| {
+        let gate = gate(Breaker::new(Config { failures: 2, ..Config::DEFAULT }));
+        let fail = |gate: &Model| {
+            let permit = gate.admit(|| NOW).unwrap();
+            gate.with(|breaker, now| breaker.on_failure(permit, now)).is_some()
+        };
+        let other = gate.clone();
+        let thread = thread::spawn(move || fail(&other));
+        let here = fail(&gate);
+        assert!(here != thread.join().unwrap(), "the second failure opens it, whoever's it is");
+        assert!(gate.admit(|| NOW).is_err(), "a word that was written late would still admit");
+    });
+}
+
+#[test]
 fn a_probe_that_succeeds_closes_it_for_both() {
     loom::model(|| {
         let gate = gate(about_to_probe(ONE));
@@ -148,6 +164,6 @@ fn a_probe_that_succeeds_closes_it_for_both() {
             gate.on_success(permit);
         }
         thread.join().unwrap();
-        assert_eq!(gate.with(|breaker, now| breaker.try_acquire(now + Duration::MAX).is_ok()), true);
+        assert_eq!(gate.with(|breaker, _| breaker.state()), State::Closed);
     });
 }

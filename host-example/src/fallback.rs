@@ -1,0 +1,349 @@
+//! The last good output of each command, for the time in which its program gives none.
+//!
+//! # Rules
+//! 1. What a process gave with exit code 0 is remembered. An answer of the cache is no news and does not make an
+//!    old output young again.
+//! 2. It is given where the program could not be started, ran out of time or is refused by its breaker, up to
+//!    exactly `max_age`; never for what the client did wrong, and never because the server has too much work.
+//! 3. Whoever gets one is told: that it is one, of which age, and why. Each is counted by its cause and logged.
+//! 4. At most `commands` outputs of `bytes` in all are remembered; the oldest go first, and are counted.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use daur_core::reliability::executor::{Execution, Failure};
+use daur_core::reliability::fallback::{Fallback, Source};
+use daur_core::shared::Shared;
+use daur_core::time::{Clock, Duration, Instant};
+use daur_std::clock::StdClock;
+use daur_std::shared::StdShared;
+use serde::Serialize;
+
+use crate::runner::{self, Output};
+
+/// Says which outputs are remembered, and for how long they are good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The greatest age at which an output is still given. Zero gives none. Default 5 min.
+    pub max_age: Duration,
+    /// Outputs remembered. Default 256.
+    pub commands: usize,
+    /// Bytes of all of them. Default 16 MiB.
+    pub bytes: usize,
+}
+
+impl Config {
+    /// Up to 256 outputs of 16 MiB in all, for 5 min.
+    pub const DEFAULT: Self = Self { max_age: Duration::from_secs(300), commands: 256, bytes: 16 << 20 };
+    /// No fallback.
+    pub const OFF: Self = Self { max_age: Duration::ZERO, commands: 0, bytes: 0 };
+}
+
+/// Says why a fallback was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The program ran out of time.
+    Timeout,
+    /// The breaker of the program is open.
+    CircuitOpen,
+    /// The program could not be started.
+    NotStarted,
+}
+
+impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Timeout, Self::CircuitOpen, Self::NotStarted];
+
+    /// Its name, as in the answer.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::CircuitOpen => "circuit_open",
+            Self::NotStarted => "not_started",
+        }
+    }
+
+    /// The cause that a failure is, if it is one that a fallback stands in for.
+    #[must_use]
+    pub const fn of(failure: &Failure<runner::Error>) -> Option<Self> {
+        match failure {
+            Failure::Error(runner::Error::Timeout) | Failure::TimedOut => Some(Self::Timeout),
+            Failure::Error(runner::Error::Spawn(_)) => Some(Self::NotStarted),
+            Failure::Open { .. } => Some(Self::CircuitOpen),
+            _ => None,
+        }
+    }
+}
+
+/// Tells the client that an answer is a fallback's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Used {
+    /// Why the program gave none.
+    pub cause: Cause,
+    /// How old the output is.
+    pub age_ms: u64,
+    /// If the breaker is open: when the program is tried again.
+    pub retry_in_ms: Option<u64>,
+}
+
+/// Counts what was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// Whether there are fallbacks at all.
+    pub enabled: bool,
+    /// The greatest age.
+    pub max_age_ms: u64,
+    /// Answers given.
+    pub used: u64,
+    /// Because the program ran out of time.
+    pub timeout: u64,
+    /// Because its breaker is open.
+    pub circuit_open: u64,
+    /// Because it could not be started.
+    pub not_started: u64,
+    /// Times there was nothing to give, or nothing young enough.
+    pub missing: u64,
+    /// Outputs forgotten to make room, or too long to be remembered.
+    pub dropped: u64,
+    /// Outputs remembered now.
+    pub commands: usize,
+    /// Their bytes.
+    pub bytes: usize,
+}
+
+/// An output and when it came.
+#[derive(Clone, Debug)]
+pub struct Good {
+    /// The output.
+    pub output: Arc<Output>,
+    /// When it came.
+    pub at: Instant,
+}
+
+impl Good {
+    /// What it takes up under `key`, beside its place in the table.
+    fn size(&self, key: &[u8]) -> usize {
+        key.len() + self.output.stdout.len() + self.output.stderr.len()
+    }
+}
+
+/// How a run of one command ended.
+pub type Run = Execution<Good, runner::Error>;
+
+struct Kept {
+    fallback: Fallback<Good, runner::Error>,
+    size: usize,
+    at: Instant,
+}
+
+#[derive(Default)]
+struct Table {
+    kept: HashMap<Vec<u8>, Kept>,
+    bytes: usize,
+    counts: Snapshot,
+}
+
+/// Remembers the last good output of each command.
+pub struct LastGood<C = StdClock> {
+    config: Config,
+    table: StdShared<Table, C>,
+}
+
+impl LastGood {
+    /// Nothing remembered.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self::with_clock(config, StdClock)
+    }
+}
+
+impl<C: Clock> LastGood<C> {
+    /// Nothing remembered; outputs age by `clock`.
+    #[must_use]
+    pub fn with_clock(config: Config, clock: C) -> Self {
+        Self { config, table: StdShared::with_clock(Table::default(), clock) }
+    }
+
+    const fn is_on(&self) -> bool {
+        !self.config.max_age.is_zero() && self.config.commands > 0
+    }
+
+    /// Remembers what a process just gave, if it was a success.
+    pub fn remember(&self, key: &[u8], good: &Good) {
+        if self.is_on() && good.output.exit_code == 0 {
+            self.table.with(|table, now| table.remember(key, good, &self.config, now));
+        }
+    }
+
+    /// The end of a run, with the last good output if it failed and there is one, and what to tell about that.
+    pub fn apply(&self, key: &[u8], run: Run) -> (Run, Option<Used>) {
+        let cause = run.result.as_ref().err().and_then(Cause::of);
+        let (true, Some(cause)) = (self.is_on(), cause) else { return (run, None) };
+        let retry_at = match run.result {
+            Err(Failure::Open { retry_at }) => Some(retry_at),
+            _ => None,
+        };
+        self.table.with(|table, now| {
+            let (run, age) = table.apply(key, run, cause, now);
+            let retry_in_ms = retry_at.map(|at| at.since(now).as_millis());
+            (run, age.map(|age| Used { cause, age_ms: age.as_millis(), retry_in_ms }))
+        })
+    }
+
+    /// What was given so far.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.table.with(|table, _| Snapshot {
+            enabled: self.is_on(),
+            max_age_ms: self.config.max_age.as_millis(),
+            commands: table.kept.len(),
+            bytes: table.bytes,
+            ..table.counts
+        })
+    }
+}
+
+impl Table {
+    fn remember(&mut self, key: &[u8], good: &Good, config: &Config, now: Instant) {
+        self.forget(key);
+        let size = good.size(key);
+        if size > config.bytes {
+            self.counts.dropped += 1;
+            return;
+        }
+        while self.kept.len() >= config.commands || self.bytes + size > config.bytes {
+            let Some(oldest) = self.kept.iter().min_by_key(|(_, kept)| kept.at).map(|(key, _)| key.clone()) else {
+                return;
+            };
+            self.forget(&oldest);
+            self.counts.dropped += 1;
+        }
+        let mut fallback = Fallback::new(Source::LastGood { max_age: config.max_age });
+        fallback.remember(good, now);
+        self.bytes += size;
+        self.kept.insert(key.to_vec(), Kept { fallback, size, at: now });
+    }
+
+    fn forget(&mut self, key: &[u8]) {
+        if let Some(kept) = self.kept.remove(key) {
+            self.bytes -= kept.size;
+        }
+    }
+
+    fn apply(&mut self, key: &[u8], run: Run, cause: Cause, now: Instant) -> (Run, Option<Duration>) {
+        let Some(kept) = self.kept.get_mut(key) else {
+            self.counts.missing += 1;
+            return (run, None);
+        };
+        let run = kept.fallback.apply(run, now);
+        let Ok(good) = &run.result else {
+            // Too old, and it will not grow younger.
+            self.forget(key);
+            self.counts.missing += 1;
+            return (run, None);
+        };
+        let age = now.since(good.at);
+        self.counts.used += 1;
+        match cause {
+            Cause::Timeout => self.counts.timeout += 1,
+            Cause::CircuitOpen => self.counts.circuit_open += 1,
+            Cause::NotStarted => self.counts.not_started += 1,
+        }
+        (run, Some(age))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// A clock that is set by hand.
+    #[derive(Default)]
+    struct Hand(AtomicU64);
+
+    impl Clock for &Hand {
+        fn now(&self) -> Instant {
+            Instant::from_secs(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    fn good(text: &str, exit_code: i32, at: u64) -> Good {
+        let output =
+            Output { exit_code, stdout: text.to_owned(), stderr: String::new(), truncated: false, replaced: false };
+        Good { output: Arc::new(output), at: Instant::from_secs(at) }
+    }
+
+    fn failed(failure: Failure<runner::Error>) -> Run {
+        Execution { result: Err(failure), ..Execution::of_value(good("", 0, 0)) }
+    }
+
+    fn spawn() -> Failure<runner::Error> {
+        Failure::Error(runner::Error::Spawn(std::io::Error::other("no")))
+    }
+
+    #[test]
+    fn rule_1_a_success_is_remembered_another_exit_code_is_not() {
+        let hand = Hand::default();
+        let all = LastGood::with_clock(Config::DEFAULT, &hand);
+        all.remember(b"a", &good("one", 0, 0));
+        all.remember(b"a", &good("two", 1, 0));
+        let (run, used) = all.apply(b"a", failed(Failure::TimedOut));
+        assert_eq!(run.result.map(|good| good.output.stdout.clone()).ok().as_deref(), Some("one"));
+        assert!(run.fallback_used);
+        assert_eq!(used, Some(Used { cause: Cause::Timeout, age_ms: 0, retry_in_ms: None }));
+        assert_eq!(all.apply(b"b", failed(Failure::TimedOut)).1, None);
+    }
+
+    #[test]
+    fn rule_2_it_is_good_up_to_exactly_its_age() {
+        let hand = Hand::default();
+        let all = LastGood::with_clock(Config { max_age: Duration::from_secs(10), ..Config::DEFAULT }, &hand);
+        all.remember(b"a", &good("one", 0, 0));
+        hand.0.store(10, Ordering::Relaxed);
+        let (_, used) = all.apply(b"a", failed(Failure::Open { retry_at: Instant::from_secs(12) }));
+        assert_eq!(used, Some(Used { cause: Cause::CircuitOpen, age_ms: 10_000, retry_in_ms: Some(2_000) }));
+        hand.0.store(11, Ordering::Relaxed);
+        assert_eq!(all.apply(b"a", failed(spawn())).1, None);
+        // What is too old is gone.
+        assert_eq!((all.snapshot().commands, all.snapshot().bytes, all.snapshot().missing), (0, 0, 1));
+    }
+
+    #[test]
+    fn rule_3_each_is_counted_by_its_cause() {
+        let hand = Hand::default();
+        let all = LastGood::with_clock(Config::DEFAULT, &hand);
+        all.remember(b"a", &good("one", 0, 0));
+        for failure in [Failure::TimedOut, spawn(), Failure::Error(runner::Error::Timeout)] {
+            assert!(all.apply(b"a", failed(failure)).1.is_some());
+        }
+        let shown = all.snapshot();
+        assert_eq!((shown.used, shown.timeout, shown.not_started, shown.circuit_open), (3, 2, 1, 0));
+    }
+
+    #[test]
+    fn rule_4_the_oldest_go_first_and_the_bytes_are_bounded() {
+        let hand = Hand::default();
+        let all = LastGood::with_clock(Config { commands: 3, bytes: 10, ..Config::DEFAULT }, &hand);
+        for (at, key) in [b"a", b"b", b"c", b"d"].into_iter().enumerate() {
+            hand.0.store(at as u64, Ordering::Relaxed);
+            all.remember(key, &good("12", 0, at as u64));
+        }
+        assert_eq!((all.snapshot().commands, all.snapshot().bytes, all.snapshot().dropped), (3, 9, 1));
+        assert_eq!(all.apply(b"a", failed(spawn())).1, None);
+        all.remember(b"e", &good("12345678", 0, 9));
+        assert_eq!((all.snapshot().commands, all.snapshot().bytes), (1, 9));
+        all.remember(b"f", &good("too long for it", 0, 9));
+        assert_eq!((all.snapshot().commands, all.snapshot().bytes), (1, 9));
+    }
+
+    #[test]
+    fn no_age_is_no_fallback() {
+        let all = LastGood::new(Config::OFF);
+        all.remember(b"a", &good("one", 0, 0));
+        assert_eq!(all.apply(b"a", failed(spawn())).1, None);
+        assert_eq!(all.snapshot(), Snapshot::default());
+    }
+}

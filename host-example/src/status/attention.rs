@@ -1,0 +1,87 @@
+//! What a person should look at.
+
+use super::{Attention, FullStatus};
+
+/// Breakers of one device that are named one by one.
+const BREAKERS_SHOWN: usize = 4;
+
+/// What a person should look at, the worst first.
+pub(super) fn attention(status: &FullStatus) -> Vec<Attention> {
+    let mut all = Vec::new();
+    let mut add = |level, text: String| all.push(Attention { level, text });
+    for failing in &status.health.failing {
+        add("red", format!("Health check failed: {failing}"));
+    }
+    for check in status.health.checks.iter().filter(|check| check.status == "degraded") {
+        // Breakers and the cache have lines of their own.
+        if !matches!(check.name.as_str(), "programs" | "cache") {
+            let reason = check.reason.as_deref().unwrap_or("worse than it should be");
+            add("amber", format!("Health check {}: {reason}", check.name));
+        }
+    }
+    for breaker in &status.breakers {
+        match breaker.state {
+            "open" | "forced_open" => add("red", format!("Breaker of {} is open", breaker.name)),
+            "half_open" => add("amber", format!("Breaker of {} is probing", breaker.name)),
+            _ => {}
+        }
+    }
+    for (place, device) in status.devices.iter().enumerate() {
+        let name = device.id.as_deref().unwrap_or(&device.endpoint);
+        // Commands and figures go by the name: of two, only one is heard.
+        if device.id.is_some() && status.devices.iter().take(place).any(|other| other.id == device.id) {
+            add("amber", format!("{} has the name of another device, {name}", device.endpoint));
+        }
+        if !device.connected {
+            add("red", format!("Device {name} is not connected"));
+        } else if device.last_seen_ms.is_some_and(|seen| seen > 10_000) {
+            add("amber", format!("Device {name} is silent"));
+        }
+        let not_closed = || device.breakers.iter().filter(|(_, told)| told.state.as_str() != "closed");
+        for (breaker, told) in not_closed().take(BREAKERS_SHOWN) {
+            let state = told.state.as_str().replace('_', " ");
+            add("amber", format!("{name}: breaker of {breaker} is {state}"));
+        }
+        // A device may have more of them than anybody wants to read.
+        if let more @ 1.. = not_closed().skip(BREAKERS_SHOWN).count() {
+            add("amber", format!("{name}: {more} more breakers are not closed"));
+        }
+        if device.ready == Some(false) {
+            add("amber", format!("Device {name} says it is not ready"));
+        }
+    }
+    if let Some(system) = &status.system {
+        for disk in &system.disks {
+            let permille = disk.used.saturating_mul(1_000) / disk.total.max(1);
+            if permille >= 950 {
+                add("red", format!("Disk {} is {} % full", disk.name, permille / 10));
+            }
+        }
+        if let (Some(used), Some(total @ 1..)) = (system.memory_used, system.memory_total)
+            && used.saturating_mul(1_000) / total >= 950
+        {
+            add("amber", "Memory is nearly used up".to_owned());
+        }
+    }
+    if status.budget.is_some_and(|budget| budget.mode == "token_bucket" && budget.retries_left == 0) {
+        add("amber", "The retry budget is used up: nothing is tried again".to_owned());
+    }
+    if status.bulkhead.waiting > 0 && status.bulkhead.waiting * 2 >= status.bulkhead.room {
+        add("amber", format!("{} commands wait for a place", status.bulkhead.waiting));
+    }
+    if !status.cache.counters.up {
+        add("amber", "The result cache is down".to_owned());
+    }
+    if status.security.locked_users > 0 {
+        add("amber", format!("{} locked after wrong passwords", users(status.security.locked_users)));
+    }
+    if status.security.audit.lost + status.security.audit.failed > 0 {
+        add("red", "Audit events were lost".to_owned());
+    }
+    all.sort_by_key(|attention: &Attention| attention.level != "red");
+    all
+}
+
+fn users(n: u32) -> String {
+    if n == 1 { "One user is".to_owned() } else { format!("{n} users are") }
+}

@@ -1,0 +1,4 @@
+//! Limits and breakers for many keys.
+
+mod breakers;
+mod limiter;
