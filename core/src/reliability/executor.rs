@@ -1,93 +1,24 @@
-//! Makes a call the careful way: retry, breaker and time limits in one.
+//! Makes a call the careful way: retry, budget, breaker, bulkhead and time limits in one.
 
-use core::fmt;
-
+mod answer;
+mod build;
 mod config;
 mod driver;
 mod run;
 
+pub use answer::{Admit, Cause, Next};
 pub use config::{Config, ConfigError};
 pub use driver::{Driver, Step};
 pub use run::{Execution, Failure, Guard, Permit, Run};
 
 use core::task::Waker;
 
-use super::breaker::{self, Breaker, Consecutive, CountWindow, Event, Mode, Window};
+use super::breaker::{self, Breaker, Consecutive, Event, Mode};
 use super::budget::{self, Budget};
 use super::bulkhead::{self, Bulkhead, Entry};
 use super::retry::{self, Class, Decision, Reason, Retry};
 use super::timeout::Deadline;
 use crate::time::{Duration, Instant};
-
-/// Says why a run ended without success.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum Cause {
-    /// The retry rules ended it.
-    Retry(Reason),
-    /// The breaker was open for longer than the run may wait.
-    Open {
-        /// When the breaker admits again.
-        retry_at: Instant,
-    },
-    /// The bulkhead had no place for the call.
-    NoPlace(bulkhead::Refused),
-    /// `total_timeout` was over.
-    TimedOut,
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Retry(reason) => reason.fmt(f),
-            Self::Open { .. } => f.write_str("the circuit breaker is open"),
-            Self::NoPlace(refused) => refused.fmt(f),
-            Self::TimedOut => f.write_str("the total time was over"),
-        }
-    }
-}
-
-/// Says whether to make the call.
-#[derive(Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[must_use]
-pub enum Admit {
-    /// Make it, and report its outcome with the permit.
-    Go {
-        /// To be handed back with the outcome.
-        permit: Permit,
-        /// When to interrupt the call.
-        deadline: Option<Instant>,
-    },
-    /// Not yet: wait, then ask again.
-    Wait {
-        /// Until when.
-        until: Instant,
-    },
-    /// In line for a place: ask again when woken, and at this moment at the latest. Without a waker,
-    /// ask again after a while.
-    Line {
-        /// The latest moment; [`Instant::MAX`] for none.
-        until: Instant,
-    },
-    /// No more.
-    Stop(Cause),
-}
-
-/// Says how it goes on after a failed call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[must_use]
-pub enum Next {
-    /// Wait, then ask [`Executor::admit`] again.
-    Retry {
-        /// Until when.
-        at: Instant,
-    },
-    /// No more.
-    Stop(Cause),
-}
 
 /// Composes retry, budget, breaker, bulkhead and time limits around one kind of call (`ResilientExecutor`).
 ///
@@ -173,116 +104,10 @@ pub struct Executor<M: Mode = Consecutive, const WAITING: usize = 0> {
     waker: Option<Waker>,
 }
 
-impl Executor {
-    /// An executor whose breaker is closed. `seed` decides the retries' jitter: the device's id, an
-    /// entropy source.
-    ///
-    /// # Panics
-    /// If `config` is invalid: in a `static` or `const`, an error of the compiler. A config that is
-    /// read at run time goes to [`Executor::try_new`].
-    #[must_use]
-    pub const fn new(config: Config, seed: u64) -> Self {
-        Self::of(config, Breaker::new(config.breaker), seed)
-    }
-
-    /// An executor whose breaker is closed, if `config` is valid.
-    ///
-    /// # Errors
-    /// What [`Config::validate`] says.
-    pub const fn try_new(config: Config, seed: u64) -> Result<Self, ConfigError> {
-        match config.validate() {
-            // Not a second time what can fail: `config.breaker` has just been checked.
-            Ok(()) => Ok(Self::of_parts(config, Breaker::new(config.breaker), seed)),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-impl<const WORDS: usize> Executor<CountWindow<WORDS>> {
-    /// An executor whose breaker opens by a rate of failures.
-    ///
-    /// # Panics
-    /// If a config is invalid: in a `static` or `const`, an error of the compiler. Configs that are
-    /// read at run time go to [`Executor::try_windowed`].
-    #[must_use]
-    pub const fn windowed(config: Config, window: Window, seed: u64) -> Self {
-        Self::of(config, Breaker::windowed(config.breaker, window), seed)
-    }
-
-    /// An executor whose breaker opens by a rate of failures, if both configs are valid.
-    ///
-    /// # Errors
-    /// What [`Config::validate`] and [`Window::validate`] say.
-    pub fn try_windowed(config: Config, window: Window, seed: u64) -> Result<Self, ConfigError> {
-        config.validate()?;
-        match Breaker::try_windowed(config.breaker, window) {
-            Ok(breaker) => Ok(Self::of_parts(config, breaker, seed)),
-            Err(error) => Err(ConfigError::Breaker(error)),
-        }
-    }
-}
-
 /// 2^64 divided by the golden ratio: seeds that follow each other by it are all different and far apart.
 const SEED_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl<M: Mode, const WAITING: usize> Executor<M, WAITING> {
-    /// An executor around `breaker`, of any mode; `config.breaker` is left alone.
-    ///
-    /// ```
-    /// use daur_core::reliability::breaker::{self, Breaker, Consecutive};
-    /// use daur_core::reliability::bulkhead;
-    /// use daur_core::reliability::executor::{Config, Executor};
-    ///
-    /// const CONFIG: Config = Config {
-    ///     bulkhead: Some(bulkhead::Config { max_concurrent: 4, max_waiting: 8, max_wait: None }),
-    ///     ..Config::DEFAULT
-    /// };
-    /// let executor: Executor<Consecutive, 8> = Executor::of(CONFIG, Breaker::new(breaker::Config::DEFAULT), 7);
-    /// # assert_eq!(executor.snapshot().bulkhead.running, 0);
-    /// ```
-    ///
-    /// # Panics
-    /// If `config` is invalid: in a `static` or `const`, an error of the compiler. A config that is
-    /// read at run time goes to [`Executor::try_of`].
-    #[must_use]
-    pub const fn of(config: Config, breaker: Breaker<M>, seed: u64) -> Self {
-        assert!(config.validate_for(WAITING).is_ok(), "invalid executor::Config: see Config::validate");
-        Self::of_parts(config, breaker, seed)
-    }
-
-    /// An executor around `breaker`, if `config` is valid.
-    ///
-    /// # Errors
-    /// What [`Config::validate_for`] says for `WAITING` places.
-    pub fn try_of(config: Config, breaker: Breaker<M>, seed: u64) -> Result<Self, ConfigError> {
-        config.validate_for(WAITING)?;
-        Ok(Self::of_parts(config, breaker, seed))
-    }
-
-    /// An executor of a config that has been checked.
-    const fn of_parts(config: Config, breaker: Breaker<M>, seed: u64) -> Self {
-        Self {
-            breaker,
-            bulkhead: Bulkhead::of(match config.bulkhead {
-                Some(config) => config,
-                None => bulkhead::Config { max_concurrent: u32::MAX, max_waiting: 0, max_wait: None },
-            }),
-            budget: match config.budget {
-                Some(config) => Some(Budget::new(config)),
-                None => None,
-            },
-            retry: config.retry,
-            total_timeout: config.total_timeout,
-            attempt_timeout: config.attempt_timeout,
-            open_wait: config.open_wait,
-            seed,
-            runs: 0,
-            succeeded: 0,
-            retries: 0,
-            waker: None,
-        }
-    }
-
     /// Replaces the seed of the runs to come: where it is not known yet when a `static` is made.
     pub const fn reseed(&mut self, seed: u64) {
         self.seed = seed;
