@@ -29,10 +29,11 @@ use crate::rng::os_seed;
 /// 2. The judge says what a failure is; an answer can be one. With none, every error is transient.
 /// 3. A run that ends in an error tells it in [`Error::GaveUp`], with the reason and the number of
 ///    attempts; a run that ends in an answer that was judged a failure gives that answer.
-/// 4. A refusal by a breaker or a limiter beneath is no attempt. It is waited for until its `retry_at`, if all such waits of the run
-///    fit into `refusal_wait` (zero unless set), else told: as it is if there was no attempt.
-/// 5. A time limit and a full bulkhead beneath are transient failures; what other retries and fallbacks gave up
-///    stays given up.
+/// 4. A refusal from beneath is no attempt. A breaker's or a limiter's is waited for until its
+///    `retry_at`, if all such waits of the run fit into `refusal_wait` (zero unless set); else, and for
+///    a full bulkhead, the run ends: with the refusal as it is if there was no attempt.
+/// 5. A time limit from beneath is a transient failure; what other retries and fallbacks gave up stays
+///    given up.
 /// 6. A retry that the budget does not pay for is not made. One that was paid for, and is not made
 ///    since the future was dropped, is paid back.
 /// 7. A retried call is made only when its service said it is ready.
@@ -303,11 +304,13 @@ impl<J, P: Deref<Target: Funds>> Run<J, P> {
             Err(error @ (Error::Open(_) | Error::Limited(_))) => {
                 return match self.wait_for(error.retry_at(), TokioClock.now()) {
                     Some(length) => Next::Wait(length),
-                    None => Next::Done(self.refused(outcome)),
+                    None => Next::Done(self.refused(outcome, Reason::Elapsed)),
                 };
             }
+            // As in the executor: a retry would only add to the load.
+            Err(Error::Full(_)) => return Next::Done(self.refused(outcome, Reason::NotRetryable)),
             Err(Error::GaveUp(_) | Error::Fallback { .. }) => Some(Class::Permanent),
-            Err(Error::TimedOut(_) | Error::Full(_)) => Some(Class::Transient),
+            Err(Error::TimedOut(_)) => Some(Class::Transient),
         };
         let Some(class) = class else {
             self.run.on_success();
@@ -335,12 +338,10 @@ impl<J, P: Deref<Target: Funds>> Run<J, P> {
     }
 
     /// The end of a run whose last call was refused.
-    fn refused<T, E>(&self, outcome: Result<T, Error<E>>) -> Result<T, Error<E>> {
+    fn refused<T, E>(&self, outcome: Result<T, Error<E>>, reason: Reason) -> Result<T, Error<E>> {
         match self.run.attempts().saturating_sub(1) {
             0 => outcome,
-            attempts => {
-                outcome.map_err(|error| Error::GaveUp(Box::new(GaveUp { error, reason: Reason::Elapsed, attempts })))
-            }
+            attempts => outcome.map_err(|error| Error::GaveUp(Box::new(GaveUp { error, reason, attempts }))),
         }
     }
 }

@@ -125,10 +125,18 @@ async fn rule_4_a_refusal_whose_moment_has_passed_makes_no_busy_loop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rule_5_a_time_limit_and_a_full_bulkhead_are_transient_and_what_gave_up_is_not() {
-    let late = Error::TimedOut(Duration::from_secs(1));
+async fn rule_4_a_full_bulkhead_ends_the_run() {
+    let patient = LAYER.refusal_wait(Duration::from_secs(5));
     let full = Error::Full(Refused::TimedOut);
-    assert_eq!(once(LAYER, scripted(vec![Err(late), Err(full)]), ()).await, Ok(3));
+    assert_eq!(once(patient, scripted(vec![Err(full.clone())]), ()).await, Err(full.clone()));
+    let (answer, took) = timed(once(patient, scripted(vec![Err(DOWN), Err(full.clone())]), ())).await;
+    assert_eq!((answer, took), (gave_up(full, Reason::NotRetryable, 1), 100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_5_a_time_limit_is_transient_and_what_gave_up_is_not() {
+    let late = Error::TimedOut(Duration::from_secs(1));
+    assert_eq!(once(LAYER, scripted(vec![Err(late.clone()), Err(late)]), ()).await, Ok(3));
     let GaveUp { error, reason, attempts } = GaveUp { error: DOWN, reason: Reason::Exhausted, attempts: 3 };
     let inner = gave_up::<()>(error, reason, attempts).unwrap_err();
     let outer = gave_up(inner.clone(), Reason::NotRetryable, 1);
