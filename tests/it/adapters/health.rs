@@ -95,6 +95,22 @@ async fn rule_2_a_check_that_panics_has_failed_with_what_it_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rule_2_what_is_thrown_may_panic_once_more_as_it_is_dropped() {
+    struct Thrown;
+    impl Drop for Thrown {
+        fn drop(&mut self) {
+            panic!("once more");
+        }
+    }
+    let checker = checker();
+    let throws = || -> std::future::Ready<bool> { std::panic::panic_any(Thrown) };
+    checker.register_check("throws", READY, throws).expect("room");
+    let report = checker.run_checks().await;
+    let throws = check(&report, "throws");
+    assert_eq!((throws.outcome, throws.reason.as_deref()), (Some(Outcome::Panicked), Some("panicked")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn rule_3_a_check_that_outlasts_its_timeout_is_dropped() {
     struct Sets(Arc<AtomicBool>);
     impl Drop for Sets {

@@ -1,6 +1,6 @@
 //! Beginning, limiting and ending the runs of checks.
 
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 #[cfg(feature = "tracing")]
@@ -158,7 +158,12 @@ impl Drop for AbortOnDrop {
 fn panic_text(error: JoinError) -> String {
     let Ok(payload) = error.try_into_panic() else { return "was aborted".to_owned() };
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panicked".to_owned())
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panicked".to_owned());
+    // What was thrown may panic as it is dropped: the run would end without a word, and be due again for ever.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
+    }
+    text
 }
 
 /// A check on a thread for blocking work, never beside itself. What a run that was given up still does is
