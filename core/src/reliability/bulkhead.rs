@@ -4,6 +4,7 @@ use core::fmt;
 use core::mem;
 use core::task::Waker;
 
+use super::timeout::Deadline;
 use crate::time::{Duration, Instant};
 
 /// Says how many calls may run, and wait.
@@ -164,13 +165,13 @@ impl Place {
 /// 3. First come, first served: a place that becomes free belongs to whoever waits longest, and nobody
 ///    who comes later gets past, not even by [`try_acquire`](Bulkhead::try_acquire).
 /// 4. Whoever leaves the line leaves no gap, and passes a turn that had come on to the next.
-/// 5. A call waits until exactly `max_wait` has passed, then it is refused. A turn that has come by
-///    then is kept, however late it is fetched.
+/// 5. A call that asks when exactly `max_wait` has passed, and not before, is refused if its turn has
+///    not come. A turn that has come is kept, however late it is fetched.
 /// 6. A clock that steps backwards gives nobody a place and takes none away.
 ///
 /// # Cost
 /// 48 bytes of RAM and 84 of flash on thumbv6m (image `bulkhead_small`) where nobody waits; with 4 places
-/// to wait in, 96 bytes of RAM and 536 of flash on thumbv6m (image `bulkhead`): 12 for each. Every call is
+/// to wait in, 96 bytes of RAM and 560 of flash on thumbv6m (image `bulkhead`): 12 for each. Every call is
 /// O(1) while nobody waits, and O(`WAITING`) at worst.
 ///
 /// # Errors
@@ -309,7 +310,7 @@ impl<const WAITING: usize> Bulkhead<WAITING> {
             self.called -= 1;
             return Ok(Entry::Go(self.admit()));
         };
-        if now >= ticket.until {
+        if Deadline::at(ticket.until).is_over(now) {
             self.remove(at);
             self.timed_out = self.timed_out.saturating_add(1);
             self.invariants();
@@ -325,12 +326,13 @@ impl<const WAITING: usize> Bulkhead<WAITING> {
 
     /// Leaves the line, or passes on the turn that has come: to whom the waker belongs, if it had one.
     ///
-    /// Whoever leaves before the turn has come may get the own waker back: to wake it does no harm.
+    /// Whoever leaves before the turn has come passes nothing on, and the own waker is dropped.
     #[must_use = "wake it, outside of any lock: its turn has come"]
     #[expect(clippy::needless_pass_by_value, reason = "it uses the ticket up")]
     pub fn leave(&mut self, ticket: Ticket, _now: Instant) -> Option<Waker> {
         if let Some(at) = self.position(&ticket) {
-            return self.remove(at);
+            self.remove(at);
+            return None;
         }
         self.called = self.called.saturating_sub(1);
         self.call_next()

@@ -150,7 +150,8 @@ impl<M: Mode, const WAITING: usize> Executor<M, WAITING> {
             self.leave(run, now);
             return Admit::Stop(Cause::TimedOut);
         }
-        if now < run.not_before {
+        // Whoever stands in line has waited already: a clock that stepped back must not keep its turn idle.
+        if run.ticket.is_none() && now < run.not_before {
             return Admit::Wait { until: run.not_before };
         }
         let ticket = run.ticket.take();

@@ -153,11 +153,11 @@ impl Hedge {
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.race(|| Some(()), call).await.0
+        self.race((), || Some(()), call).await.0
     }
 
-    /// As [`Hedge::call`], where each of the two takes a place of `bulkhead`. The first waits for one,
-    /// the second is made only if one is free.
+    /// As [`Hedge::call`], where each of the two takes a place of `bulkhead`, until it is over. The first
+    /// waits for one, the second is made only if one is free.
     ///
     /// # Errors
     /// `Err` if the bulkhead refused the first call; within, the call's own.
@@ -170,8 +170,8 @@ impl Hedge {
         F: Future<Output = Result<T, E>>,
         C: Clock,
     {
-        let _place = bulkhead.acquire().await?;
-        Ok(self.race(|| bulkhead.try_acquire().ok(), call).await.0)
+        let place = bulkhead.acquire().await?;
+        Ok(self.race(place, || bulkhead.try_acquire().ok(), call).await.0)
     }
 
     /// As [`Hedge::call`], where `funds` pay for the second call as for a retry: it is load that others
@@ -184,7 +184,7 @@ impl Hedge {
         F: Future<Output = Result<T, E>>,
     {
         funds.on_first_try();
-        let (answer, calls) = self.race(|| funds.try_retry().ok(), call).await;
+        let (answer, calls) = self.race((), || funds.try_retry().ok(), call).await;
         if answer.is_ok() {
             funds.on_success(calls);
         }
@@ -203,10 +203,11 @@ impl Hedge {
         }
     }
 
-    /// The answer, and how many calls it took. `allow` gives what the second call holds meanwhile, or
-    /// says that it must not be made.
-    async fn race<T, E, F, G>(
+    /// The answer, and how many calls it took. The first call holds `held` meanwhile; `allow` gives what
+    /// the second one holds, or says that it must not be made.
+    async fn race<T, E, F, H, G>(
         &self,
+        held: H,
         allow: impl FnOnce() -> Option<G>,
         mut call: impl FnMut() -> F,
     ) -> (Result<T, E>, u32)
@@ -221,7 +222,7 @@ impl Hedge {
         if let Ok(answer) = tokio::time::timeout(self.delay.into(), &mut first).await {
             return (answer, 1);
         }
-        let Some(_held) = allow() else {
+        let Some(second_held) = allow() else {
             count(&self.withheld);
             return (first.await, 1);
         };
@@ -231,11 +232,17 @@ impl Hedge {
             biased;
             answer = &mut first => match answer {
                 Ok(value) => (Ok(value), false),
-                Err(_) => (second.await, true),
+                Err(_) => {
+                    drop(held);
+                    (second.await, true)
+                }
             },
             answer = &mut second => match answer {
                 Ok(value) => (Ok(value), true),
-                Err(_) => (first.await, false),
+                Err(_) => {
+                    drop(second_held);
+                    (first.await, false)
+                }
             },
         };
         if second_won && answer.is_ok() {
@@ -252,7 +259,7 @@ pub struct Snapshot {
     pub calls: u64,
     /// Second calls.
     pub hedged: u64,
-    /// Second calls whose answer was taken.
+    /// Second calls whose success was the answer.
     pub won: u64,
     /// Second calls that were not made, for want of a place or a budget.
     pub withheld: u64,

@@ -123,6 +123,50 @@ mod in_a_bulkhead {
         assert_eq!(*order.lock().unwrap(), (0..200).collect::<Vec<_>>());
     }
 
+    #[test]
+    fn rule_3_whoever_is_dropped_before_the_turn_has_come_is_not_woken() {
+        let bulkhead = bulkhead_of(ONE);
+        let _place = bulkhead.try_acquire().unwrap();
+        let woken = Arc::new(Woken::default());
+        // Who asks anew at each poll would else be polled for ever.
+        for _ in 0..3 {
+            assert!(poll_once(&mut bulkhead.start(), &woken).is_pending());
+        }
+        assert_eq!((woken.count(), bulkhead.snapshot().waiting), (0, 0));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_turn_is_lost_when_some_are_dropped_while_it_comes() {
+        let bulkhead = bulkhead_of(bulkhead::Config { max_concurrent: 2, max_waiting: 64, max_wait: None });
+        let tasks = (0_u32..16).map(|task| {
+            let bulkhead = bulkhead.clone();
+            tokio::spawn(async move {
+                for round in 0..400 {
+                    // Some give up after so many polls; the others must all get through.
+                    let mut polls_left = (task * 7 + round) % 5;
+                    let mut place = bulkhead.start();
+                    let place = std::future::poll_fn(|context| match place.poll_acquire(context) {
+                        Poll::Ready(place) => Poll::Ready(Some(place.expect("there is room in line"))),
+                        Poll::Pending if task % 2 == 0 => Poll::Pending,
+                        Poll::Pending if polls_left == 0 => Poll::Ready(None),
+                        Poll::Pending => {
+                            polls_left -= 1;
+                            context.waker().wake_by_ref();
+                            Poll::Pending
+                        }
+                    });
+                    let _place = place.await;
+                    tokio::task::yield_now().await;
+                }
+            })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+        let shown = bulkhead.snapshot();
+        assert_eq!((shown.running, shown.waiting, shown.refused), (0, 0, 0));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_wait_ends_after_max_wait() {
         let bulkhead = bulkhead_of(bulkhead::Config { max_wait: Some(Duration::from_secs(5)), ..ONE });
@@ -248,6 +292,53 @@ mod hedged {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_place_is_given_back_as_soon_as_its_call_is_over() {
+        let hedge = Hedge::new(AFTER_A_SECOND);
+        let bulkhead = bulkhead_of(bulkhead::Config { max_concurrent: 2, ..ONE });
+        for lengths in [[2, 10], [10, 1]] {
+            let mut calls = lengths.into_iter();
+            // Whichever is over first fails.
+            let call = || {
+                let length = calls.next().expect("never a third");
+                answer(length, if length < 10 { Err("down") } else { Ok(1) })
+            };
+            let mut call = pin!(hedge.call_within(&bulkhead, call));
+            assert!(tokio::time::timeout(SECOND * 3 / 2, &mut call).await.is_err());
+            assert_eq!(bulkhead.snapshot().running, 2);
+            assert!(tokio::time::timeout(SECOND, &mut call).await.is_err());
+            assert_eq!(bulkhead.snapshot().running, 1);
+            assert_eq!(call.await, Ok(Ok(1)));
+            assert_eq!(bulkhead.snapshot().running, 0);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_of_either_call_gives_both_places_back() {
+        for panics in [1, 2] {
+            let hedge = Hedge::new(AFTER_A_SECOND);
+            let bulkhead = bulkhead_of(bulkhead::Config { max_concurrent: 2, ..ONE });
+            let places = bulkhead.clone();
+            let task = tokio::spawn(async move {
+                let mut calls = 0;
+                let call = || {
+                    calls += 1;
+                    let nth = calls;
+                    async move {
+                        tokio::time::sleep(SECOND * 2).await;
+                        if nth == panics {
+                            panic!("the caller's")
+                        }
+                        pending::<Result<(), ()>>().await
+                    }
+                };
+                hedge.call_within(&places, call).await
+            });
+            assert!(task.await.unwrap_err().is_panic());
+            assert_eq!(bulkhead.snapshot().running, 0);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn rule_5_without_a_place_the_second_call_is_not_made() {
         let hedge = Hedge::new(AFTER_A_SECOND);
         let bulkhead = bulkhead_of(ONE);
@@ -344,6 +435,73 @@ async fn a_dropped_future_returns_its_permit() {
         assert_eq!(shared.with(|executor, _| executor.breaker().state()), State::HalfOpen);
     }
     assert_eq!(execute(&shared, always, || ready(Ok::<_, &str>(1))).await.result, Ok(1), "the probe is back");
+}
+
+/// Polled so many times and then dropped, wherever it is: in line, in a call, in a wait, waiting for the breaker.
+#[tokio::test(start_paused = true)]
+async fn a_run_dropped_after_any_poll_gives_everything_back() {
+    const BUDGET: budget::Config = budget::Config::TokenBucket { capacity: 100, retry_cost: 5, first_try_gain: 1 };
+    let breaker = breaker::Config { failures: 2, recovery_timeout: Duration::from_secs(3), ..breaker::Config::DEFAULT };
+    let config = Config {
+        breaker,
+        budget: Some(BUDGET),
+        attempt_timeout: Some(Duration::from_secs(2)),
+        open_wait: Duration::from_secs(60),
+        ..NARROW
+    };
+    let (mut polls, mut ended) = (0, false);
+    while !ended {
+        polls += 1;
+        let shared = narrow(config, TokioClock);
+        let others = StdShared::with_clock(Budget::new(BUDGET), TokioClock);
+        let mut ahead = Some(Box::pin(execute(&shared, always, || async {
+            tokio::time::sleep(SECOND).await;
+            Ok::<_, &str>(())
+        })));
+        assert!(poll_now(ahead.as_mut().unwrap()).await.is_pending());
+        let calls = Cell::new(0_u32);
+        let mut run = Box::pin(execute_with(&shared, &others, always, || {
+            calls.set(calls.get() + 1);
+            let nth = calls.get();
+            async move {
+                tokio::time::sleep(SECOND / 2).await;
+                match nth {
+                    1 => Err("down"),
+                    2 => pending().await,
+                    _ => Ok(nth),
+                }
+            }
+        }));
+        for _ in 0..polls {
+            if let Poll::Ready(run) = poll_now(&mut run).await {
+                assert_eq!((run.result, run.attempts, run.refused_by_breaker), (Ok(3), 3, 1));
+                ended = true;
+                break;
+            }
+            // Somebody else's run ends meanwhile.
+            if let Some(run) = &mut ahead
+                && poll_now(run).await.is_ready()
+            {
+                ahead = None;
+            }
+            tokio::time::advance(SECOND / 4).await;
+        }
+        drop(run);
+        drop(ahead);
+        assert_eq!(bulkhead_shown(&shared), (0, 0), "after {polls} polls");
+        let made = calls.get().saturating_sub(1);
+        let paid = if ended { 5 * (made - 1) } else { 5 * made };
+        assert_eq!(others.with(|budget, _| budget.snapshot().tokens), 100 - paid, "after {polls} polls");
+        tokio::time::advance(SECOND * 60).await;
+        let probe = execute(&shared, always, || ready(Ok::<_, &str>(1))).await;
+        assert_eq!((probe.result, probe.attempts), (Ok(1), 1), "after {polls} polls");
+    }
+    assert!(polls > 20, "{polls}");
+}
+
+/// Polls once.
+async fn poll_now<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    std::future::poll_fn(|context| Poll::Ready(std::pin::Pin::new(&mut *future).poll(context))).await
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ mod breaker;
 mod bulkhead;
 mod fallback;
 mod limiter;
+mod orders;
 mod retry;
 mod stack;
 mod timeout;

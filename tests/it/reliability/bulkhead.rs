@@ -160,6 +160,18 @@ fn rule_5_a_turn_that_came_in_time_is_kept_however_late_it_is_fetched() {
 }
 
 #[test]
+fn rule_5_whoever_may_wait_for_ever_is_not_refused_at_the_end_of_time() {
+    for max_wait in [None, Some(Duration::MAX)] {
+        let mut bulkhead: Bulkhead<3> = Bulkhead::new(Config { max_wait, max_concurrent: 1, ..TWO });
+        let place = go(&mut bulkhead);
+        let ticket = wait(&mut bulkhead);
+        let Ok(Entry::Wait(ticket)) = bulkhead.claim(ticket, None, Instant::MAX) else { panic!("not in line") };
+        release(&mut bulkhead, place);
+        assert!(turn(&mut bulkhead, ticket).is_ok());
+    }
+}
+
+#[test]
 fn rule_6_a_clock_that_steps_back_changes_nothing() {
     let mut bulkhead: Bulkhead<3> = Bulkhead::new(Config { max_wait: Some(SECOND), max_concurrent: 1, ..TWO });
     let _place = go(&mut bulkhead);
@@ -189,6 +201,20 @@ fn whoever_gives_a_place_back_is_told_whom_to_wake() {
     bulkhead.leave(first, NOW).expect("the second's waker").wake();
     assert_eq!(counts(), [0, 1, 1]);
     assert!(matches!(bulkhead.claim(second, None, NOW), Ok(Entry::Go(_))));
+}
+
+#[test]
+fn whoever_leaves_before_the_turn_has_come_has_nobody_to_wake() {
+    let mut bulkhead: Bulkhead<3> = Bulkhead::new(Config { max_concurrent: 1, ..TWO });
+    let _place = go(&mut bulkhead);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    for _ in 0..3 {
+        let Ok(Entry::Wait(ticket)) = bulkhead.enter(Some(&waker), NOW) else { panic!("not in line") };
+        assert!(bulkhead.leave(ticket, NOW).is_none());
+    }
+    drop(waker);
+    assert_eq!((woken.0.load(Ordering::SeqCst), Arc::strong_count(&woken)), (0, 1), "nor is a waker kept");
 }
 
 #[test]

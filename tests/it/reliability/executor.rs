@@ -324,6 +324,20 @@ fn rule_6_a_run_in_line_holds_no_probe_and_asks_the_breaker_again() {
 }
 
 #[test]
+fn rule_6_a_clock_that_steps_back_keeps_no_turn_idle() {
+    let mut executor = narrow(NARROW);
+    let (mut slow, mut retried) = (executor.start(START), executor.start(START));
+    let Admit::Go { permit, .. } = executor.admit(&mut retried, START) else { panic!("not admitted") };
+    let Next::Retry { at } = executor.on_failure(&mut retried, permit, Class::Transient, START) else { panic!() };
+    let Admit::Go { permit, .. } = executor.admit(&mut slow, at) else { panic!("not admitted") };
+    in_line(&mut executor, &mut retried, at);
+    // Before the wait that is behind it already.
+    in_line(&mut executor, &mut retried, START);
+    executor.cancel(permit, START);
+    assert!(matches!(executor.admit(&mut retried, START), Admit::Go { .. }));
+}
+
+#[test]
 fn rule_6_the_line_is_left_when_the_runs_time_is_over() {
     let mut executor = narrow(Config { total_timeout: Some(SECOND), ..NARROW });
     let (mut slow, mut next) = (executor.start(START), executor.start(START));

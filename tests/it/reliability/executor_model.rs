@@ -180,7 +180,8 @@ impl Model {
             self.leave(run.name);
             return Err(Admit::Stop(Cause::TimedOut));
         }
-        if now < run.not_before {
+        let stands = self.line.contains(&run.name) || self.called.contains(&run.name);
+        if !stands && now < run.not_before {
             return Err(Admit::Wait { until: Instant::from_nanos(run.not_before) });
         }
         let in_line = Admit::Line { until: Instant::from_nanos(run.end) };

@@ -219,7 +219,8 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let ticket = match self.refused.take() {
             None => Ticket::acquire(&self.breaker),
-            Some(open) => Err(open),
+            // Asked all the same, so that it counts the refusal; what it admits by now goes back.
+            Some(open) => Ticket::acquire(&self.breaker).and(Err(open)),
         };
         match ticket {
             Ok(ticket) => {

@@ -1,6 +1,7 @@
 //! Calls again after a failure.
 
 use std::fmt;
+use std::mem;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -35,9 +36,12 @@ use crate::rng::os_seed;
 /// 5. A time limit from beneath is a transient failure; what other retries and fallbacks gave up stays
 ///    given up.
 /// 6. A retry that the budget does not pay for is not made. One that was paid for, and is not made
-///    since the future was dropped, is paid back.
-/// 7. A retried call is made only when its service said it is ready.
-/// 8. The failed call is dropped before the wait: it holds no permit meanwhile.
+///    since it was refused or the future was dropped, is paid back; nor does a refused first call fund
+///    any.
+/// 7. A retried call is made only when its service said it is ready; one that fails to become ready
+///    ends the run.
+/// 8. The failed call is dropped before the wait: it holds no permit meanwhile. Nor does the service
+///    keep what it reserved for a call that was refused.
 ///
 /// # Cost
 /// The config and two pointers; a call holds clones of the request and the service, and a timer of
@@ -163,14 +167,12 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let again = request.clone();
-        // This service said it is ready and makes the call; its clone is asked before it makes one.
-        let call = self.inner.call(request);
-        ResponseFuture {
-            step: Step::Calls { call },
-            service: self.inner.clone(),
-            request: again,
-            run: Run::new(self.layer.clone()),
-        }
+        let idle = self.inner.clone();
+        // Whoever said it is ready makes the call, and goes along with it: if a layer beneath refuses
+        // the call, what was reserved for it must not stay with a service that nobody may call again.
+        let mut service = mem::replace(&mut self.inner, idle);
+        let call = service.call(request);
+        ResponseFuture { step: Step::Calls { call }, service, request: again, run: Run::new(self.layer.clone()) }
     }
 }
 
@@ -207,7 +209,7 @@ pin_project! {
 
 impl<S, J, P, Req, E> Future for ResponseFuture<S, Req, J, P>
 where
-    S: Service<Req, Error = Error<E>>,
+    S: Service<Req, Error = Error<E>> + Clone,
     Req: Clone,
     J: Judge<S::Response, E>,
     P: Deref<Target: Funds>,
@@ -221,8 +223,11 @@ where
                 StepProjection::Calls { call } => {
                     let outcome = ready!(call.poll(cx));
                     match this.run.after(outcome) {
-                        // Setting the step drops the failed call.
-                        Next::Wait(length) => this.step.set(Step::Waits { end: sleep(length.into()) }),
+                        Next::Wait(length) => {
+                            // Drops the failed call, and what is reserved for one that was refused.
+                            this.step.set(Step::Waits { end: sleep(length.into()) });
+                            *this.service = this.service.clone();
+                        }
                         Next::Done(outcome) => return Poll::Ready(outcome),
                     }
                 }
@@ -231,8 +236,10 @@ where
                     this.step.set(Step::AsksWhetherReady);
                 }
                 StepProjection::AsksWhetherReady => {
-                    ready!(this.service.poll_ready(cx))?;
-                    this.run.begin();
+                    if let Err(error) = ready!(this.service.poll_ready(cx)) {
+                        return Poll::Ready(this.run.end(Err(error), Reason::NotRetryable));
+                    }
+                    this.run.calling = true;
                     let call = this.service.call(this.request.clone());
                     this.step.set(Step::Calls { call });
                 }
@@ -274,8 +281,8 @@ struct Run<J, P: Deref<Target: Funds>> {
     started: Instant,
     max_elapsed: Option<Duration>,
     refusal_wait: Duration,
-    /// The call under way begins no attempt: the one before it was refused.
-    refused: bool,
+    /// A call is under way that `run` does not know of yet: it may be refused.
+    calling: bool,
 }
 
 impl<J, P: Deref<Target: Funds>> Run<J, P> {
@@ -283,34 +290,32 @@ impl<J, P: Deref<Target: Funds>> Run<J, P> {
     fn new(layer: RetryLayer<J, P>) -> Self {
         let RetryLayer { config, refusal_wait, judge, funds } = layer;
         let started = TokioClock.now();
-        let mut run = retry::Run::new(config, Pointed(funds), started);
-        run.begin();
-        Self { run, judge, started, max_elapsed: config.max_elapsed, refusal_wait, refused: false }
-    }
-
-    fn begin(&mut self) {
-        if !std::mem::take(&mut self.refused) {
-            self.run.begin();
-        }
+        let run = retry::Run::new(config, Pointed(funds), started);
+        Self { run, judge, started, max_elapsed: config.max_elapsed, refusal_wait, calling: true }
     }
 
     fn after<T, E>(&mut self, outcome: Result<T, Error<E>>) -> Next<T, E>
     where
         J: Judge<T, E>,
     {
-        let class = match &outcome {
-            Ok(answer) => self.judge.judge(Ok(answer)),
-            Err(Error::Inner(error)) => self.judge.judge(Err(error)),
+        self.calling = false;
+        match &outcome {
             Err(error @ (Error::Open(_) | Error::Limited(_))) => {
                 return match self.wait_for(error.retry_at(), TokioClock.now()) {
                     Some(length) => Next::Wait(length),
-                    None => Next::Done(self.refused(outcome, Reason::Elapsed)),
+                    None => Next::Done(self.end(outcome, Reason::Elapsed)),
                 };
             }
             // As in the executor: a retry would only add to the load.
-            Err(Error::Full(_)) => return Next::Done(self.refused(outcome, Reason::NotRetryable)),
-            Err(Error::GaveUp(_) | Error::Fallback { .. }) => Some(Class::Permanent),
+            Err(Error::Full(_)) => return Next::Done(self.end(outcome, Reason::NotRetryable)),
+            _ => self.run.begin(),
+        }
+        let class = match &outcome {
+            Ok(answer) => self.judge.judge(Ok(answer)),
+            Err(Error::Inner(error)) => self.judge.judge(Err(error)),
             Err(Error::TimedOut(_)) => Some(Class::Transient),
+            // What another run, or a fallback, gave up.
+            Err(_) => Some(Class::Permanent),
         };
         let Some(class) = class else {
             self.run.on_success();
@@ -333,15 +338,25 @@ impl<J, P: Deref<Target: Funds>> Run<J, P> {
             return None;
         }
         self.refusal_wait = self.refusal_wait - length;
-        self.refused = true;
         Some(length)
     }
 
-    /// The end of a run whose last call was refused.
-    fn refused<T, E>(&self, outcome: Result<T, Error<E>>, reason: Reason) -> Result<T, Error<E>> {
-        match self.run.attempts().saturating_sub(1) {
+    /// The end of a run that makes no further attempt after the ones before: the next was refused.
+    fn end<T, E>(&mut self, outcome: Result<T, Error<E>>, reason: Reason) -> Result<T, Error<E>> {
+        // The retry that was paid for has not been made.
+        self.run.cancel();
+        match self.run.attempts() {
             0 => outcome,
             attempts => outcome.map_err(|error| Error::GaveUp(Box::new(GaveUp { error, reason, attempts }))),
+        }
+    }
+}
+
+impl<J, P: Deref<Target: Funds>> Drop for Run<J, P> {
+    fn drop(&mut self) {
+        // Dropped in mid-call: whether it would have been refused is not known, so it counts as made.
+        if self.calling {
+            self.run.begin();
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use daur_core::reliability::timeout::{Config, ConfigError};
 use daur_core::time::Duration;
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Timeout, timeout};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -109,7 +109,7 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let call = self.inner.call(request);
-        ResponseFuture { call: Call::Runs { call, end: sleep(self.limit.into()) }, limit: self.limit }
+        ResponseFuture { call: Call::Runs { call: timeout(self.limit.into(), call) }, limit: self.limit }
     }
 }
 
@@ -126,10 +126,10 @@ pin_project! {
     #[project = CallProjection]
     enum Call<F> {
         Runs {
+            // Tokio's own, since a call that uses up its task's budget in each poll must not keep a timer
+            // from being looked at.
             #[pin]
-            call: F,
-            #[pin]
-            end: Sleep,
+            call: Timeout<F>,
         },
         Dropped,
     }
@@ -140,13 +140,10 @@ impl<F: Future<Output = Result<T, Error<E>>>, T, E> Future for ResponseFuture<F>
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let CallProjection::Runs { call, end } = this.call.as_mut().project() {
-            // The call first: what is ready together with the limit has made it.
-            if let Poll::Ready(answer) = call.poll(cx) {
+        if let CallProjection::Runs { call } = this.call.as_mut().project() {
+            // It polls the call first: what is ready together with the limit has made it.
+            if let Ok(answer) = ready!(call.poll(cx)) {
                 return Poll::Ready(answer);
-            }
-            if end.poll(cx).is_pending() {
-                return Poll::Pending;
             }
             this.call.set(Call::Dropped);
         }

@@ -77,6 +77,7 @@ async fn rule_2_an_open_breaker_refuses_without_waiting_for_a_service_that_is_ne
     clock.set(START + WAIT);
     assert_eq!(at_once(service.call(())).await, Err(REFUSED));
     assert_eq!(breaker.state(), State::HalfOpen);
+    assert!(breaker.admit().is_ok(), "nor does it hold the probe");
     assert!(poll_once(std::pin::pin!(service.ready())).await.is_pending(), "now it asks");
 }
 
@@ -86,6 +87,16 @@ async fn rule_2_a_breaker_forced_open_refuses_for_ever() {
     breaker.force_open();
     let refused = once(BreakerLayer::new(breaker), failing(), ()).await.unwrap_err();
     assert_eq!((&refused, refused.retry_at()), (&Error::Open(Open { retry_at: Instant::MAX }), None));
+}
+
+#[tokio::test]
+async fn rule_2_a_refusal_is_counted_as_one() {
+    let (breaker, _) = opened().await;
+    let mut service = BreakerLayer::new(Arc::clone(&breaker)).layer(failing());
+    for refused in 1..4 {
+        assert_eq!(call(&mut service, ()).await, Err(REFUSED));
+        assert_eq!(breaker.snapshot().refused, refused);
+    }
 }
 
 #[tokio::test]

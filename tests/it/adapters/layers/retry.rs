@@ -192,6 +192,41 @@ async fn rule_6_a_retry_that_is_not_made_is_paid_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rule_6_a_retry_that_is_refused_is_paid_back() {
+    let open = |secs| Error::Open(Open { retry_at: TokioClock.now() + Duration::from_secs(secs) });
+    for refused in [open(60), Error::Full(Refused::TimedOut)] {
+        let budget = budget(3);
+        let tokens = || budget.with(|budget, _| budget.snapshot().tokens);
+        let mut service = LAYER.budget(Arc::clone(&budget)).layer(scripted(vec![Err(DOWN), Err(refused)]));
+        let mut run = pin!(service.ready().await.unwrap().call(()));
+        assert!(poll_once(run.as_mut()).await.is_pending());
+        assert_eq!(tokens(), 2);
+        assert!(run.as_mut().await.is_err());
+        assert_eq!(tokens(), 3, "at once, not with the future");
+    }
+    // One that is refused and then made is not.
+    let budget = budget(3);
+    let patient = LAYER.refusal_wait(Duration::from_secs(5)).budget(Arc::clone(&budget));
+    let outcomes = vec![Err(DOWN), Err(open(1)), Err(DOWN), Err(open(1)), Err(DOWN)];
+    assert_eq!(once(patient, scripted(outcomes), ()).await, gave_up(DOWN, Reason::Exhausted, 3));
+    let snapshot = budget.with(|budget, _| budget.snapshot());
+    assert_eq!((snapshot.tokens, snapshot.funded), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_6_a_first_call_that_is_refused_funds_no_retry() {
+    let budget = Arc::new(StdShared::new(Budget::new(budget::Config::ratio(100))));
+    let layer = LAYER.budget(Arc::clone(&budget));
+    let left = || budget.with(|budget, _| budget.snapshot().retries_left());
+    for _ in 0..5 {
+        assert!(once(layer.clone(), scripted(vec![Err(Error::Full(Refused::TimedOut))]), ()).await.is_err());
+    }
+    assert_eq!(left(), 0);
+    assert_eq!(once(layer, scripted(vec![]), ()).await, Ok(1));
+    assert_eq!(left(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn rule_7_a_retry_waits_until_its_service_is_ready() {
     let ready_at = TokioClock.now() + Duration::from_secs(2);
     let asked = Arc::new(AtomicU32::new(0));
@@ -224,7 +259,7 @@ async fn rule_7_a_service_that_fails_to_become_ready_ends_the_run() {
             Poll::Ready(if first { Ok(()) } else { Err(Error::Inner("dead")) })
         },
     );
-    assert_eq!(once(LAYER, inner, ()).await, Err(dead));
+    assert_eq!(once(LAYER, inner, ()).await, gave_up(dead, Reason::NotRetryable, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,6 +284,30 @@ async fn rule_8_the_failed_call_is_dropped_before_the_wait() {
     let mut run = pin!(service.ready().await.unwrap().call(()));
     assert!(poll_once(run.as_mut()).await.is_pending());
     assert!(!held.load(Ordering::SeqCst));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_8_what_was_reserved_for_a_refused_call_is_given_back() {
+    use daur_core::reliability::breaker::{Breaker, Config};
+    use daur_std::reliability::breaker::SharedBreaker;
+    use tower::limit::ConcurrencyLimit;
+
+    let config = Config { failures: 1, recovery_timeout: Duration::from_secs(1), ..Config::DEFAULT };
+    let breaker = Arc::new(SharedBreaker::of(Breaker::new(config), TokioClock));
+    let mut only_one = ConcurrencyLimit::new(strict(|()| ready(Ok(()))), 1);
+    let layers = (LAYER.refusal_wait(Duration::from_secs(5)), BreakerLayer::new(Arc::clone(&breaker)));
+    let mut service = layers.layer(only_one.clone());
+    service.ready().await.unwrap();
+    // It is ready and holds the only place, when the breaker opens.
+    let permit = breaker.try_acquire().unwrap();
+    breaker.with(|breaker, now| breaker.on_failure(permit, now));
+    let mut run = Box::pin(service.call(()));
+    assert!(poll_once(run.as_mut()).await.is_pending());
+    at_once(call(&mut only_one, ())).await.unwrap();
+    // While `service`, which made the call, is still there.
+    let (answer, took) = timed(tokio::time::timeout(std::time::Duration::from_secs(9), run)).await;
+    assert_eq!((answer.expect("it waits for itself"), took), (Ok(()), 1_000));
+    assert_eq!(call(&mut service, ()).await, Ok(()));
 }
 
 #[tokio::test(start_paused = true)]

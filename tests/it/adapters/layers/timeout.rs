@@ -20,6 +20,25 @@ async fn rule_1_a_call_that_is_not_over_with_the_limit_ends_with_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rule_1_a_call_that_never_rests_is_cut_short_too() {
+    let restless = strict(|()| async {
+        while !std::hint::black_box(false) {
+            // Uses up what tokio lets a task do in one poll, each time.
+            tokio::task::consume_budget().await;
+        }
+        Ok(())
+    });
+    let run = tokio::spawn(once(LAYER, restless, ()));
+    tokio::task::yield_now().await;
+    tokio::time::advance(LIMIT.into()).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(run.is_finished());
+    assert_eq!(run.await.unwrap(), Err(Error::TimedOut(LIMIT)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn rule_2_an_answer_ready_together_with_the_limit_is_given() {
     let slow = strict(|x: u32| async move {
         sleep(LIMIT).await;
