@@ -12,6 +12,7 @@
 //!    program, which then refuses it for a while.
 //! 5. So many programs run at a time and so many commands wait, whatever they are, in the order in which they
 //!    came. What finds no place is `overloaded`; that says nothing of its program and is not counted by the breaker.
+//!    A command whose program is refused by its breaker is told so at once: it does not wait to hear it.
 //! 6. Where rule 4 leaves no output, the last good one of the same command stands in, marked as such: see
 //!    [`fallback`].
 
@@ -40,7 +41,7 @@ use daur_std::shared::StdShared;
 use tokio::sync::{oneshot, watch};
 use tokio::time;
 
-pub use config::{AnyMode, Config, WAITING};
+pub use config::{AnyMode, BUCKETS, CALLS, Config, WAITING};
 pub use shown::{Answer, BudgetStatus, Places, ProgramStatus, mode_name, state_name};
 
 use crate::fallback::{self, Good, LastGood, Run, Used};
@@ -59,6 +60,15 @@ struct Program {
 }
 
 impl Program {
+    /// Whether the breaker lets nothing pass now.
+    fn refuses(&self) -> bool {
+        let state = self.executor.with(|executor, now| {
+            executor.poll(now);
+            executor.snapshot().breaker.state
+        });
+        matches!(state, breaker::State::Open | breaker::State::ForcedOpen)
+    }
+
     /// Logs what the breaker has become.
     fn tell(&self) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,7 +127,7 @@ impl Commands {
     /// # Errors
     /// An invalid config; a cache file that cannot be opened.
     pub fn new(
-        config: Config,
+        mut config: Config,
         allowed: AllowList<'static>,
         max_len: usize,
         dir: PathBuf,
@@ -135,6 +145,14 @@ impl Commands {
             .map(|program| {
                 let (breaker, mode) =
                     config.breakers.get(program.name).copied().unwrap_or((config.breaker, config.mode));
+                if breaker.probe_lease <= config.timeout {
+                    // A probe that outlives its lease is not heard, and the breaker would never close.
+                    return Err(format!(
+                        "the breaker of `{}`: `probe_lease` is {}; it must be longer than a command may take, {}",
+                        program.name, breaker.probe_lease, config.timeout
+                    )
+                    .into());
+                }
                 let executor = ExecutorConfig { retry: config.retry, breaker, ..ExecutorConfig::DEFAULT };
                 let breaker = Breaker::try_any(breaker, mode, os_seed())
                     .map_err(|error| format!("the breaker of `{}`: {error}", program.name))?;
@@ -144,10 +162,13 @@ impl Commands {
             })
             .collect::<Result<_, Error>>()?;
         let waits = config.waiting > 0 && !config.queue_wait.is_zero();
+        if !waits {
+            config.waiting = 0;
+        }
         let places = SharedBulkhead::with_clock(
             bulkhead::Config {
                 max_concurrent: config.at_once,
-                max_waiting: if waits { config.waiting } else { 0 },
+                max_waiting: config.waiting,
                 max_wait: waits.then_some(config.queue_wait),
             },
             StdClock,
@@ -286,14 +307,23 @@ impl Commands {
 
     /// Starts the program, through its executor.
     async fn execute(&self, command: &Admitted) -> Result<Run, Problem> {
-        // Outside of the executor: a breaker that times calls shall not blame a program for the time in line.
-        let _place = self.places.acquire().await.map_err(|_| busy())?;
         let program = &self.programs[command.program];
+        // Outside of the executor: a breaker that times calls shall not blame a program for the time in line. Nobody
+        // stands in line to be refused by a breaker, though.
+        let place = match program.refuses() {
+            true => None,
+            false => Some(self.places.acquire().await.map_err(|_| busy())?),
+        };
+        let classify = |error: &runner::Error| class(program.name, error);
+        let start = || async {
+            // The breaker has let it pass after all, in this very moment.
+            if place.is_some() { self.start(command).await } else { Err(runner::Error::NoPlace) }
+        };
         let mut stop = self.stop.clone();
         tokio::select! {
-            run = executor::execute_with(&program.executor, self.budget.as_ref(), class, || self.start(command)) => {
+            run = executor::execute_with(&program.executor, self.budget.as_ref(), classify, start) => {
                 program.tell();
-                Ok(run)
+                if matches!(run.result, Err(Failure::Error(runner::Error::NoPlace))) { Err(busy()) } else { Ok(run) }
             }
             () = stopped(&mut stop) => Err(Problem::new(Code::Overloaded, "The server is stopping.").closing()),
         }
@@ -396,10 +426,12 @@ async fn overdue(patience: StdDuration, begins: &mut oneshot::Receiver<()>) {
 }
 
 /// What a failure means for retry and breaker: rule 4.
-fn class(error: &runner::Error) -> Class {
-    tracing::warn!(%error, "a command failed");
-    match error {
+fn class(program: &str, error: &runner::Error) -> Class {
+    let class = match error {
         runner::Error::Spawn(_) => Class::Transient,
         runner::Error::Timeout => Class::Permanent,
-    }
+        runner::Error::NoPlace => return Class::Ignored,
+    };
+    tracing::warn!(program, %error, "a command failed");
+    class
 }
