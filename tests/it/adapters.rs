@@ -7,6 +7,7 @@ mod executor;
 mod fallback;
 mod health;
 mod keyed;
+mod layers;
 mod reliability;
 mod result_cache;
 mod retry;

@@ -225,8 +225,9 @@ impl Gcra {
 /// 6. A rate that does not divide its period is rounded down, so never exceeded.
 ///
 /// # Cost
-/// 32 bytes of RAM and 156 of flash on thumbv6m (image `limiter`); a [`Gcra`] alone is 8 bytes. A check is
-/// a few 64-bit additions and comparisons, no division.
+/// 32 bytes of RAM and 156 of flash on thumbv6m (image `limiter`); with [`check_n`](Limiter::check_n) and its
+/// 64-bit multiplication 32 bytes of RAM and 364 of flash on thumbv6m (image `limiter_n`). A [`Gcra`] alone is
+/// 8 bytes. A check is a few 64-bit additions and comparisons, no division.
 ///
 /// # Errors
 /// [`Limited`], with the moment to come back at.

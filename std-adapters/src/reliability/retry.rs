@@ -23,7 +23,7 @@ use daur_core::reliability::breaker;
 use daur_core::reliability::budget::{Funds, Unlimited};
 use daur_core::reliability::executor::{Config as ExecutorConfig, Executor};
 use daur_core::reliability::retry::{Class, Config, GaveUp, Run};
-use daur_core::time::{Clock, Duration};
+use daur_core::time::{Clock, Duration, Instant};
 
 use crate::clock::StdClock;
 use crate::rng::os_seed;
@@ -64,8 +64,14 @@ pub fn retry_blocking_with<T, E>(
     classify: impl FnMut(&E) -> Class,
     call: impl FnMut() -> Result<T, E>,
 ) -> Result<T, GaveUp<E>> {
-    let run = Run::new(config, funds, StdClock.now());
+    let run = Run::new(config, funds, started(&config, &StdClock));
     run.drive(os_seed, &StdClock, |after| wanted.wait(after.into()), classify, call)
+}
+
+/// When a run begins, if that will ever be asked: reading the clock is most of what a call costs that
+/// succeeds at once.
+fn started(config: &Config, clock: &impl Clock) -> Instant {
+    config.max_elapsed.map_or(Instant::ZERO, |_| clock.now())
 }
 
 /// Awaits `call` until it succeeds or `config` says to stop.
@@ -121,7 +127,7 @@ pub async fn retry_with<T, E, F: Future<Output = Result<T, E>>>(
 ) -> Result<T, GaveUp<E>> {
     use crate::clock::TokioClock;
 
-    let run = Run::new(config, funds, TokioClock.now());
+    let run = Run::new(config, funds, started(&config, &TokioClock));
     let cancel = std::pin::pin!(cancel);
     run.drive_async(os_seed, &TokioClock, cancel::Waiting(cancel), classify, call).await
 }

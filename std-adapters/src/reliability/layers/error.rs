@@ -11,7 +11,9 @@ use daur_core::time::{Duration, Instant};
 
 /// Says which layer ended a call, or that the service itself failed, with `E`.
 ///
-/// What is wrapped is the `source`, so that a chain of causes is printed once and whole.
+/// What is wrapped is the `source`, so that a chain of causes is printed once and whole. It is an error
+/// of the standard library's kind if `E` is one; tower's `BoxError` is not, until it is wrapped, as by
+/// `map_err(std::io::Error::other)` beneath the [`InnerLayer`](super::InnerLayer).
 ///
 /// # Example
 /// ```

@@ -100,6 +100,7 @@ fn cause<E>(error: &Error<E>) -> Failure<()> {
     match error.root() {
         Error::Inner(_) => Failure::Error(()),
         Error::TimedOut(_) => Failure::TimedOut,
+        Error::Full(refused) => Failure::NoPlace(*refused),
         _ => Failure::Open { retry_at: error.retry_at().unwrap_or(Instant::MAX) },
     }
 }

@@ -71,6 +71,20 @@ where
 
 impl<F> LimiterLayer<F> {
     /// Limits each call by what `check` says of its request: by user, by address, by cost.
+    ///
+    /// # Example
+    /// ```
+    /// use daur_std::core::reliability::limiter::Limited;
+    /// use daur_std::reliability::keyed::limiter::{Config, KeyedLimiter};
+    /// use daur_std::reliability::layers::LimiterLayer;
+    ///
+    /// let users: KeyedLimiter<str> = KeyedLimiter::try_new(Config::DEFAULT)?;
+    /// let by_user = LimiterLayer::by(|user: &String| {
+    ///     users.check(user).map_err(|refused| Limited { retry_at: refused.retry_at() })
+    /// });
+    /// # let _ = by_user;
+    /// # Ok::<(), daur_std::reliability::keyed::limiter::ConfigError>(())
+    /// ```
     pub const fn by<Req>(check: F) -> Self
     where
         F: Fn(&Req) -> Result<(), Limited>,

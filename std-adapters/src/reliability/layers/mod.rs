@@ -22,6 +22,10 @@
 //! All of them speak one [`Error`], so that the stack's error is as flat with six layers as with one.
 //! For that the innermost is always [`InnerLayer`].
 //!
+//! Unlike in the [`executor`](super::executor), which asks the breaker again at its turn, a call that
+//! stands in the bulkhead's line has the breaker's permit already: it is made even if the breaker opens
+//! meanwhile. Keep that line short.
+//!
 //! # Rules of all
 //!
 //! * A layer calls only a service that said it is ready, and never a clone of it that was not asked.

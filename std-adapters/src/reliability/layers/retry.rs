@@ -5,8 +5,8 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use daur_core::reliability::budget::{Funds, Unlimited};
-use daur_core::reliability::retry::{Class, Config, ConfigError, Decision, GaveUp, Reason, Retry};
+use daur_core::reliability::budget::{Exhausted, Funds, Unlimited};
+use daur_core::reliability::retry::{self, Class, Config, ConfigError, Decision, GaveUp, Reason};
 use daur_core::time::{Clock, Duration, Instant};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
@@ -17,7 +17,7 @@ use super::{Error, EveryError, Judge, OfError};
 use crate::clock::TokioClock;
 use crate::rng::os_seed;
 
-/// Calls a service again after a failure, with the waits of a [`Retry`].
+/// Calls a service again after a failure, by the rules of a [`retry::Run`].
 ///
 /// Above a [`BreakerLayer`](super::BreakerLayer), so that what is broken is left alone; beneath a
 /// [`TimeoutLayer`](super::TimeoutLayer) that limits the whole run. The only layer whose request must
@@ -29,10 +29,11 @@ use crate::rng::os_seed;
 /// 2. The judge says what a failure is; an answer can be one. With none, every error is transient.
 /// 3. A run that ends in an error tells it in [`Error::GaveUp`], with the reason and the number of
 ///    attempts; a run that ends in an answer that was judged a failure gives that answer.
-/// 4. A refusal by a breaker or a limiter beneath is no attempt. It is waited for until its `retry_at`, if all such waits of the run
-///    fit into `refusal_wait` (zero unless set), else told: as it is if there was no attempt.
-/// 5. A time limit and a full bulkhead beneath are transient failures; what other retries and fallbacks gave up
-///    stays given up.
+/// 4. A refusal from beneath is no attempt. A breaker's or a limiter's is waited for until its
+///    `retry_at`, if all such waits of the run fit into `refusal_wait` (zero unless set); else, and for
+///    a full bulkhead, the run ends: with the refusal as it is if there was no attempt.
+/// 5. A time limit from beneath is a transient failure; what other retries and fallbacks gave up stays
+///    given up.
 /// 6. A retry that the budget does not pay for is not made. One that was paid for, and is not made
 ///    since the future was dropped, is paid back.
 /// 7. A retried call is made only when its service said it is ready.
@@ -164,7 +165,6 @@ where
         let again = request.clone();
         // This service said it is ready and makes the call; its clone is asked before it makes one.
         let call = self.inner.call(request);
-        self.layer.funds.on_first_try();
         ResponseFuture {
             step: Step::Calls { call },
             service: self.inner.clone(),
@@ -232,7 +232,7 @@ where
                 }
                 StepProjection::AsksWhetherReady => {
                     ready!(this.service.poll_ready(cx))?;
-                    this.run.paid = false;
+                    this.run.begin();
                     let call = this.service.call(this.request.clone());
                     this.step.set(Step::Calls { call });
                 }
@@ -246,58 +246,81 @@ enum Next<T, E> {
     Done(Result<T, Error<E>>),
 }
 
-/// What a run knows of its calls.
+/// Funds behind a pointer.
+struct Pointed<P>(P);
+
+impl<P: Deref<Target: Funds>> Funds for Pointed<P> {
+    fn on_first_try(&self) {
+        self.0.on_first_try();
+    }
+
+    fn try_retry(&self) -> Result<(), Exhausted> {
+        self.0.try_retry()
+    }
+
+    fn on_success(&self, attempts: u32) {
+        self.0.on_success(attempts);
+    }
+
+    fn cancel_retry(&self) {
+        self.0.cancel_retry();
+    }
+}
+
+/// A run of the core's, and what it does not know: refusals, which are no attempts.
 struct Run<J, P: Deref<Target: Funds>> {
-    layer: RetryLayer<J, P>,
-    /// Made at the first failure: a seed costs a system call.
-    retry: Option<Retry>,
+    run: retry::Run<Pointed<P>>,
+    judge: J,
     started: Instant,
-    attempts: u32,
-    /// What was waited for refusals.
-    waited: Duration,
-    /// The next call is a retry, and paid for.
-    paid: bool,
+    max_elapsed: Option<Duration>,
+    refusal_wait: Duration,
+    /// The call under way begins no attempt: the one before it was refused.
+    refused: bool,
 }
 
 impl<J, P: Deref<Target: Funds>> Run<J, P> {
+    /// A run whose first call is made now.
     fn new(layer: RetryLayer<J, P>) -> Self {
-        Self { layer, retry: None, started: TokioClock.now(), attempts: 0, waited: Duration::ZERO, paid: false }
+        let RetryLayer { config, refusal_wait, judge, funds } = layer;
+        let started = TokioClock.now();
+        let mut run = retry::Run::new(config, Pointed(funds), started);
+        run.begin();
+        Self { run, judge, started, max_elapsed: config.max_elapsed, refusal_wait, refused: false }
+    }
+
+    fn begin(&mut self) {
+        if !std::mem::take(&mut self.refused) {
+            self.run.begin();
+        }
     }
 
     fn after<T, E>(&mut self, outcome: Result<T, Error<E>>) -> Next<T, E>
     where
         J: Judge<T, E>,
     {
-        let now = TokioClock.now();
-        if let Err(error) = &outcome
-            && matches!(error, Error::Open(_) | Error::Limited(_))
-        {
-            return match self.wait_for(error.retry_at(), now) {
-                Some(length) => Next::Wait(length),
-                None if self.attempts == 0 => Next::Done(outcome),
-                None => Next::Done(self.gave_up(outcome, Reason::Elapsed)),
-            };
-        }
-        self.attempts = self.attempts.saturating_add(1);
         let class = match &outcome {
-            Ok(answer) => self.layer.judge.judge(Ok(answer)),
-            Err(Error::Inner(error)) => self.layer.judge.judge(Err(error)),
+            Ok(answer) => self.judge.judge(Ok(answer)),
+            Err(Error::Inner(error)) => self.judge.judge(Err(error)),
+            Err(error @ (Error::Open(_) | Error::Limited(_))) => {
+                return match self.wait_for(error.retry_at(), TokioClock.now()) {
+                    Some(length) => Next::Wait(length),
+                    None => Next::Done(self.refused(outcome, Reason::Elapsed)),
+                };
+            }
+            // As in the executor: a retry would only add to the load.
+            Err(Error::Full(_)) => return Next::Done(self.refused(outcome, Reason::NotRetryable)),
             Err(Error::GaveUp(_) | Error::Fallback { .. }) => Some(Class::Permanent),
-            Err(_) => Some(Class::Transient),
+            Err(Error::TimedOut(_)) => Some(Class::Transient),
         };
         let Some(class) = class else {
-            self.layer.funds.on_success(self.attempts);
+            self.run.on_success();
             return Next::Done(outcome);
         };
-        let (config, started) = (self.layer.config, self.started);
-        let retry = self.retry.get_or_insert_with(|| Retry::new(config, os_seed(), started));
-        match retry.on_failure(class, now) {
-            Decision::Retry { after } if self.layer.funds.try_retry().is_ok() => {
-                self.paid = true;
-                Next::Wait(after)
+        match self.run.on_failure(class, os_seed, TokioClock.now()) {
+            Decision::Retry { after } => Next::Wait(after),
+            Decision::Stop { reason } => {
+                Next::Done(outcome.map_err(|error| Error::GaveUp(Box::new(self.run.gave_up(error, reason)))))
             }
-            Decision::Retry { .. } => Next::Done(self.gave_up(outcome, Reason::Budget)),
-            Decision::Stop { reason } => Next::Done(self.gave_up(outcome, reason)),
         }
     }
 
@@ -305,24 +328,20 @@ impl<J, P: Deref<Target: Funds>> Run<J, P> {
     fn wait_for(&mut self, retry_at: Option<Instant>, now: Instant) -> Option<Duration> {
         // At least a timer's tick, so that clocks that disagree make no busy loop.
         let length = (retry_at? - now).max(Duration::from_millis(1));
-        let waited = self.waited + length;
-        let too_late = self.layer.config.max_elapsed.is_some_and(|limit| now + length - self.started >= limit);
-        if waited > self.layer.refusal_wait || too_late {
+        let too_late = self.max_elapsed.is_some_and(|limit| now + length - self.started >= limit);
+        if length > self.refusal_wait || too_late {
             return None;
         }
-        self.waited = waited;
+        self.refusal_wait = self.refusal_wait - length;
+        self.refused = true;
         Some(length)
     }
 
-    fn gave_up<T, E>(&self, outcome: Result<T, Error<E>>, reason: Reason) -> Result<T, Error<E>> {
-        outcome.map_err(|error| Error::GaveUp(Box::new(GaveUp { error, reason, attempts: self.attempts })))
-    }
-}
-
-impl<J, P: Deref<Target: Funds>> Drop for Run<J, P> {
-    fn drop(&mut self) {
-        if self.paid {
-            self.layer.funds.cancel_retry();
+    /// The end of a run whose last call was refused.
+    fn refused<T, E>(&self, outcome: Result<T, Error<E>>, reason: Reason) -> Result<T, Error<E>> {
+        match self.run.attempts().saturating_sub(1) {
+            0 => outcome,
+            attempts => outcome.map_err(|error| Error::GaveUp(Box::new(GaveUp { error, reason, attempts }))),
         }
     }
 }
@@ -333,6 +352,6 @@ where
     P: Deref<Target: Funds>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("attempts", &self.run.attempts).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("attempts", &self.run.run.attempts()).finish_non_exhaustive()
     }
 }
