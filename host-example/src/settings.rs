@@ -83,7 +83,7 @@ impl Retry {
         if let Some(Length(max)) = self.max_elapsed {
             config.max_elapsed = Some(max);
         }
-        config.validate().map_err(|error| error.to_string())
+        config.validate().map_err(without_machine)
     }
 }
 
@@ -130,7 +130,7 @@ impl Budget {
             }
             _ => return Err("it takes one of `token_bucket`, `ratio` and `off`".into()),
         }
-        config.map_or(Ok(()), |config| config.validate().map_err(|error| error.to_string()))
+        config.map_or(Ok(()), |config| config.validate().map_err(without_machine))
     }
 }
 
@@ -248,13 +248,16 @@ impl Breaker {
             }
             _ => {}
         }
+        let grows = self.growth.is_some_and(|growth| growth.strategy != Strategy::Constant);
+        if grows && config.recovery_timeout_max.is_none() {
+            return Err("`growth` needs a `recovery_timeout_max`: without one, the wait does not grow".into());
+        }
         Self::judge(*config, *mode)
     }
 
     /// What the breaker itself says to it.
     fn judge(config: breaker::Config, mode: ModeConfig) -> Result<(), String> {
-        let said = Machine::<AnyMode>::try_any(config, mode, 0).map_err(|error| error.to_string());
-        said.map(drop).map_err(|error| error.strip_prefix("breaker: ").unwrap_or(&error).to_owned())
+        Machine::<AnyMode>::try_any(config, mode, 0).map(drop).map_err(without_machine)
     }
 }
 
@@ -296,6 +299,12 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// What a machine says of its config, without its own name: the table has one.
+fn without_machine(error: impl fmt::Display) -> String {
+    let text = error.to_string();
+    text.split_once(": ").map_or(text.as_str(), |(_, said)| said).to_owned()
 }
 
 /// Names the table that is wrong.
@@ -364,10 +373,12 @@ mod tests {
             ("[breaker]\nopens = { count_window = { calls = 1025 } }\n", "[breaker]", "`calls` must be from 1 to 1024"),
             ("[breaker]\nopens = { time_window = { buckets = 61 } }\n", "[breaker]", "`buckets` must be from 1 to 60"),
             ("[programs.date.breaker]\nfailures = 0\n", "[programs.date.breaker]", "`failures`"),
+            ("[breaker]\ngrowth = { strategy = \"linear\" }\n", "[breaker]", "`recovery_timeout_max`"),
             (&format!("[breaker]\nfailures = 3\n{window}\n"), "[breaker]", "`failures`"),
         ] {
             let error = Settings::parse(text).unwrap().apply(&mut config()).unwrap_err();
-            assert!(error.starts_with(table) && error.contains(key), "{text} {error}");
+            assert!(error.starts_with(&format!("{table} ")) && error.contains(key), "{text} {error}");
+            assert!(!error.contains("retry: ") && !error.contains("budget: "), "{error}");
         }
     }
 
