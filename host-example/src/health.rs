@@ -229,6 +229,9 @@ async fn audited(app: Weak<App>) -> Verdict {
 }
 
 fn data_dir(app: &App) -> Verdict {
+    if !app.dir.work().is_dir() {
+        return Verdict::fail("the directory that programs run in is not there any more");
+    }
     write_probe(app.dir.path()).map_err(|error| format!("the data directory cannot be written to: {error}")).into()
 }
 

@@ -145,6 +145,16 @@ fn a_data_directory_that_cannot_be_written_to_is_not_ready() {
 }
 
 #[test]
+fn a_server_whose_programs_have_no_directory_to_run_in_is_not_ready() {
+    let host = often(|_| ());
+    let work = host.dir.0.join("data/work");
+    std::fs::remove_dir(&work).unwrap();
+    assert!(eventually(|| host.probe("/readyz") == 503));
+    std::fs::create_dir(&work).unwrap();
+    assert!(eventually(|| host.probe("/readyz") == 200));
+}
+
+#[test]
 fn an_open_breaker_is_told_and_fails_neither_probe() {
     let host = often(|config| {
         config.command.timeout = Length::from_millis(100);
