@@ -14,7 +14,7 @@
 //!    came. What finds no place is `overloaded`; that says nothing of its program and is not counted by the breaker.
 //!    A command whose program is refused by its breaker is told so at once: it does not wait to hear it.
 //! 6. Where rule 4 leaves no output, the last good one of the same command stands in, marked as such: see
-//!    [`fallback`].
+//!    [`fallback`](crate::fallback).
 
 mod config;
 mod shown;
@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration as StdDuration;
 
 use daur_core::reliability::breaker::{self, Breaker, ModeConfig};
-use daur_core::reliability::budget::{self, Budget};
+use daur_core::reliability::budget::Budget;
 use daur_core::reliability::bulkhead;
 use daur_core::reliability::executor::{Config as ExecutorConfig, Executor, Failure};
 use daur_core::reliability::retry::Class;
@@ -44,7 +44,7 @@ use tokio::time;
 pub use config::{AnyMode, BUCKETS, CALLS, Config, WAITING};
 pub use shown::{Answer, BudgetStatus, Places, ProgramStatus, mode_name, state_name};
 
-use crate::fallback::{self, Good, LastGood, Run, Used};
+use crate::fallback::{Good, LastGood, Run, Used};
 use crate::http::stopped;
 use crate::problem::{Code, Problem};
 use crate::runner::{self, Job, Output};
@@ -343,74 +343,6 @@ impl Commands {
         };
         let output = runner::run(&job).await?;
         Ok(Good { output: Arc::new(output), at: StdClock.now() })
-    }
-
-    /// The cache's counters.
-    #[must_use]
-    pub fn cache(&self) -> result_cache::Snapshot {
-        self.cache.snapshot()
-    }
-
-    /// What the fallbacks have given.
-    #[must_use]
-    pub fn fallbacks(&self) -> fallback::Snapshot {
-        self.last_good.snapshot()
-    }
-
-    /// What is left for retries; `None` if they are not limited.
-    #[must_use]
-    pub fn budget(&self) -> Option<BudgetStatus> {
-        let shown = self.budget.as_ref()?.with(|budget, _| budget.snapshot());
-        Some(BudgetStatus {
-            mode: match self.config.budget {
-                Some(budget::Config::Ratio { .. }) => "ratio",
-                _ => "token_bucket",
-            },
-            retries_left: shown.retries_left(),
-            left_permille: (u64::from(shown.tokens) * 1_000).checked_div(shown.capacity.into()).unwrap_or(0),
-            funded: shown.funded,
-            refused: shown.refused,
-        })
-    }
-
-    /// Programs that run and commands that wait.
-    #[must_use]
-    pub fn bulkhead(&self) -> Places {
-        let shown = self.places.snapshot();
-        Places {
-            at_once: self.config.at_once,
-            room: self.config.waiting,
-            running: shown.running,
-            waiting: shown.waiting,
-            refused: shown.refused,
-            timed_out: shown.timed_out,
-        }
-    }
-
-    /// Every program of the allow list with its breaker.
-    #[must_use]
-    pub fn programs(&self) -> Vec<ProgramStatus> {
-        let show = |program: &Program| {
-            program.executor.with(|executor, now| {
-                executor.poll(now);
-                let shown = executor.snapshot();
-                ProgramStatus {
-                    name: program.name.to_owned(),
-                    state: state_name(shown.breaker.state),
-                    mode: mode_name(&program.mode),
-                    window: shown.breaker.window,
-                    consecutive_failures: shown.breaker.consecutive_failures,
-                    opened: shown.breaker.opened,
-                    refused: shown.breaker.refused,
-                    late: shown.breaker.late,
-                    retry_in_ms: shown.breaker.retry_at.map(|at| at.since(now).as_millis()),
-                    runs: shown.runs,
-                    succeeded: shown.succeeded,
-                    retries: shown.retries,
-                }
-            })
-        };
-        self.programs.iter().map(show).collect()
     }
 }
 
