@@ -307,7 +307,7 @@ function breakers(full) {
       text(li.children[0], b.name);
       li.children[2].dataset.level = level; text(li.children[2], b.state.replace("_", " "));
       const seen = b.window && b.window.calls ? `${count(b.window.failed)} of ${count(b.window.calls)} failed${b.mode.endsWith("slow") ? `, ${count(b.window.slow)} slow` : ""}` : "";
-      const now = b.retry_in_ms != null ? `tries again in ${span(b.retry_in_ms)}, ${count(b.refused)} refused` : b.consecutive_failures ? `${b.consecutive_failures} failed in a row` : b.state === "half_open" ? "waits for one good call" : seen;
+      const now = b.retry_in_ms != null ? `tries again in ${span(b.retry_in_ms)}, ${count(b.refused)} refused` : b.consecutive_failures ? `${b.consecutive_failures} failed in a row` : b.state === "half_open" ? "waits for what its probes say" : seen;
       text(li.children[3], now); li.children[3].hidden = !now;
       li.title = `${MODES[b.mode] || b.mode}${seen ? `: ${seen}` : ""}; ${count(b.runs)} runs, ${count(b.retries)} tried again, opened ${count(b.opened)} times, ${count(b.refused)} refused`;
       const states = breakerHistory.get(b.name), n = span_of(states.length, 60, KEEP), bars = [];
@@ -327,7 +327,7 @@ function health(st) {
       text(li.children[0], `${c.name.replaceAll("_", " ")} (${c.kind})`);
       li.children[1].dataset.level = LEVELS[c.status] || "amber"; text(li.children[1], c.status);
       text(li.children[2], c.reason || (c.outcome ? c.outcome.replaceAll("_", " ") : "has not run yet"));
-      text(li.children[3], c.at_ms ? `${micros(c.took_us)} at ${clock(c.at_ms)}` : "");
+      text(li.children[3], c.at_ms ? `${c.took_us ? `${micros(c.took_us)} ` : ""}at ${clock(c.at_ms)}` : "");
       li.title = `${count(c.runs)} runs, ${count(c.failed)} failed`;
     });
 }
@@ -341,7 +341,7 @@ function work(st) {
   bar.setAttribute("aria-label", `${p.running} of ${p.at_once} places are taken`);
   facts($("work"), [
     ["Running", `${count(p.running)} of ${count(p.at_once)}`], ["Waiting", `${count(p.waiting)} of ${count(p.room)}`], ["Turned away", count(p.refused + p.timed_out), p.refused + p.timed_out ? "warn" : ""],
-    ["Retries left", b ? count(b.retries_left) : "no limit", b && !b.retries_left ? "warn" : ""], ["Retries made", b ? count(b.funded) : "–"], ["Not retried", b ? count(b.refused) : "–", b?.refused ? "warn" : ""],
+    ["Retries left", b ? count(b.retries_left) : "no limit", b && !b.retries_left ? "warn" : ""], ["Retries made", count(st.breakers.reduce((sum, program) => sum + program.retries, 0))], ["Not retried", b ? count(b.refused) : "–", b?.refused ? "warn" : ""],
     ["Fallbacks", f.enabled ? count(f.used) : "off", f.used ? "warn" : ""], ["None to give", f.enabled ? count(f.missing) : "–"], ["Kept for it", f.enabled ? count(f.commands) : "–"],
   ]);
 }
@@ -352,7 +352,7 @@ function facts(dl, entries) {
 
 function cache(st) {
   const c = st.cache;
-  text($("cache-sub"), `${count(c.rows)} entries${c.bytes ? `, ${bytes(c.bytes)}` : ""}`);
+  text($("cache-sub"), `${count(c.rows)} ${c.rows === 1 ? "entry" : "entries"}${c.bytes ? `, ${bytes(c.bytes)}` : ""}`);
   const bar = $("cache-bar");
   if (!bar.firstChild) bar.append(h("i"));
   bar.firstChild.style.width = `${(c.hit_permille ?? 0) / 10}%`;

@@ -78,6 +78,7 @@ impl App {
         {
             return Err(format!("the device {twice} is named twice").into());
         }
+        config.health.validate().map_err(|error| format!("[health] {error}"))?;
         let dir = DataDir::open(&config.data_dir)
             .map_err(|error| format!("the data directory {} cannot be used: {error}", config.data_dir.display()))?;
         let users = Users::open(&dir.database()).map_err(|error| format!("the users cannot be opened: {error}"))?;
@@ -106,7 +107,7 @@ impl App {
             audit,
             commands,
             registry,
-            health: Health::new(),
+            health: Health::new(&dir.database()),
             monitor: Arc::new(Monitor::new()),
             system,
             latest: watch::Sender::new(Arc::from("")),
@@ -118,7 +119,7 @@ impl App {
             config,
             dir,
         });
-        Health::register(&app).map_err(|error| format!("health: {error}"))?;
+        Health::register(&app).map_err(|error| format!("[health] {error}"))?;
         app.audit.note(Event::new(
             Kind::Start,
             Outcome::Success,

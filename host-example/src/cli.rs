@@ -124,8 +124,12 @@ impl Serve {
         config.fleet_key_file = self.fleet_key_file;
         config.command.timeout = self.command_timeout;
         config.command.ttl = self.cache_ttl;
+        // A probe may take as long as any command.
+        let lease = &mut config.command.breaker.probe_lease;
+        *lease = self.command_timeout.times(2).max(*lease);
         if let Some(path) = self.config {
-            Settings::load(&path)?.apply(&mut config)?;
+            let settings = Settings::load(&path)?;
+            settings.apply(&mut config).map_err(|error| format!("the config file {}: {error}", path.display()))?;
         }
         Ok(config)
     }

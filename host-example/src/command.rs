@@ -12,8 +12,9 @@
 //!    program, which then refuses it for a while.
 //! 5. So many programs run at a time and so many commands wait, whatever they are, in the order in which they
 //!    came. What finds no place is `overloaded`; that says nothing of its program and is not counted by the breaker.
+//!    A command whose program is refused by its breaker is told so at once: it does not wait to hear it.
 //! 6. Where rule 4 leaves no output, the last good one of the same command stands in, marked as such: see
-//!    [`fallback`].
+//!    [`fallback`](crate::fallback).
 
 mod config;
 mod shown;
@@ -24,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration as StdDuration;
 
 use daur_core::reliability::breaker::{self, Breaker, ModeConfig};
-use daur_core::reliability::budget::{self, Budget};
+use daur_core::reliability::budget::Budget;
 use daur_core::reliability::bulkhead;
 use daur_core::reliability::executor::{Config as ExecutorConfig, Executor, Failure};
 use daur_core::reliability::retry::Class;
@@ -40,10 +41,10 @@ use daur_std::shared::StdShared;
 use tokio::sync::{oneshot, watch};
 use tokio::time;
 
-pub use config::{AnyMode, Config, WAITING};
+pub use config::{AnyMode, BUCKETS, CALLS, Config, WAITING};
 pub use shown::{Answer, BudgetStatus, Places, ProgramStatus, mode_name, state_name};
 
-use crate::fallback::{self, Good, LastGood, Run, Used};
+use crate::fallback::{Good, LastGood, Run, Used};
 use crate::http::stopped;
 use crate::problem::{Code, Problem};
 use crate::runner::{self, Job, Output};
@@ -59,6 +60,15 @@ struct Program {
 }
 
 impl Program {
+    /// Whether the breaker lets nothing pass now.
+    fn refuses(&self) -> bool {
+        let state = self.executor.with(|executor, now| {
+            executor.poll(now);
+            executor.snapshot().breaker.state
+        });
+        matches!(state, breaker::State::Open | breaker::State::ForcedOpen)
+    }
+
     /// Logs what the breaker has become.
     fn tell(&self) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,7 +127,7 @@ impl Commands {
     /// # Errors
     /// An invalid config; a cache file that cannot be opened.
     pub fn new(
-        config: Config,
+        mut config: Config,
         allowed: AllowList<'static>,
         max_len: usize,
         dir: PathBuf,
@@ -135,6 +145,14 @@ impl Commands {
             .map(|program| {
                 let (breaker, mode) =
                     config.breakers.get(program.name).copied().unwrap_or((config.breaker, config.mode));
+                if breaker.probe_lease <= config.timeout {
+                    // A probe that outlives its lease is not heard, and the breaker would never close.
+                    return Err(format!(
+                        "the breaker of `{}`: `probe_lease` is {}; it must be longer than a command may take, {}",
+                        program.name, breaker.probe_lease, config.timeout
+                    )
+                    .into());
+                }
                 let executor = ExecutorConfig { retry: config.retry, breaker, ..ExecutorConfig::DEFAULT };
                 let breaker = Breaker::try_any(breaker, mode, os_seed())
                     .map_err(|error| format!("the breaker of `{}`: {error}", program.name))?;
@@ -144,10 +162,13 @@ impl Commands {
             })
             .collect::<Result<_, Error>>()?;
         let waits = config.waiting > 0 && !config.queue_wait.is_zero();
+        if !waits {
+            config.waiting = 0;
+        }
         let places = SharedBulkhead::with_clock(
             bulkhead::Config {
                 max_concurrent: config.at_once,
-                max_waiting: if waits { config.waiting } else { 0 },
+                max_waiting: config.waiting,
                 max_wait: waits.then_some(config.queue_wait),
             },
             StdClock,
@@ -286,14 +307,23 @@ impl Commands {
 
     /// Starts the program, through its executor.
     async fn execute(&self, command: &Admitted) -> Result<Run, Problem> {
-        // Outside of the executor: a breaker that times calls shall not blame a program for the time in line.
-        let _place = self.places.acquire().await.map_err(|_| busy())?;
         let program = &self.programs[command.program];
+        // Outside of the executor: a breaker that times calls shall not blame a program for the time in line. Nobody
+        // stands in line to be refused by a breaker, though.
+        let place = match program.refuses() {
+            true => None,
+            false => Some(self.places.acquire().await.map_err(|_| busy())?),
+        };
+        let classify = |error: &runner::Error| class(program.name, error);
+        let start = || async {
+            // The breaker has let it pass after all, in this very moment.
+            if place.is_some() { self.start(command).await } else { Err(runner::Error::NoPlace) }
+        };
         let mut stop = self.stop.clone();
         tokio::select! {
-            run = executor::execute_with(&program.executor, self.budget.as_ref(), class, || self.start(command)) => {
+            run = executor::execute_with(&program.executor, self.budget.as_ref(), classify, start) => {
                 program.tell();
-                Ok(run)
+                if matches!(run.result, Err(Failure::Error(runner::Error::NoPlace))) { Err(busy()) } else { Ok(run) }
             }
             () = stopped(&mut stop) => Err(Problem::new(Code::Overloaded, "The server is stopping.").closing()),
         }
@@ -314,74 +344,6 @@ impl Commands {
         let output = runner::run(&job).await?;
         Ok(Good { output: Arc::new(output), at: StdClock.now() })
     }
-
-    /// The cache's counters.
-    #[must_use]
-    pub fn cache(&self) -> result_cache::Snapshot {
-        self.cache.snapshot()
-    }
-
-    /// What the fallbacks have given.
-    #[must_use]
-    pub fn fallbacks(&self) -> fallback::Snapshot {
-        self.last_good.snapshot()
-    }
-
-    /// What is left for retries; `None` if they are not limited.
-    #[must_use]
-    pub fn budget(&self) -> Option<BudgetStatus> {
-        let shown = self.budget.as_ref()?.with(|budget, _| budget.snapshot());
-        Some(BudgetStatus {
-            mode: match self.config.budget {
-                Some(budget::Config::Ratio { .. }) => "ratio",
-                _ => "token_bucket",
-            },
-            retries_left: shown.retries_left(),
-            left_permille: (u64::from(shown.tokens) * 1_000).checked_div(shown.capacity.into()).unwrap_or(0),
-            funded: shown.funded,
-            refused: shown.refused,
-        })
-    }
-
-    /// Programs that run and commands that wait.
-    #[must_use]
-    pub fn bulkhead(&self) -> Places {
-        let shown = self.places.snapshot();
-        Places {
-            at_once: self.config.at_once,
-            room: self.config.waiting,
-            running: shown.running,
-            waiting: shown.waiting,
-            refused: shown.refused,
-            timed_out: shown.timed_out,
-        }
-    }
-
-    /// Every program of the allow list with its breaker.
-    #[must_use]
-    pub fn programs(&self) -> Vec<ProgramStatus> {
-        let show = |program: &Program| {
-            program.executor.with(|executor, now| {
-                executor.poll(now);
-                let shown = executor.snapshot();
-                ProgramStatus {
-                    name: program.name.to_owned(),
-                    state: state_name(shown.breaker.state),
-                    mode: mode_name(&program.mode),
-                    window: shown.breaker.window,
-                    consecutive_failures: shown.breaker.consecutive_failures,
-                    opened: shown.breaker.opened,
-                    refused: shown.breaker.refused,
-                    late: shown.breaker.late,
-                    retry_in_ms: shown.breaker.retry_at.map(|at| at.since(now).as_millis()),
-                    runs: shown.runs,
-                    succeeded: shown.succeeded,
-                    retries: shown.retries,
-                }
-            })
-        };
-        self.programs.iter().map(show).collect()
-    }
 }
 
 fn busy() -> Problem {
@@ -396,10 +358,12 @@ async fn overdue(patience: StdDuration, begins: &mut oneshot::Receiver<()>) {
 }
 
 /// What a failure means for retry and breaker: rule 4.
-fn class(error: &runner::Error) -> Class {
-    tracing::warn!(%error, "a command failed");
-    match error {
+fn class(program: &str, error: &runner::Error) -> Class {
+    let class = match error {
         runner::Error::Spawn(_) => Class::Transient,
         runner::Error::Timeout => Class::Permanent,
-    }
+        runner::Error::NoPlace => return Class::Ignored,
+    };
+    tracing::warn!(program, %error, "a command failed");
+    class
 }

@@ -37,6 +37,20 @@ impl Config {
     pub const DEFAULT: Self = Self { max_age: Duration::from_secs(300), commands: 256, bytes: 16 << 20 };
     /// No fallback.
     pub const OFF: Self = Self { max_age: Duration::ZERO, commands: 0, bytes: 0 };
+
+    /// Checks the fields.
+    ///
+    /// # Errors
+    /// A limit that lets nothing be remembered, although an age is set.
+    pub fn validate(&self) -> Result<(), String> {
+        let nothing = |key| Err(format!("`{key}` is 0; for no fallback, set `max_age` to \"0s\""));
+        match (self.max_age.is_zero(), self.commands, self.bytes) {
+            (true, ..) => Ok(()),
+            (false, 0, _) => nothing("commands"),
+            (false, _, 0) => nothing("bytes"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Says why a fallback was asked for.
@@ -167,7 +181,7 @@ impl<C: Clock> LastGood<C> {
     }
 
     const fn is_on(&self) -> bool {
-        !self.config.max_age.is_zero() && self.config.commands > 0
+        !self.config.max_age.is_zero() && self.config.commands > 0 && self.config.bytes > 0
     }
 
     /// Remembers what a process just gave, if it was a success.

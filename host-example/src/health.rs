@@ -1,16 +1,20 @@
 //! What the server asks itself: can it do its work, and does it need a restart.
 //!
 //! # Rules
-//! 1. `database`, `data_dir`, `disk` and `audit` say whether requests may come: SQLite answers, the directory can be
-//!    written to, the disk has room, and what is done can be audited. A server that is stopping is not ready.
+//! 1. `database`, `data_dir`, `disk` and `audit` say whether requests may come: the database is the file that was
+//!    opened and SQLite reads it, the directory can be written to, the disk has room, and what is done can be audited.
+//!    A server that is stopping is not ready.
 //! 2. An open breaker and a cache that is down make it worse, not unready: the other programs still run.
 //! 3. `heartbeat` says whether a restart is needed: the task that samples everything has not stood still.
 //! 4. `start` is over once the first event of this run is in the audit.
 //! 5. A probe runs no check, so that a flood of them costs nothing.
+//! 6. An audit that could not be written is tried again with each period, so that a server to which nobody sends
+//!    anything, since it was not ready, becomes ready again.
+//! 7. That the audit fails and that the server stops are facts: one report is enough, whatever `failure_threshold` is.
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -20,6 +24,7 @@ use daur_core::reliability::health::{AddError, CheckConfig, CheckId, Kind, Outco
 use daur_core::time::{Clock, Duration, Instant, UnixTime};
 use daur_std::clock::StdClock;
 use daur_std::reliability::health::{CheckReport, HealthChecker, Report, Verdict};
+use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
 
 use crate::app::App;
@@ -49,6 +54,26 @@ impl Config {
         disk_low: 512 << 20,
     };
 
+    /// Checks the fields.
+    ///
+    /// # Errors
+    /// The first that cannot be so, by its name.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.period < PERIOD_MIN {
+            return Err(format!("`period` is {}; it must be {PERIOD_MIN} at least", self.period));
+        }
+        if self.timeout.is_zero() {
+            return Err("`timeout` is 0; no check could pass".into());
+        }
+        if self.failure_threshold == 0 {
+            return Err("`failure_threshold` is 0; it must be 1 at least".into());
+        }
+        if self.disk_low < self.disk_min {
+            return Err(format!("`disk_low`, {}, is below `disk_min`, {}", self.disk_low, self.disk_min));
+        }
+        Ok(())
+    }
+
     const fn check(self, kind: Kind) -> CheckConfig {
         CheckConfig {
             kind,
@@ -61,6 +86,9 @@ impl Config {
     }
 }
 
+/// More often would be all that the server does: a check goes down to the disk.
+const PERIOD_MIN: Duration = Duration::from_millis(10);
+
 /// The longest that the heartbeat may be away.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
@@ -69,6 +97,8 @@ pub struct Health {
     /// What runs and judges them.
     pub checker: HealthChecker,
     heartbeat: AtomicU64,
+    /// Which file the database is, by its device and number.
+    database: Option<(u64, u64)>,
     told: Mutex<Told>,
 }
 
@@ -80,10 +110,15 @@ struct Told {
 }
 
 impl Health {
-    /// No checks yet; see [`Health::register`].
+    /// No checks yet; see [`Health::register`]. The file at `database` is the one that has been opened.
     #[must_use]
-    pub fn new() -> Self {
-        Self { checker: HealthChecker::default(), heartbeat: AtomicU64::new(now()), told: Mutex::default() }
+    pub fn new(database: &Path) -> Self {
+        Self {
+            checker: HealthChecker::default(),
+            heartbeat: AtomicU64::new(now()),
+            database: identity(database),
+            told: Mutex::default(),
+        }
     }
 
     /// Adds the checks of `app`, whose health this is.
@@ -113,8 +148,10 @@ impl Health {
         let start = Arc::downgrade(app);
         health.checker.register_check("start", config.check(Kind::Startup), move || started(start.clone()))?;
         let mut told = health.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.audit = Some((health.checker.register_reported("audit", readiness)?, None));
-        told.serving = Some((health.checker.register_reported("serving", readiness)?, None));
+        let fact = CheckConfig { failure_threshold: 1, ..readiness };
+        let audit = Arc::downgrade(app);
+        told.audit = Some((health.checker.register_check("audit", fact, move || audited(audit.clone()))?, None));
+        told.serving = Some((health.checker.register_reported("serving", fact)?, None));
         drop(told);
         Ok(())
     }
@@ -136,7 +173,7 @@ impl Health {
             }
         };
         let Told { audit, serving } = &mut *told;
-        tell(audit, !app.audit.snapshot().broken, "the audit log cannot be written");
+        tell(audit, !app.audit.snapshot().broken, NO_AUDIT);
         tell(serving, !*app.stop.borrow(), "it is stopping");
     }
 
@@ -145,12 +182,6 @@ impl Health {
     pub fn report(&self, app: &App) -> Report {
         self.refresh(app);
         self.checker.snapshot()
-    }
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -163,14 +194,44 @@ fn of(app: &Weak<App>, check: fn(&App) -> Verdict) -> Verdict {
     app.upgrade().map_or_else(Verdict::pass, |app| check(&app))
 }
 
+const NO_AUDIT: &str = "the audit log cannot be written";
+
+/// Asks the disk, not what a connection has in its memory: that one would not see that the file is gone.
 fn database(app: &App) -> Verdict {
-    match app.gate.users() {
-        Ok(_) => Verdict::pass(),
-        Err(_) => Verdict::fail("the user database cannot be read"),
+    let path = app.dir.database();
+    match identity(&path) {
+        None => return Verdict::fail("the database is not there any more"),
+        found if found != app.health.database => {
+            return Verdict::fail("the database is another file than at the start");
+        }
+        Some(_) => {}
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let asked = Connection::open_with_flags(path, flags).and_then(|disk| {
+        disk.busy_timeout(app.config.health.timeout.into())?;
+        disk.query_row("SELECT count(*) FROM users", [], |_| Ok(()))
+    });
+    match asked {
+        Ok(()) => Verdict::pass(),
+        Err(error) => Verdict::fail(format!("the user database cannot be read: {error}")),
     }
 }
 
+/// Which file a path leads to.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+/// Tries the audit again, if it could not be written.
+async fn audited(app: Weak<App>) -> Verdict {
+    let Some(audit) = app.upgrade().map(|app| app.audit.clone()) else { return Verdict::pass() };
+    audit.ready().await.map_err(|_| NO_AUDIT).into()
+}
+
 fn data_dir(app: &App) -> Verdict {
+    if !app.dir.work().is_dir() {
+        return Verdict::fail("the directory that programs run in is not there any more");
+    }
     write_probe(app.dir.path()).map_err(|error| format!("the data directory cannot be written to: {error}")).into()
 }
 
@@ -193,13 +254,23 @@ fn disk(app: &App) -> Verdict {
 }
 
 fn judge_free(free: u64, config: &Config) -> Verdict {
-    let text = |least: u64| format!("{} MiB are free, {} MiB should be", free >> 20, least >> 20);
+    let text = |least: u64| format!("{} are free, {} should be", amount(free), amount(least));
     if free < config.disk_min {
         Verdict::fail(text(config.disk_min))
     } else if free < config.disk_low {
         Verdict::degraded(text(config.disk_low))
     } else {
         Verdict::pass()
+    }
+}
+
+/// Bytes in the largest unit of which there are ten at least.
+fn amount(bytes: u64) -> String {
+    match bytes {
+        n if n >= 10 << 30 => format!("{} GiB", n >> 30),
+        n if n >= 10 << 20 => format!("{} MiB", n >> 20),
+        n if n >= 10 << 10 => format!("{} KiB", n >> 10),
+        n => format!("{n} B"),
     }
 }
 
@@ -314,7 +385,20 @@ mod tests {
         assert_eq!(judge_free((2 << 20) - 1, &config).outcome, Outcome::Degraded);
         assert_eq!(judge_free(1 << 20, &config).outcome, Outcome::Degraded);
         let full = judge_free((1 << 20) - 1, &config);
-        assert_eq!((full.outcome, full.reason.as_deref()), (Outcome::Fail, Some("0 MiB are free, 1 MiB should be")));
+        assert_eq!(
+            (full.outcome, full.reason.as_deref()),
+            (Outcome::Fail, Some("1023 KiB are free, 1024 KiB should be"))
+        );
+    }
+
+    #[test]
+    fn checks_that_would_never_rest_or_never_pass_are_refused() {
+        assert_eq!(Config::DEFAULT.validate(), Ok(()));
+        let wrong = |config: Config| config.validate().unwrap_err();
+        assert!(wrong(Config { period: Duration::from_nanos(1), ..Config::DEFAULT }).contains("`period` is 1ns"));
+        assert!(wrong(Config { timeout: Duration::ZERO, ..Config::DEFAULT }).contains("`timeout`"));
+        assert!(wrong(Config { failure_threshold: 0, ..Config::DEFAULT }).contains("`failure_threshold`"));
+        assert!(wrong(Config { disk_low: 1, ..Config::DEFAULT }).contains("`disk_low`, 1, is below"));
     }
 
     #[test]

@@ -132,6 +132,8 @@ fn commands(app: &App, page: &mut Page) {
     }
     page.counter("daur_fallback_missing", "Times there was no earlier output, or none young enough.")
         .sample(&[], fallbacks.missing);
+    page.counter("daur_fallback_dropped", "Outputs forgotten to make room, or too long to be remembered.")
+        .sample(&[], fallbacks.dropped);
 
     let cache = app.commands.cache();
     for (name, help, value) in [

@@ -48,6 +48,8 @@ pub enum Error {
     Spawn(io::Error),
     /// It ran for longer than allowed; it has been ended.
     Timeout,
+    /// There was no place for it; it was not started.
+    NoPlace,
 }
 
 impl std::fmt::Display for Error {
@@ -55,6 +57,7 @@ impl std::fmt::Display for Error {
         match self {
             Self::Spawn(error) => write!(f, "the program could not be started: {error}"),
             Self::Timeout => f.write_str("the program ran for longer than allowed and was ended"),
+            Self::NoPlace => f.write_str("there was no place for the program"),
         }
     }
 }

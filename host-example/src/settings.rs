@@ -5,16 +5,19 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
-use daur_core::reliability::breaker::{self, Growth, ModeConfig, Opens, SlowCalls};
+use daur_core::reliability::breaker::{self, Breaker as Machine, Growth, ModeConfig, Opens, SlowCalls};
 use daur_core::reliability::budget;
 use daur_core::reliability::retry::{self, Attempts, Jitter, Strategy};
 use daur_core::time::Duration;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
+use serde::de::{Deserializer, Visitor};
 
+use crate::command::{self, AnyMode, BUCKETS, CALLS, WAITING};
 use crate::config::Config;
+use crate::{fallback, health};
 
 /// A length of time in words, such as `"5s"`.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +25,19 @@ struct Length(Duration);
 
 impl<'de> Deserialize<'de> for Length {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(|error| D::Error::custom(format!("`{text}` is no length of time: {error}")))
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Length;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a length of time such as `\"5s\"`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Length, E> {
+                text.parse().map(Length).map_err(|error| E::custom(format!("`{text}` is no length of time: {error}")))
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }
 
@@ -60,7 +74,7 @@ struct Retry {
 }
 
 impl Retry {
-    fn apply(&self, config: &mut retry::Config) {
+    fn apply(&self, config: &mut retry::Config) -> Result<(), String> {
         set(&mut config.max_attempts, self.max_attempts.map(Attempts::Limited));
         set_time(&mut config.initial_delay, self.initial_delay);
         set_time(&mut config.max_delay, self.max_delay);
@@ -69,6 +83,7 @@ impl Retry {
         if let Some(Length(max)) = self.max_elapsed {
             config.max_elapsed = Some(max);
         }
+        config.validate().map_err(without_machine)
     }
 }
 
@@ -113,9 +128,9 @@ impl Budget {
             (None, Some(Ratio { percent, max_saved }), false) => {
                 *config = Some(budget::Config::Ratio { percent, max_saved });
             }
-            _ => return Err("[budget] takes one of `token_bucket`, `ratio` and `off`".into()),
+            _ => return Err("it takes one of `token_bucket`, `ratio` and `off`".into()),
         }
-        Ok(())
+        config.map_or(Ok(()), |config| config.validate().map_err(without_machine))
     }
 }
 
@@ -168,8 +183,44 @@ fn set_time(field: &mut Duration, value: Option<Length>) {
     set(field, value.map(|Length(time)| time));
 }
 
+impl Commands {
+    fn apply(&self, config: &mut command::Config) -> Result<(), String> {
+        set(&mut config.at_once, self.at_once);
+        set(&mut config.waiting, self.waiting);
+        set_time(&mut config.queue_wait, self.queue_wait);
+        if config.at_once == 0 {
+            return Err("`at_once` is 0; it must be 1 at least".into());
+        }
+        if config.waiting as usize > WAITING {
+            return Err(format!("`waiting` is {}; it may be {WAITING} at most", config.waiting));
+        }
+        Ok(())
+    }
+}
+
+impl Fallback {
+    fn apply(&self, config: &mut fallback::Config) -> Result<(), String> {
+        set_time(&mut config.max_age, self.max_age);
+        set(&mut config.commands, self.commands);
+        set(&mut config.bytes, self.bytes);
+        config.validate()
+    }
+}
+
+impl Health {
+    fn apply(&self, config: &mut health::Config) -> Result<(), String> {
+        set_time(&mut config.period, self.period);
+        set_time(&mut config.timeout, self.timeout);
+        set(&mut config.failure_threshold, self.failure_threshold);
+        set(&mut config.disk_min, self.disk_min);
+        // Who asks for much room and does not say when it is low, is told when it is gone.
+        config.disk_low = self.disk_low.unwrap_or(config.disk_low.max(config.disk_min));
+        config.validate()
+    }
+}
+
 impl Breaker {
-    fn apply(&self, config: &mut breaker::Config, mode: &mut ModeConfig) {
+    fn apply(&self, config: &mut breaker::Config, mode: &mut ModeConfig) -> Result<(), String> {
         set(&mut config.failures, self.failures);
         set_time(&mut config.recovery_timeout, self.recovery_timeout);
         if let Some(Length(max)) = self.recovery_timeout_max {
@@ -179,8 +230,34 @@ impl Breaker {
         set(&mut config.success_threshold, self.success_threshold);
         set_time(&mut config.probe_lease, self.probe_lease);
         set(&mut mode.opens, self.opens);
+        if self.opens == Some(Opens::Consecutive) {
+            // Failures in a row have no rate: what the programs' common table says of slow ones ends here.
+            mode.slow = None;
+        }
         mode.slow = self.slow.or(mode.slow);
         mode.growth = self.growth.or(mode.growth);
+        match mode.opens {
+            Opens::CountWindow(window) if !(1..=CALLS).contains(&(window.calls as usize)) => {
+                return Err(format!("the window's `calls` must be from 1 to {CALLS}"));
+            }
+            Opens::TimeWindow(span) if !(1..=BUCKETS).contains(&(span.buckets as usize)) => {
+                return Err(format!("the window's `buckets` must be from 1 to {BUCKETS}"));
+            }
+            Opens::CountWindow(_) | Opens::TimeWindow(_) if self.failures.is_some() && self.opens.is_some() => {
+                return Err("`failures` counts in a row, and `opens` is a window: leave one out".into());
+            }
+            _ => {}
+        }
+        let grows = self.growth.is_some_and(|growth| growth.strategy != Strategy::Constant);
+        if grows && config.recovery_timeout_max.is_none() {
+            return Err("`growth` needs a `recovery_timeout_max`: without one, the wait does not grow".into());
+        }
+        Self::judge(*config, *mode)
+    }
+
+    /// What the breaker itself says to it.
+    fn judge(config: breaker::Config, mode: ModeConfig) -> Result<(), String> {
+        Machine::<AnyMode>::try_any(config, mode, 0).map(drop).map_err(without_machine)
     }
 }
 
@@ -206,34 +283,33 @@ impl Settings {
     /// Puts what the file says into `config`.
     ///
     /// # Errors
-    /// What cannot be so, beyond what the parts themselves refuse at the start.
+    /// What cannot be so, by its table and key.
     pub fn apply(&self, config: &mut Config) -> Result<(), String> {
         let command = &mut config.command;
-        set(&mut command.at_once, self.commands.at_once);
-        set(&mut command.waiting, self.commands.waiting);
-        set_time(&mut command.queue_wait, self.commands.queue_wait);
-        self.retry.apply(&mut command.retry);
-        self.budget.apply(&mut command.budget)?;
-        set_time(&mut command.fallback.max_age, self.fallback.max_age);
-        set(&mut command.fallback.commands, self.fallback.commands);
-        set(&mut command.fallback.bytes, self.fallback.bytes);
-        self.breaker.apply(&mut command.breaker, &mut command.mode);
+        within("commands", self.commands.apply(command))?;
+        within("retry", self.retry.apply(&mut command.retry))?;
+        within("budget", self.budget.apply(&mut command.budget))?;
+        within("fallback", self.fallback.apply(&mut command.fallback))?;
+        within("health", self.health.apply(&mut config.health))?;
+        within("breaker", self.breaker.apply(&mut command.breaker, &mut command.mode))?;
         for (name, program) in &self.programs {
             let (mut breaker, mut mode) = (command.breaker, command.mode);
-            program.breaker.apply(&mut breaker, &mut mode);
+            within(format_args!("programs.{name}.breaker"), program.breaker.apply(&mut breaker, &mut mode))?;
             command.breakers.insert(name.clone(), (breaker, mode));
-        }
-        let health = &mut config.health;
-        set_time(&mut health.period, self.health.period);
-        set_time(&mut health.timeout, self.health.timeout);
-        set(&mut health.failure_threshold, self.health.failure_threshold);
-        set(&mut health.disk_min, self.health.disk_min);
-        set(&mut health.disk_low, self.health.disk_low);
-        if health.disk_low < health.disk_min {
-            return Err("[health] `disk_low` is below `disk_min`".into());
         }
         Ok(())
     }
+}
+
+/// What a machine says of its config, without its own name: the table has one.
+fn without_machine(error: impl fmt::Display) -> String {
+    let text = error.to_string();
+    text.split_once(": ").map_or(text.as_str(), |(_, said)| said).to_owned()
+}
+
+/// Names the table that is wrong.
+fn within(table: impl fmt::Display, applied: Result<(), String>) -> Result<(), String> {
+    applied.map_err(|error| format!("[{table}] {error}"))
 }
 
 #[cfg(test)]
@@ -275,9 +351,53 @@ mod tests {
         assert!(wrong("[fallback]\nmax_age = \"soon\"\n").contains("soon"));
         assert!(wrong("[retry]\njitter = \"some\"\n").contains("some"));
         assert!(wrong("[breaker]\nopens = { windows = 1 }\n").contains("windows"));
+        assert!(wrong("[commands]\nqueue_wait = 5\n").contains("`\"5s\"`"));
         let both = Settings::parse("[budget]\noff = true\nratio = { percent = 10 }\n").unwrap().apply(&mut config());
         assert!(both.unwrap_err().contains("one of"));
         let low = Settings::parse("[health]\ndisk_low = 1\n").unwrap().apply(&mut config());
         assert!(low.unwrap_err().contains("disk_low"));
+    }
+    #[test]
+    fn what_cannot_be_is_named_by_its_table_and_key() {
+        let window = "opens = { count_window = { calls = 10, min_calls = 5 } }";
+        for (text, table, key) in [
+            ("[commands]\nat_once = 0\n", "[commands]", "`at_once`"),
+            ("[commands]\nwaiting = 100000\n", "[commands]", "`waiting`"),
+            ("[retry]\nmax_attempts = 0\n", "[retry]", "`max_attempts`"),
+            ("[budget]\nratio = { percent = 0 }\n", "[budget]", "`percent`"),
+            ("[fallback]\nbytes = 0\n", "[fallback]", "`bytes`"),
+            ("[fallback]\ncommands = 0\n", "[fallback]", "`commands`"),
+            ("[health]\nfailure_threshold = 0\n", "[health]", "`failure_threshold`"),
+            ("[health]\nperiod = \"1ns\"\n", "[health]", "`period`"),
+            ("[breaker]\nprobes = 0\n", "[breaker]", "`probes`"),
+            ("[breaker]\nopens = { count_window = { calls = 1025 } }\n", "[breaker]", "`calls` must be from 1 to 1024"),
+            ("[breaker]\nopens = { time_window = { buckets = 61 } }\n", "[breaker]", "`buckets` must be from 1 to 60"),
+            ("[programs.date.breaker]\nfailures = 0\n", "[programs.date.breaker]", "`failures`"),
+            ("[breaker]\ngrowth = { strategy = \"linear\" }\n", "[breaker]", "`recovery_timeout_max`"),
+            (&format!("[breaker]\nfailures = 3\n{window}\n"), "[breaker]", "`failures`"),
+        ] {
+            let error = Settings::parse(text).unwrap().apply(&mut config()).unwrap_err();
+            assert!(error.starts_with(&format!("{table} ")) && error.contains(key), "{text} {error}");
+            assert!(!error.contains("retry: ") && !error.contains("budget: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_program_may_count_in_a_row_where_the_others_have_a_window() {
+        let text = "[breaker]\nopens = { count_window = { calls = 10, min_calls = 5 } }\n\
+                    slow = { slow_call = \"1s\", slow_pct = 50 }\n\
+                    [programs.date.breaker]\nopens = \"consecutive\"\nfailures = 2\n";
+        let mut config = config();
+        Settings::parse(text).unwrap().apply(&mut config).unwrap();
+        let (date, mode) = config.command.breakers["date"];
+        assert_eq!((date.failures, mode.opens, mode.slow), (2, Opens::Consecutive, None));
+        assert!(config.command.mode.slow.is_some());
+    }
+
+    #[test]
+    fn a_disk_that_must_have_much_room_is_low_below_that() {
+        let mut config = config();
+        Settings::parse("[health]\ndisk_min = 9999999999\n").unwrap().apply(&mut config).unwrap();
+        assert_eq!(config.health.disk_low, 9_999_999_999);
     }
 }

@@ -13,8 +13,13 @@ use crate::{fallback, runner};
 /// Commands that may wait for a place at most.
 pub const WAITING: usize = 256;
 
+/// Calls that a breaker's window may hold.
+pub const CALLS: usize = 1024;
+/// Buckets that a breaker's window of time may have.
+pub const BUCKETS: usize = 60;
+
 /// A breaker of any mode, with windows of up to 1,024 calls or 60 buckets.
-pub type AnyMode = Any<32, 60>;
+pub type AnyMode = Any<{ CALLS / 32 }, BUCKETS>;
 
 /// Says how commands run.
 #[derive(Clone, Debug)]

@@ -1,9 +1,13 @@
 //! What is shown of commands: answers, and the state of what runs them.
 
 use daur_core::reliability::breaker::{self, Counts, ModeConfig, Opens};
+use daur_core::reliability::budget;
+use daur_core::shared::Shared;
+use daur_std::services::result_cache;
 use serde::Serialize;
 
-use crate::fallback::Used;
+use super::{Commands, Program};
+use crate::fallback::{self, Used};
 
 /// What a client gets for a command.
 #[derive(Clone, Debug, Serialize)]
@@ -91,6 +95,76 @@ pub struct Places {
     pub refused: u32,
     /// Commands that waited in vain.
     pub timed_out: u32,
+}
+
+impl Commands {
+    /// The cache's counters.
+    #[must_use]
+    pub fn cache(&self) -> result_cache::Snapshot {
+        self.cache.snapshot()
+    }
+
+    /// What the fallbacks have given.
+    #[must_use]
+    pub fn fallbacks(&self) -> fallback::Snapshot {
+        self.last_good.snapshot()
+    }
+
+    /// What is left for retries; `None` if they are not limited.
+    #[must_use]
+    pub fn budget(&self) -> Option<BudgetStatus> {
+        let shown = self.budget.as_ref()?.with(|budget, _| budget.snapshot());
+        Some(BudgetStatus {
+            mode: match self.config.budget {
+                Some(budget::Config::Ratio { .. }) => "ratio",
+                _ => "token_bucket",
+            },
+            retries_left: shown.retries_left(),
+            left_permille: (u64::from(shown.tokens) * 1_000).checked_div(shown.capacity.into()).unwrap_or(0),
+            funded: shown.funded,
+            refused: shown.refused,
+        })
+    }
+
+    /// Programs that run and commands that wait.
+    #[must_use]
+    pub fn bulkhead(&self) -> Places {
+        let shown = self.places.snapshot();
+        Places {
+            at_once: self.config.at_once,
+            room: self.config.waiting,
+            running: shown.running,
+            waiting: shown.waiting,
+            refused: shown.refused,
+            timed_out: shown.timed_out,
+        }
+    }
+
+    /// Every program of the allow list with its breaker.
+    #[must_use]
+    pub fn programs(&self) -> Vec<ProgramStatus> {
+        let show = |program: &Program| {
+            program.executor.with(|executor, now| {
+                executor.poll(now);
+                let shown = executor.snapshot();
+                ProgramStatus {
+                    name: program.name.to_owned(),
+                    state: state_name(shown.breaker.state),
+                    mode: mode_name(&program.mode),
+                    window: shown.breaker.window,
+                    consecutive_failures: shown.breaker.consecutive_failures,
+                    opened: shown.breaker.opened,
+                    refused: shown.breaker.refused,
+                    late: shown.breaker.late,
+                    retry_in_ms: shown.breaker.retry_at.map(|at| at.since(now).as_millis()),
+                    runs: shown.runs,
+                    succeeded: shown.succeeded,
+                    retries: shown.retries,
+                }
+            })
+        };
+        self.programs.iter().map(show).collect()
+    }
 }
 
 /// The name of a breaker's state, as on the wire.

@@ -62,7 +62,7 @@ fn a_database_that_does_not_answer_is_not_ready_and_needs_no_restart() {
     let database = host.check(&ada, "database");
     assert_eq!(
         (&database["status"], &database["outcome"], &database["reason"]),
-        (&json!("unhealthy"), &json!("fail"), &json!("the user database cannot be read"))
+        (&json!("unhealthy"), &json!("fail"), &json!("the user database cannot be read: no such table: users"))
     );
     let status = host.get(&ada, "/api/status").json();
     assert_eq!(status["attention"][0]["level"], "red");
@@ -81,14 +81,50 @@ fn a_database_that_does_not_answer_is_not_ready_and_needs_no_restart() {
 }
 
 #[test]
+fn a_database_that_is_gone_or_damaged_is_not_ready_though_its_connections_do_not_notice() {
+    let host = often(|_| ());
+    let ada = host.token("ada");
+    let file = host.dir.0.join("data/daur.db");
+    let aside = host.dir.0.join("data/aside.db");
+    std::fs::rename(&file, &aside).unwrap();
+    assert!(eventually(|| host.probe("/readyz") == 503));
+    assert_eq!(host.check(&ada, "database")["reason"], "the database is not there any more");
+    std::fs::copy(&aside, &file).unwrap();
+    let another = "the database is another file than at the start";
+    assert!(eventually(|| host.check(&ada, "database")["reason"] == another));
+    std::fs::rename(&aside, &file).unwrap();
+    assert!(eventually(|| host.probe("/readyz") == 200));
+
+    let mut disk = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    std::io::Write::write_all(&mut disk, &[0xA5; 4096]).unwrap();
+    drop(disk);
+    let _ = std::fs::remove_file(host.dir.0.join("data/daur.db-wal"));
+    assert!(eventually(|| host.probe("/readyz") == 503));
+    assert_eq!(host.probe("/livez"), 200);
+}
+
+#[test]
+fn rule_6_an_audit_that_can_be_written_again_is_found_out_without_a_request() {
+    let host = often(|config| config.health.failure_threshold = 3);
+    let ada = host.token("ada");
+    let disk = rusqlite::Connection::open(host.dir.0.join("data/daur.db")).unwrap();
+    disk.execute_batch("ALTER TABLE audit RENAME TO gone").unwrap();
+    host.command(&ada, "date").is_problem(500, "internal");
+    assert_eq!(host.probe("/readyz"), 503, "rule 7: one failure is enough");
+    disk.execute_batch("ALTER TABLE gone RENAME TO audit").unwrap();
+    // Nothing but probes, as of a balancer that sends nothing to a server that is not ready.
+    assert!(eventually(|| host.probe("/readyz") == 200));
+}
+
+#[test]
 fn a_disk_without_room_is_not_ready_and_one_that_is_nearly_full_is() {
     let full = Host::start_with(|config| (config.health.disk_min, config.health.disk_low) = (u64::MAX, u64::MAX));
     assert_eq!(full.probe("/readyz"), 503);
     let verbose = full.call("GET", "/readyz?verbose", &[], None).text;
-    assert!(verbose.contains("[-] disk failed") && verbose.contains("MiB are free"), "{verbose}");
+    assert!(verbose.contains("[-] disk failed") && verbose.contains(" are free"), "{verbose}");
     // Whoever may not read learns which check failed, not what it found.
     let stranger = full.call("GET", "/readyz?verbose", &[("X-Forwarded-For", "10.0.0.1")], None).text;
-    assert!(stranger.contains("[-] disk failed") && !stranger.contains("MiB"), "{stranger}");
+    assert!(stranger.contains("[-] disk failed") && !stranger.contains("are free"), "{stranger}");
 
     let low = Host::start_with(|config| config.health.disk_low = u64::MAX);
     assert_eq!(low.probe("/readyz"), 200);
@@ -105,6 +141,16 @@ fn a_data_directory_that_cannot_be_written_to_is_not_ready() {
     let reason = host.check(&host.token("ada"), "data_dir")["reason"].clone();
     assert!(reason.as_str().unwrap().contains("cannot be written to"), "{reason}");
     std::fs::remove_dir(&probe).unwrap();
+    assert!(eventually(|| host.probe("/readyz") == 200));
+}
+
+#[test]
+fn a_server_whose_programs_have_no_directory_to_run_in_is_not_ready() {
+    let host = often(|_| ());
+    let work = host.dir.0.join("data/work");
+    std::fs::remove_dir(&work).unwrap();
+    assert!(eventually(|| host.probe("/readyz") == 503));
+    std::fs::create_dir(&work).unwrap();
     assert!(eventually(|| host.probe("/readyz") == 200));
 }
 

@@ -108,6 +108,46 @@ fn so_many_commands_wait_and_one_more_is_refused_at_once() {
 }
 
 #[test]
+fn a_command_whose_breaker_is_open_does_not_wait_in_line_to_hear_it() {
+    let text = "[commands]\nat_once = 1\nwaiting = 1\nqueue_wait = \"20s\"\n[breaker]\nfailures = 1\n\
+                recovery_timeout = \"1h\"\n";
+    let host = Host::start_with(|config| {
+        config.policy.commands = TWO;
+        config.command.timeout = Length::from_secs(2);
+        Settings::parse(text).unwrap().apply(config).unwrap();
+    });
+    let ada = host.token("ada");
+    assert_eq!(host.command(&ada, "sleep 0").status, 200);
+    host.command(&ada, "sleep 4040").is_problem(504, "timeout");
+    let places = || host.get(&ada, "/api/status").json()["bulkhead"].clone();
+    std::thread::scope(|scope| {
+        // All places, to run and to wait in, are taken by another program.
+        let fifo = host.dir.0.join("data/work/go");
+        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let first = scope.spawn(|| host.command(&ada, "sh -c 'read x < go; exit 7'"));
+        assert!(eventually(|| places()["running"] == 1));
+        host.command(&ada, "sleep 0.5").is_problem(503, "circuit_open");
+        assert_eq!(places()["waiting"], 0);
+        // Open for both, so that this does not wait for a reader.
+        let mut go = std::fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+        std::io::Write::write_all(&mut go, b"x\n").unwrap();
+        assert_eq!(first.join().unwrap().json()["exit_code"], 7);
+    });
+}
+
+#[test]
+fn a_lease_that_a_probe_may_outlive_is_refused() {
+    let dir = Dir::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_daur-host-under-test"));
+    let file = dir.0.join("daur.toml");
+    std::fs::write(&file, "[breaker]\nprobe_lease = \"10s\"\n").unwrap();
+    command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.0.join("data")).arg("--config").arg(&file);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("`probe_lease` is 10s"), "{said}");
+}
+
+#[test]
 fn a_config_file_that_says_what_cannot_be_ends_the_program_with_1_and_the_reason() {
     let dir = Dir::new();
     let run = |text: &str| {
@@ -123,7 +163,7 @@ fn a_config_file_that_says_what_cannot_be_ends_the_program_with_1_and_the_reason
     assert!(run("[breaker]\nfailures = 0\n").contains("`failures` is 0"));
     assert!(run("[programs.rm.breaker]\nfailures = 3\n").contains("`rm`, which is not on the list"));
     assert!(run("[health]\nperiod = \"0s\"\n").contains("period"));
-    assert!(run("[commands]\nwaiting = 100000\n").contains("max_waiting"));
+    assert!(run("[commands]\nwaiting = 100000\n").contains("[commands] `waiting` is 100000"));
 }
 
 #[test]

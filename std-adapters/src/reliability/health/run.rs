@@ -27,7 +27,9 @@ impl Inner {
     fn log_silent(&self) {
         #[cfg(feature = "tracing")]
         {
-            let is_silent = |shown: &&Snapshot| shown.outcome == Some(Outcome::Stale);
+            let is_silent = |shown: &&Snapshot| {
+                !shown.status.is_healthy() && matches!(shown.outcome, Some(Outcome::Stale | Outcome::TimedOut))
+            };
             let names: Vec<Text<24>> = self
                 .machine
                 .with(|machine, _| machine.health.snapshots().filter(is_silent).map(|shown| shown.name).collect());
