@@ -26,7 +26,7 @@ impl Growth {
     /// # Errors
     /// The first rule that is broken.
     pub const fn validate(&self) -> Result<(), ConfigError> {
-        match self.retry(Duration::ZERO, Duration::MAX).validate() {
+        match self.retry(Duration::from_nanos(1), Duration::MAX).validate() {
             Ok(()) => Ok(()),
             Err(error) => Err(ConfigError::Growth(error)),
         }

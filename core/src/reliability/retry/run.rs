@@ -80,7 +80,7 @@ impl<F: Funds> Run<F> {
     /// The call failed: whether and when to make the next one. Asks for the jitter's seed at the first
     /// failure.
     pub fn on_failure(&mut self, class: Class, seed: impl FnOnce() -> u64, now: Instant) -> Decision {
-        if self.attempts == 1 {
+        if self.retry.failures() == 0 {
             self.retry.reseed(seed());
         }
         let decision = self.retry.on_failure(class, now);
