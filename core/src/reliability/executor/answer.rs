@@ -68,7 +68,7 @@ pub enum Admit {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use]
 pub enum Next {
-    /// Wait, then ask [`Executor::admit`] again.
+    /// Wait, then ask [`Executor::admit`](super::Executor::admit) again.
     Retry {
         /// Until when.
         at: Instant,

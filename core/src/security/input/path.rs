@@ -272,15 +272,19 @@ fn put(bytes: &mut [u8], to: &mut usize, byte: u8) {
     }
 }
 
+const fn is_slash(character: char) -> bool {
+    character == '/'
+}
+
 /// Whether `path` is `root` or lies below it, by whole components.
 fn is_below(path: &str, root: &str) -> bool {
-    let root = root.trim_end_matches('/');
+    let root = root.trim_end_matches(is_slash);
     path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether a forbidden entry is in the path: at its root, or wherever it stands.
 fn is_within(path: &str, entry: &str) -> bool {
-    let entry = entry.trim_end_matches('/');
+    let entry = entry.trim_end_matches(is_slash);
     if entry.is_empty() {
         return false;
     }
@@ -291,7 +295,8 @@ fn is_within(path: &str, entry: &str) -> bool {
     if entry.starts_with('/') {
         return is_here(path);
     }
-    let after_slash = path.match_indices('/').filter_map(|(place, _)| path.get(place + 1..));
+    let after_slash =
+        path.bytes().enumerate().filter(|(_, byte)| *byte == b'/').filter_map(|(place, _)| path.get(place + 1..));
     core::iter::once(path).chain(after_slash).any(is_here)
 }
 
