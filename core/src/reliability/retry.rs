@@ -113,7 +113,7 @@ impl<E: fmt::Debug + fmt::Display> core::error::Error for GaveUp<E> {}
 ///    config: what [`Config::validate`] refuses merely makes little sense.
 ///
 /// # Cost
-/// 128 bytes of RAM and 1,772 of flash on thumbv6m (image `retry`), most of the RAM being the config. A
+/// 128 bytes of RAM and 1,744 of flash on thumbv6m (image `retry`), most of the RAM being the config. A
 /// decision is O(1): `Exponential` takes at most 64 multiplications, `Fibonacci` 93 additions. The
 /// generator for the jitter is made anew from seed and attempt at each decision, so that a run
 /// without failures costs nothing.
@@ -245,20 +245,19 @@ impl Retry {
         // Capped before the jitter too, and so is each range that is drawn from: what is drawn beyond the
         // cap would be cut to exactly the cap, and the fleet be in step again.
         let planned = self.planned(&mut rng).min(max_delay).as_nanos();
-        let jittered = match jitter {
-            Jitter::None => planned,
-            Jitter::Full => rng.at_most(planned),
-            Jitter::Equal => planned / 2 + rng.at_most(planned / 2),
+        let (low, high) = match jitter {
+            Jitter::None => (planned, planned),
+            Jitter::Full => (0, planned),
+            Jitter::Equal => (planned / 2, planned / 2 * 2),
             Jitter::Decorrelated => {
-                let high = (self.previous + self.previous + self.previous).min(max_delay);
-                rng.between(initial_delay.as_nanos(), high.as_nanos())
+                (initial_delay.as_nanos(), (self.previous + self.previous + self.previous).as_nanos())
             }
             Jitter::Factor(percent) => {
                 let part = percent_of(planned, percent);
-                rng.between(planned - part, planned.saturating_add(part).min(max_delay.as_nanos()))
+                (planned - part, planned.saturating_add(part))
             }
         };
-        Duration::from_nanos(jittered).min(max_delay)
+        Duration::from_nanos(rng.between(low, high.min(max_delay.as_nanos()))).min(max_delay)
     }
 
     /// What the strategy alone would wait.

@@ -194,7 +194,7 @@ impl From<Option<Instant>> for Deadline {
 /// 6. A limit of zero is refused by [`Config::validate`].
 ///
 /// # Cost
-/// 40 bytes of RAM and 332 of flash on thumbv6m (image `timeout`). Every verb is a few 64-bit additions
+/// 40 bytes of RAM and 352 of flash on thumbv6m (image `timeout`). Every verb is a few 64-bit additions
 /// and comparisons, O(1).
 ///
 /// # Errors

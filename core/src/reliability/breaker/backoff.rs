@@ -102,7 +102,7 @@ impl Waits {
 ///    fleet with one seed probes in step.
 ///
 /// # Cost
-/// Around [`Consecutive`](super::Consecutive), 248 bytes of RAM and 2,376 of flash on thumbv6m (image
+/// Around [`Consecutive`](super::Consecutive), 248 bytes of RAM and 2,328 of flash on thumbv6m (image
 /// `breaker_backoff`), the breaker included. Calls cost what the mode's do, an opening what a decision
 /// of [`Retry`] does.
 ///
