@@ -183,7 +183,7 @@ fn rule_2_it_stays_cancelled_and_all_runs_that_it_was_given_to_end() {
         })
     };
     std::thread::scope(|scope| {
-        let runs: Vec<_> = (0..3).map(|_| (scope.spawn(run.clone()), calls.recv().unwrap())).collect();
+        let runs: Vec<_> = (0..3).map(|_| (scope.spawn(run), calls.recv().unwrap())).collect();
         cancel.cancel();
         for (run, ()) in runs {
             assert_eq!(run.join().unwrap().unwrap_err().reason, Reason::Cancelled);
