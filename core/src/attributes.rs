@@ -283,6 +283,14 @@ pub fn once<T>(body: impl FnOnce() -> T) -> T {
     body()
 }
 
+/// Names the type of an async body where it is never called: `?` needs to know it.
+#[must_use]
+pub fn never<T>() -> T {
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
 /// What a body returned, to be asked how it ended: a `Result` answers for itself, all else by
 /// [`AnyReturned`].
 #[derive(Clone, Copy, Debug)]

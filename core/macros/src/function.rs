@@ -2,9 +2,10 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
+use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::visit::Visit;
-use syn::{AttrStyle, FnArg, GenericArgument, Ident, ItemFn, Pat, Path, PathArguments, ReturnType, Type};
+use syn::{AttrStyle, Block, FnArg, GenericArgument, Ident, ItemFn, Pat, Path, PathArguments, ReturnType, Stmt, Type};
 
 /// How a function gives what it returns.
 enum Kind {
@@ -20,7 +21,7 @@ enum Kind {
 pub(crate) struct Function {
     item: ItemFn,
     kind: Kind,
-    body: Option<TokenStream>,
+    wrapped: Option<TokenStream>,
 }
 
 impl Function {
@@ -30,7 +31,7 @@ impl Function {
             ReturnType::Type(_, returned) => future_of(returned).unwrap_or(Kind::Sync),
             ReturnType::Default => Kind::Sync,
         };
-        Self { item, kind, body: None }
+        Self { item, kind, wrapped: None }
     }
 
     pub(crate) const fn is_async(&self) -> bool {
@@ -38,7 +39,7 @@ impl Function {
     }
 
     pub(crate) fn name(&self) -> String {
-        self.item.sig.ident.to_string()
+        self.item.sig.ident.unraw().to_string()
     }
 
     /// Refuses what no attribute can wrap.
@@ -122,7 +123,9 @@ impl Function {
                 let argument = match argument {
                     FnArg::Receiver(receiver) => {
                         let this = receiver.self_token;
-                        return Ok(if receiver.reference.is_some() { quote!(&*#this) } else { quote!(&#this) });
+                        // `&self`, and `self: &Self` as well.
+                        let is_lent = matches!(ungrouped(&receiver.ty), Type::Reference(_));
+                        return Ok(if is_lent { quote!(&*#this) } else { quote!(&#this) });
                     }
                     FnArg::Typed(argument) => argument,
                 };
@@ -152,18 +155,18 @@ impl Function {
 
     /// An expression that runs the body once and gives what it returns; `?` and `return` stay inside.
     /// For an async function it is a future, not yet awaited.
-    pub(crate) fn call(&self) -> TokenStream {
-        let body = &self.item.block;
+    pub(crate) fn call(&self, core: &TokenStream) -> TokenStream {
+        let body = self.body();
         match (&self.kind, self.output()) {
             (Kind::Sync, None) => quote!((|| #body)()),
             (Kind::Sync, Some(output)) => quote!((|| -> #output #body)()),
-            (Kind::Future { .. }, _) => quote!(#body),
+            (Kind::Future { .. }, _) => self.future(|given| quote!((#given)())),
             (Kind::Async, None) => quote!(async #body),
+            (Kind::Async, _) if self.never_returns() => quote!(async #body),
             // Tells the compiler the block's type, which cannot be written; `?` needs it.
             (Kind::Async, Some(output)) => quote!(async {
                 if false {
-                    let __daur_never: #output = loop {};
-                    return __daur_never;
+                    return #core::attributes::never::<#output>();
                 }
                 #body
             }),
@@ -173,21 +176,43 @@ impl Function {
     /// As [`Function::call`], where it is the only one: what the body borrows from its arguments may
     /// then leave it.
     pub(crate) fn only_call(&self, core: &TokenStream) -> TokenStream {
-        let body = &self.item.block;
+        let body = self.body();
         match (&self.kind, self.output()) {
-            (Kind::Async | Kind::Future { .. }, _) => self.call(),
+            (Kind::Async, _) => self.call(core),
+            (Kind::Future { .. }, _) => self.future(|given| quote!(#core::attributes::once(#given))),
             (Kind::Sync, None) => quote!(#core::attributes::once(|| #body)),
             (Kind::Sync, Some(output)) => quote!(#core::attributes::once(|| -> #output #body)),
         }
     }
 
+    /// The body as a block. A lone expression gets new braces: the compiler finds its old ones needless.
+    fn body(&self) -> TokenStream {
+        match self.item.block.stmts.as_slice() {
+            [Stmt::Expr(lone, None)] => quote!({ #lone }),
+            _ => self.item.block.to_token_stream(),
+        }
+    }
+
+    /// The body of a function that returns a future. One that returns early is a closure for `call`, or it
+    /// would return from the future which it stands in.
+    fn future(&self, call: impl FnOnce(TokenStream) -> TokenStream) -> TokenStream {
+        let body = self.body();
+        if !returns_early(&self.item.block) {
+            return quote!(#body);
+        }
+        match (&self.kind, &self.item.sig.output) {
+            (Kind::Future { pinned: Some(_), .. }, ReturnType::Type(_, pinned)) => call(quote!(|| -> #pinned #body)),
+            _ => call(quote!(|| #body)),
+        }
+    }
+
     /// Replaces the body by `body`.
     pub(crate) fn wrap(&mut self, body: TokenStream) {
-        self.body = Some(body);
+        self.wrapped = Some(body);
     }
 
     pub(crate) fn into_tokens(self) -> TokenStream {
-        let Some(body) = self.body else { return self.item.into_token_stream() };
+        let Some(body) = self.wrapped else { return self.item.into_token_stream() };
         let ItemFn { attrs, vis, sig, .. } = &self.item;
         let body = match &self.kind {
             Kind::Sync | Kind::Async => body,
@@ -197,18 +222,6 @@ impl Function {
         let (outer, inner): (Vec<_>, Vec<_>) = attrs.iter().partition(|attr| matches!(attr.style, AttrStyle::Outer));
         quote! {
             #(#outer)*
-            #[allow(
-                unreachable_code,
-                unused_braces,
-                clippy::diverging_sub_expression,
-                clippy::empty_loop,
-                clippy::needless_return,
-                clippy::panic,
-                clippy::redundant_closure_call,
-                clippy::redundant_async_block,
-                clippy::unused_async,
-                reason = "an attribute has wrapped the body"
-            )]
             #vis #sig {
                 #(#inner)*
                 #body
@@ -226,6 +239,24 @@ fn ungrouped(mut given: &Type) -> &Type {
             other => return other,
         };
     }
+}
+
+/// Whether there is a `return` that leaves the block itself.
+fn returns_early(block: &Block) -> bool {
+    struct Returns(bool);
+    impl Visit<'_> for Returns {
+        fn visit_expr_return(&mut self, _: &syn::ExprReturn) {
+            self.0 = true;
+        }
+
+        // A `return` in there leaves something else.
+        fn visit_expr_closure(&mut self, _: &syn::ExprClosure) {}
+        fn visit_expr_async(&mut self, _: &syn::ExprAsync) {}
+        fn visit_item(&mut self, _: &syn::Item) {}
+    }
+    let mut returns = Returns(false);
+    returns.visit_block(block);
+    returns.0
 }
 
 /// What `impl Future<Output = ..>` and `Pin<Box<dyn Future<Output = ..>>>` give.

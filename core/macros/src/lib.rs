@@ -58,7 +58,8 @@ fn refused(name: &str, item: TokenStream, error: syn::Error) -> TokenStream {
 ///
 /// For functions and methods, sync and async, that return a `Result`, and for those that return an
 /// `impl Future` or a `Pin<Box<dyn Future>>` of one. The body must be able to run more than once: an
-/// argument that it consumes is an error of the compiler's.
+/// argument that it consumes is an error of the compiler's, and what it changes of one stays changed for the
+/// next attempt.
 ///
 /// | argument | default | allowed |
 /// |---|---|---|
@@ -95,7 +96,8 @@ pub fn retry(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// For functions and methods, sync and async, that return a `Result`, and for those that return an
 /// `impl Future` or a `Pin<Box<dyn Future>>` of one. The body must be able to run more than once: an
-/// argument that it consumes is an error of the compiler's.
+/// argument that it consumes is an error of the compiler's, and what it changes of one stays changed for the
+/// next attempt.
 ///
 /// | argument | default | allowed |
 /// |---|---|---|
@@ -132,8 +134,9 @@ pub fn retry_std(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// For functions and methods, sync and async, that return a `Result`, and for those that return an
 /// `impl Future` or a `Pin<Box<dyn Future>>` of one. There is one breaker for the function: a method's
-/// is shared by all values of its type, unless `breaker = self.breaker` says otherwise. A call that
-/// panics or is cancelled records nothing.
+/// is shared by all values of its type, a generic function's by all types it is called with, and that of a
+/// trait's own body by all that implement the trait, unless `breaker = self.breaker` says otherwise. So its
+/// `config` cannot name `Self`. A call that panics or is cancelled records nothing.
 ///
 /// | argument | default | allowed |
 /// |---|---|---|
@@ -176,8 +179,9 @@ pub fn circuit_breaker(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// For functions and methods, sync and async, that return a `Result`, and for those that return an
 /// `impl Future` or a `Pin<Box<dyn Future>>` of one. There is one breaker for the function: a method's
-/// is shared by all values of its type, unless `breaker = self.breaker` says otherwise. A call that
-/// panics or is cancelled records nothing.
+/// is shared by all values of its type, a generic function's by all types it is called with, and that of a
+/// trait's own body by all that implement the trait, unless `breaker = self.breaker` says otherwise. So its
+/// `config` cannot name `Self`. A call that panics or is cancelled records nothing.
 ///
 /// | argument | default | allowed |
 /// |---|---|---|
@@ -197,7 +201,7 @@ pub fn circuit_breaker(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `classify` | every error counts | a function or closure `&E -> retry::Class`; `Class::Ignored` does not count |
 /// | `open` | `E::from` | a function or closure that makes the error of a refused call from a `breaker::Open` |
 /// | `fallback` | none | see below |
-/// | `breaker` | one of its own | a static, or an expression such as `self.breaker` `SharedBreaker`, of any mode, instead of all the above but `classify`, `open` and `fallback` |
+/// | `breaker` | one of its own | a static, or an expression such as `self.breaker`, of a `SharedBreaker` of any mode, instead of all the above but `classify`, `open` and `fallback` |
 /// | `time` | tokio's for async functions, else the operating system's | a static that is a `Clock` |
 /// | `crate` | `::daur_std` | the path of the renamed crate |
 ///

@@ -46,6 +46,13 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
         })
     };
     let call = function.only_call(core);
+    if function.never_returns() && !function.is_async() {
+        function.wrap(quote! {
+            let __daur_call = #profile::time(&#profiler, #name);
+            #call
+        });
+        return Ok(());
+    }
     function.wrap(if function.is_async() {
         quote!(#profile::measured(&#profiler, #name, #call, #outcome).await)
     } else {

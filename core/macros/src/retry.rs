@@ -25,7 +25,7 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
     let funds = args
         .take_place("budget")
         .map_or_else(|| quote!(#core::reliability::budget::Unlimited), |budget| quote!(&#budget));
-    let call = function.call();
+    let call = function.call(core);
     let (call, sleep) = if function.is_async() {
         (quote!(#call.await), quote!(#core::attributes::AsyncSleep::sleep(&#time, __daur_wait).await))
     } else {

@@ -153,10 +153,12 @@ impl CheckId {
 /// 3. A check that panicked or took longer than its timeout has failed, and says so.
 /// 4. A kind's status is its worst check's; without checks, what the config says.
 /// 5. Until startup is healthy, liveness counts as healthy and readiness as unhealthy. A startup check that
-///    has become healthy stays so: a start that is over cannot hide what liveness says later.
+///    has become healthy stays so: a start that is over cannot hide what liveness says later. Liveness is
+///    counted anew from there: what failed because of the start needs no restart.
 /// 6. `Degraded` counts as healthy.
 /// 7. A name exists once.
-/// 8. A check is due at first at once, then a `period` after its last beginning; while it runs it is not.
+/// 8. A check is due at first at once, then a `period` after its last beginning; while it runs it is not,
+///    and a startup check that has become healthy never is again.
 /// 9. A run that has not ended is late from the first moment after its timeout, and fails once more for
 ///    every further timeout; when it ends at last, that is not counted again.
 /// 10. A check of which nothing is heard for longer than `max_age` is unhealthy at once, whatever its
@@ -166,8 +168,8 @@ impl CheckId {
 /// 13. A clock that steps backwards makes nothing late, stale or due.
 ///
 /// # Cost
-/// 520 bytes of RAM and 2,036 of flash on thumbv6m (image `health`, of four checks): 128 bytes a check.
-/// Reporting is O(1), all else O(N).
+/// 520 bytes of RAM and 2,132 of flash on thumbv6m (image `health`, of four checks): 128 bytes a check.
+/// Reporting is O(1), the end of the start and all else O(N).
 ///
 /// # Errors
 /// [`AddError`] for a check that is not taken on.
@@ -266,12 +268,24 @@ impl<const N: usize> Health<N> {
     #[doc(alias = "run_checks")]
     pub fn report(&mut self, id: CheckId, outcome: Outcome, took: Duration, now: Instant) -> Status {
         let Some(check) = self.check(id) else { return Status::Unknown };
+        let was_over = check.shown.kind != Kind::Startup || check.shown.status.is_healthy();
         let status = check.report(outcome, took, now);
+        if !was_over && self.is_started() {
+            self.end_start(now);
+        }
         self.invariants();
         status
     }
 
-    /// Reports what a breaker's state means to the check, as [`Outcome::of_breaker`] says.
+    /// Liveness begins to count when the start is over: what failed because of it needs no restart.
+    fn end_start(&mut self, now: Instant) {
+        for check in self.checks.iter_mut().flatten().filter(|check| check.shown.kind == Kind::Liveness) {
+            check.start_over(now);
+        }
+    }
+
+    /// Reports what a breaker's state means to the check, as [`Outcome::of_breaker`] says. A state that is
+    /// told once counts once: told at its changes only, the check needs a `failure_threshold` of 1.
     pub fn report_breaker(&mut self, id: CheckId, state: State, now: Instant) -> Status {
         let Some(kind) = self.get(id).map(|shown| shown.kind) else { return Status::Unknown };
         self.report(id, Outcome::of_breaker(state, kind), Duration::ZERO, now)

@@ -56,7 +56,7 @@ trait Entry: Any + Send + Sync {
 
 impl<T, E, A> Entry for SharedFallback<T, E, A>
 where
-    T: Clone + Send + 'static,
+    T: Send + 'static,
     E: Send + 'static,
     A: ?Sized + 'static,
 {
@@ -143,7 +143,7 @@ impl FallbackHandler {
         make: impl for<'a> Fn(&'a Failure<E>, &'a A) -> BoxFuture<'a, Result<T, E>> + Send + Sync + 'static,
     ) -> Result<(), AddError>
     where
-        T: Clone + Send + 'static,
+        T: Send + 'static,
         E: Send + 'static,
         A: ?Sized + 'static,
     {
@@ -160,7 +160,7 @@ impl FallbackHandler {
         make: impl Fn(&Failure<E>, &A) -> Result<T, E> + Send + Sync + 'static,
     ) -> Result<(), AddError>
     where
-        T: Clone + Send + 'static,
+        T: Send + 'static,
         E: Send + 'static,
         A: ?Sized + 'static,
     {
@@ -199,7 +199,7 @@ impl FallbackHandler {
     /// As [`FallbackHandler::register_fallback`].
     pub fn register<T, E, A>(&self, name: &str, fallback: SharedFallback<T, E, A>) -> Result<(), AddError>
     where
-        T: Clone + Send + 'static,
+        T: Send + 'static,
         E: Send + 'static,
         A: ?Sized + 'static,
     {
@@ -218,14 +218,16 @@ impl FallbackHandler {
     /// Removes a fallback; says whether there was one.
     pub fn unregister(&self, name: &str) -> bool {
         let Ok(name) = Name::new(name) else { return false };
-        self.entries.write().unwrap_or_else(PoisonError::into_inner).remove(&name).is_some()
+        let removed = self.entries.write().unwrap_or_else(PoisonError::into_inner).remove(&name);
+        // Dropped here, outside of the lock: what its function holds may ask for this handler.
+        removed.is_some()
     }
 
     /// The fallback called `name`, if it has these types.
     #[must_use]
     pub fn by_name<T, E, A>(&self, name: &str) -> Option<Arc<SharedFallback<T, E, A>>>
     where
-        T: Clone + Send + 'static,
+        T: Send + 'static,
         E: Send + 'static,
         A: ?Sized + 'static,
     {
@@ -237,7 +239,7 @@ impl FallbackHandler {
     /// The end of a run of calls made with `args`, with a value of the fallback called `name` if there is any.
     pub async fn apply<T, E, A>(&self, name: &str, execution: Execution<T, E>, args: &A) -> Execution<T, E>
     where
-        T: Clone + Send + 'static,
+        T: Send + 'static,
         E: Send + 'static,
         A: ?Sized + 'static,
     {
@@ -269,7 +271,7 @@ impl FallbackHandler {
         call: impl FnOnce(&'a A) -> F,
     ) -> Execution<T, E>
     where
-        T: Clone + Send + 'static,
+        T: Send + 'static,
         E: Send + 'static,
         A: ?Sized + 'static,
         F: Future<Output = Result<T, E>>,
@@ -277,7 +279,7 @@ impl FallbackHandler {
         let start = TokioClock.now();
         let (result, cause) = match call(args).await {
             Ok(value) => (Ok(value), None),
-            Err(error) => (Err(Failure::Error(error)), Some(Cause::Retry(Reason::NotRetryable))),
+            Err(error) => (Err(Failure::Error(error)), Some(Cause::Retry(Reason::Exhausted))),
         };
         let elapsed = TokioClock.now() - start;
         let execution = Execution {

@@ -122,7 +122,7 @@ struct Inner {
 /// 1. All checks that are due run at once, each with its own timeout: a slow one keeps no other waiting.
 /// 2. A check that panics has failed with what it said; nobody else notices.
 /// 3. A check that outlasts its timeout is dropped and has failed.
-/// 4. One check never runs twice at the same time; a blocking one that has not ended fails the next run.
+/// 4. One check never runs twice at the same time; a blocking one that does not end fails the next run.
 /// 5. [`HealthChecker::run_checks`] tells of each check what a run found that ended after the call began.
 /// 6. Dropped, a run records nothing, and its checks are due again.
 /// 7. There are at most [`MAX_CHECKS`] checks, and a reason has at most [`MAX_REASON`] bytes, in one line.
@@ -202,8 +202,8 @@ impl HealthChecker {
 
     /// Adds a check that blocks: it runs on tokio's threads for that.
     ///
-    /// It cannot be interrupted. One that has not ended when the next run begins fails that run too, and is
-    /// not run beside itself.
+    /// It cannot be interrupted, and is not run beside itself: the next run waits for it. After half of its
+    /// timeout that run has failed too.
     ///
     /// # Errors
     /// As [`HealthChecker::register_check`].
@@ -213,7 +213,7 @@ impl HealthChecker {
         config: CheckConfig,
         check: impl Fn() -> V + Send + Sync + 'static,
     ) -> Result<CheckId, AddError> {
-        self.add(name, config, Some(run::blocking(check)))
+        self.add(name, config, Some(run::blocking(config.timeout.into(), check)))
     }
 
     /// Adds a check that somebody else reports, with [`HealthChecker::report`].
@@ -235,12 +235,14 @@ impl HealthChecker {
         added
     }
 
-    /// Reports a check from outside; says its status.
+    /// Reports a check from outside; says its status. While a run of the check is under way its own end
+    /// is what counts, and this is dropped.
     pub fn report(&self, id: CheckId, verdict: impl Into<Verdict>) -> Status {
-        self.inner.conclude(id, verdict.into())
+        self.inner.conclude(id, verdict.into(), run::By::Somebody)
     }
 
-    /// Reports what a breaker's state means to a check: open, it fails readiness only.
+    /// Reports what a breaker's state means to a check: open, it fails readiness only. A state that is told
+    /// once counts once: told at its changes only, the check needs a `failure_threshold` of 1.
     pub fn report_breaker(&self, id: CheckId, state: State) -> Status {
         let kind = self.inner.machine.with(|machine, _| machine.health.get(id).map(|shown| shown.kind));
         let Some(kind) = kind else { return Status::Unknown };
@@ -261,7 +263,8 @@ impl HealthChecker {
         run::due(&self.inner).await;
     }
 
-    /// Runs each check whenever it is due, for ever: for a task of its own.
+    /// Runs each check whenever it is due, for ever: for a task of its own. A check with a `max_age` fails if
+    /// that task ends; one without goes on telling what it said last.
     pub async fn keep_checking(&self) {
         run::for_ever(&self.inner).await;
     }

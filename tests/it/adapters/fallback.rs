@@ -134,3 +134,39 @@ async fn a_call_with_a_fallback_can_be_spawned_and_the_process_has_one_handler()
     fn is_shared<T: Send + Sync>(_: &T) {}
     is_shared(&Arc::new(FallbackHandler::default()));
 }
+
+/// A stream, a response: nobody can clone it.
+#[derive(Debug, PartialEq)]
+struct Stream(u32);
+
+#[tokio::test]
+async fn what_a_function_makes_need_not_be_cloneable() {
+    let failed = || Execution { result: Err(Failure::Error("down")), ..Execution::of_value(Stream(0)) };
+    let alone = SharedFallback::function(|_: &Failure<&'static str>, by: &u32| Ok(Stream(7 * by)));
+    assert_eq!(alone.apply(failed(), &3).await.result, Ok(Stream(21)));
+    assert_eq!(alone.apply(Execution::of_value(Stream(1)), &3).await.result, Ok(Stream(1)));
+    assert_eq!((alone.snapshot().used, alone.snapshot().errors), (1, 1));
+
+    let handler = handler();
+    let make = |_: &Failure<&'static str>, by: &u32| Ok::<_, &'static str>(Stream(*by));
+    handler.register_fn("stream", make).expect("room");
+    let run = handler.execute_with_fallback("stream", &5, async |_: &u32| Err::<Stream, _>("down")).await;
+    assert_eq!((run.result, run.cause), (Ok(Stream(5)), Some(Cause::Retry(Reason::Exhausted))));
+}
+
+#[test]
+fn what_a_removed_fallback_holds_may_ask_for_the_handler_as_it_is_dropped() {
+    struct Asks;
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            assert!(fallback_handler().by_name::<(), (), ()>("asks").is_none());
+        }
+    }
+    let asks = Asks;
+    let make = move |_: &Failure<()>, (): &()| {
+        let _ = &asks;
+        Ok(())
+    };
+    fallback_handler().register_fn("asks", make).expect("room");
+    assert!(fallback_handler().unregister("asks"), "and it has come back");
+}

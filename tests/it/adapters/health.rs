@@ -95,6 +95,22 @@ async fn rule_2_a_check_that_panics_has_failed_with_what_it_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rule_2_what_is_thrown_may_panic_once_more_as_it_is_dropped() {
+    struct Thrown;
+    impl Drop for Thrown {
+        fn drop(&mut self) {
+            panic!("once more");
+        }
+    }
+    let checker = checker();
+    let throws = || -> std::future::Ready<bool> { std::panic::panic_any(Thrown) };
+    checker.register_check("throws", READY, throws).expect("room");
+    let report = checker.run_checks().await;
+    let throws = check(&report, "throws");
+    assert_eq!((throws.outcome, throws.reason.as_deref()), (Some(Outcome::Panicked), Some("panicked")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn rule_3_a_check_that_outlasts_its_timeout_is_dropped() {
     struct Sets(Arc<AtomicBool>);
     impl Drop for Sets {
@@ -132,18 +148,21 @@ async fn rule_4_a_blocking_check_never_runs_beside_itself() {
     let quick = CheckConfig { timeout: Duration::from_millis(10), ..READY };
     checker.register_blocking("blocks", quick, blocks).expect("room");
     // Time that is paused goes on by itself only while no blocking task runs.
-    let advance = async {
+    let advance = async || {
+        while runs.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
         for _ in 0..20 {
             tokio::time::advance(std::time::Duration::from_millis(1)).await;
         }
     };
-    let (report, ()) = tokio::join!(checker.run_checks(), advance);
+    let (report, ()) = tokio::join!(checker.run_checks(), advance());
     assert_eq!(check(&report, "blocks").reason.as_deref(), Some("took longer than 10ms"));
-    let report = checker.run_checks().await;
+    let (report, ()) = tokio::join!(checker.run_checks(), advance());
     let second = check(&report, "blocks");
     assert_eq!((second.outcome, second.runs), (Some(Outcome::TimedOut), 2));
     assert_eq!(second.reason.as_deref(), Some("the run before this one has not ended"));
-    assert!(runs.load(Ordering::SeqCst) <= 1);
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
     release.send(()).expect("it waits");
     release.send(()).expect("it waits");
     let report = loop {
@@ -199,6 +218,63 @@ async fn rule_6_a_run_that_is_dropped_records_nothing_and_is_due_again() {
     assert_eq!((check(&report, "slow").outcome, check(&report, "slow").runs), (None, 0));
     checker.run_due().await;
     assert!(checker.is_healthy());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_6_a_blocking_run_that_is_dropped_does_not_fail_the_next_one() {
+    let checker = checker();
+    let (release, held) = mpsc::channel::<()>();
+    let (entered, has_entered) = mpsc::channel::<()>();
+    let held = std::sync::Mutex::new((held, entered));
+    let blocks = move || {
+        let held = held.lock().expect("one at a time");
+        held.1.send(()).is_ok() && held.0.recv().is_ok()
+    };
+    checker.register_blocking("blocks", READY, blocks).expect("room");
+    let caller = checker.clone();
+    let gone = tokio::spawn(async move { caller.run_checks().await });
+    while has_entered.try_recv().is_err() {
+        tokio::task::yield_now().await;
+    }
+    gone.abort();
+    assert!(gone.await.expect_err("whoever asked has gone").is_cancelled());
+    // The thread still works on it when the next run begins.
+    let next = tokio::spawn(async move { checker.run_checks().await });
+    tokio::task::yield_now().await;
+    for _ in 0..2 {
+        release.send(()).expect("it waits");
+    }
+    let report = next.await.expect("it does not panic");
+    let blocks = check(&report, "blocks");
+    assert_eq!((blocks.outcome, blocks.runs, blocks.failed), (Some(Outcome::Pass), 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_4_a_report_from_outside_starts_no_second_run_beside_one_that_is_under_way() {
+    let (checker, beside) = (checker(), Arc::new(AtomicU32::new(0)));
+    let (counted, most) = (beside.clone(), Arc::new(AtomicU32::new(0)));
+    let seen = most.clone();
+    let slow = move || {
+        let (counted, seen) = (counted.clone(), seen.clone());
+        async move {
+            seen.fetch_max(counted.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            pass_time(25).await;
+            counted.fetch_sub(1, Ordering::SeqCst);
+            true
+        }
+    };
+    let patient = CheckConfig { timeout: Duration::from_secs(30), ..READY };
+    let id = checker.register_check("slow", patient, slow).expect("room");
+    let kept = checker.clone();
+    let keeping = tokio::spawn(async move { kept.keep_checking().await });
+    pass_time(5).await;
+    assert_eq!(checker.report(id, false), Status::Unhealthy);
+    pass_time(18).await;
+    assert_eq!(check(&checker.snapshot(), "slow").runs, 0, "the run has the word");
+    pass_time(5).await;
+    assert_eq!((checker.is_ready(), most.load(Ordering::SeqCst)), (true, 1));
+    assert_eq!(beside.load(Ordering::SeqCst), 1, "the next one");
+    keeping.abort();
 }
 
 #[tokio::test(start_paused = true)]

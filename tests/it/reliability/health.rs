@@ -77,7 +77,35 @@ fn rule_5_startup_gates_the_others() {
     assert!(health.is_live(), "what has not started yet is not restarted");
     assert!(!health.is_ready() && !health.is_started());
     report(&mut health, start, Outcome::Pass);
-    assert!(!health.is_live() && health.is_ready());
+    assert!(health.is_live() && health.is_ready());
+    report(&mut health, live, Outcome::Fail);
+    assert!(!health.is_live(), "from here on it counts");
+}
+
+#[test]
+fn rule_5_what_liveness_said_before_the_start_was_over_restarts_nothing_after_it() {
+    let mut health = Health::<4>::new(Config::DEFAULT);
+    let start = health.add("start", CheckConfig::STARTUP).expect("room");
+    let silent = CheckConfig { max_age: Some(Duration::from_secs(20)), ..CheckConfig::LIVENESS };
+    let (live, silent) = (health.add("live", CheckConfig::LIVENESS), health.add("silent", silent));
+    let (live, silent) = (live.expect("room"), silent.expect("room"));
+    // A migration of a minute, during which nobody answers.
+    for secs in (0..60).step_by(10) {
+        health.report(live, Outcome::Fail, Duration::ZERO, Instant::from_secs(secs));
+        health.poll(Instant::from_secs(secs));
+    }
+    assert_eq!(health.get(silent).expect("added").outcome, Some(Outcome::Stale));
+    health.report(start, Outcome::Pass, Duration::ZERO, Instant::from_secs(60));
+    assert!(health.is_live(), "or an orchestrator would restart it at the very moment at which it is up");
+    // The threshold holds from here: two failures are not three.
+    for (secs, is_live) in [(61, true), (62, true), (63, false)] {
+        health.report(live, Outcome::Fail, Duration::ZERO, Instant::from_secs(secs));
+        assert_eq!(health.is_live(), is_live, "{secs} s");
+    }
+    health.report(live, Outcome::Pass, Duration::ZERO, Instant::from_secs(64));
+    // And so does the age.
+    assert!(!health.poll(Instant::from_secs(80)) && health.is_live());
+    assert!(health.poll(Instant::from_secs(81)) && !health.is_live());
 }
 
 #[test]
@@ -193,6 +221,23 @@ fn rule_8_the_one_that_has_been_due_for_the_longest_time_comes_first() {
     }
     assert_eq!(begun[..3], [a, b, a]);
     assert_eq!(begun.iter().filter(|id| **id == b).count(), 2, "it is not starved");
+}
+
+#[test]
+fn rule_8_a_start_that_is_over_is_not_checked_again() {
+    let mut health = Health::<2>::new(Config::DEFAULT);
+    let aged = CheckConfig { max_age: Some(Duration::from_secs(15)), ..CheckConfig::STARTUP };
+    let start = health.add("start", aged).expect("room");
+    for (secs, outcome) in [(0, Outcome::Fail), (10, Outcome::Degraded), (20, Outcome::Pass)] {
+        let now = Instant::from_secs(secs);
+        assert_eq!(health.begin(now), Some(start), "at {secs} s; with a warning it is worth another look");
+        health.finish(start, outcome, now);
+    }
+    assert_eq!((health.begin(Instant::from_secs(30)), health.poll_at()), (None, None));
+    // Nor can it fall silent.
+    assert!(!health.poll(Instant::from_secs(100)));
+    assert_eq!(health.get(start).expect("added").outcome, Some(Outcome::Pass));
+    assert!(health.start(start, Instant::from_secs(100)), "who asks for it gets it");
 }
 
 #[test]

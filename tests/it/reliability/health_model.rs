@@ -92,9 +92,17 @@ impl Naive {
         }
     }
 
+    fn is_over(&self) -> bool {
+        self.config.kind == Kind::Startup && self.status.is_healthy()
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        let has_started = self.config.kind == Kind::Startup && self.status == Status::Healthy;
+        self.begun.is_none() && !has_started && self.due.is_some_and(|due| now >= due)
+    }
+
     fn fail(&mut self) {
-        let is_over = self.config.kind == Kind::Startup && self.status.is_healthy();
-        if !is_over {
+        if !self.is_over() {
             self.status = Status::Unhealthy;
         }
     }
@@ -121,7 +129,7 @@ impl Naive {
         }
         let Some(max_age) = self.config.max_age else { return };
         let heard = *self.heard.get_or_insert(now);
-        if now - heard > max_age && !self.is_stale {
+        if now - heard > max_age && !self.is_stale && !self.is_over() {
             self.is_stale = true;
             self.fail();
         }
@@ -142,17 +150,34 @@ impl Both {
         Self { health, naive: configs.into_iter().map(Naive::new).collect(), ids }
     }
 
+    fn is_started(&self) -> bool {
+        self.naive.iter().filter(|check| check.config.kind == Kind::Startup).all(|check| check.status.is_healthy())
+    }
+
     fn step(&mut self, step: Step, now: Instant) {
+        let was_started = self.is_started();
+        self.both_step(step, now);
+        if !was_started && self.is_started() {
+            // Until here liveness has not counted.
+            for check in self.naive.iter_mut().filter(|check| check.config.kind == Kind::Liveness) {
+                check.judged.clear();
+                check.status = Status::Healthy;
+                check.is_stale = false;
+                check.heard = check.heard.map(|_| now);
+            }
+        }
+    }
+
+    fn both_step(&mut self, step: Step, now: Instant) {
         match step {
             Step::Begin => {
                 while let Some(id) = self.health.begin(now) {
                     let check = &mut self.naive[id.index()];
-                    assert!(check.begun.is_none() && check.due.is_some_and(|due| now >= due), "it was due");
+                    assert!(check.is_due(now), "it was due");
                     check.begun = Some(now);
                     check.due = check.config.period.map(|period| now + period);
                 }
-                let still_due = |check: &Naive| check.begun.is_none() && check.due.is_some_and(|due| now >= due);
-                assert!(!self.naive.iter().any(still_due), "all that was due has begun");
+                assert!(!self.naive.iter().any(|check| check.is_due(now)), "all that was due has begun");
             }
             Step::Finish(check, outcome) => {
                 let took = now - self.naive[check].begun.unwrap_or(now);

@@ -1,5 +1,9 @@
 //! Where the attributes may stand, and everything they take.
 
+// Nothing that is expanded asks for leave from these: who forbids them could not have the attributes.
+#![forbid(unreachable_code, unused_braces)]
+#![forbid(clippy::panic, clippy::needless_return, clippy::unused_async, clippy::redundant_closure_call)]
+
 use std::fmt::Display;
 
 use daur_std::core::reliability::breaker::{Config, Open};
@@ -170,6 +174,13 @@ fn never() -> ! {
     }
 }
 
+#[measure_time]
+async fn never_later() -> ! {
+    loop {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// With an attribute of the body's own.
 #[measure_time("inner")]
 #[retry]
@@ -187,6 +198,7 @@ pub(crate) fn main() {
     assert_eq!(hidden(&[1, 2]).count(), 2);
     assert_eq!((search().0, passed_on().unwrap(), inner().unwrap()), (7, 5, 5));
     let _: fn() -> ! = never; // which would not come back
+    drop(never_later());
     // SAFETY: a byte that can be read.
     assert_eq!(unsafe { raw(&9) }, 9);
     runtime.block_on(async {

@@ -12,6 +12,15 @@ const INSTANT_AFTER: Duration = Duration::from_nanos(1);
 /// Stands for no moment: an `Option` would take eight bytes more in each check.
 const NEVER: Instant = Instant::MAX;
 
+/// What holds before anything was reported.
+const fn first_status(kind: Kind) -> Status {
+    match kind {
+        Kind::Liveness => Status::Healthy,
+        Kind::Readiness => Status::Unhealthy,
+        Kind::Startup => Status::Unknown,
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Check {
     pub(super) shown: Snapshot,
@@ -38,11 +47,6 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) const fn new(name: Text<24>, config: CheckConfig) -> Self {
-        let status = match config.kind {
-            Kind::Liveness => Status::Healthy,
-            Kind::Readiness => Status::Unhealthy,
-            Kind::Startup => Status::Unknown,
-        };
         let (period, due) = match config.period {
             Some(period) => (period, Instant::ZERO),
             None => (Duration::MAX, NEVER),
@@ -55,7 +59,7 @@ impl Check {
             shown: Snapshot {
                 name,
                 kind: config.kind,
-                status,
+                status: first_status(config.kind),
                 outcome: None,
                 took: Duration::ZERO,
                 at: None,
@@ -80,9 +84,15 @@ impl Check {
         (self.begun != NEVER).then_some(self.begun)
     }
 
-    /// The moment at which the next run may begin; none while one is under way.
+    /// The moment at which the next run may begin; none while one is under way, or when the start is over.
     pub(super) fn due_at(&self) -> Option<Instant> {
-        (self.begun == NEVER && self.due != NEVER).then_some(self.due)
+        let is_done = self.shown.kind == Kind::Startup && self.shown.status == Status::Healthy;
+        (self.begun == NEVER && self.due != NEVER && !is_done).then_some(self.due)
+    }
+
+    /// Whether it is the start's, and that is over.
+    const fn is_over(&self) -> bool {
+        matches!(self.shown.kind, Kind::Startup) && self.shown.status.is_healthy()
     }
 
     pub(super) fn begin(&mut self, now: Instant) {
@@ -140,9 +150,21 @@ impl Check {
         }
     }
 
+    /// Begins to count now: what it has said until here is shown, and means nothing.
+    pub(super) fn start_over(&mut self, now: Instant) {
+        self.shown.status = first_status(self.shown.kind);
+        self.streak = 0;
+        if self.seen != NEVER {
+            self.seen = now;
+        }
+        if self.shown.outcome == Some(Outcome::Stale) {
+            self.shown.outcome = None;
+        }
+    }
+
     /// A start that is over stays over.
     fn fail(&mut self) {
-        if !(self.shown.kind == Kind::Startup && self.shown.status.is_healthy()) {
+        if !self.is_over() {
             self.shown.status = Status::Unhealthy;
         }
     }
@@ -160,7 +182,7 @@ impl Check {
 
     /// Whether silence can still change something.
     fn can_fall_silent(&self) -> bool {
-        self.max_age != Duration::MAX && self.shown.outcome != Some(Outcome::Stale)
+        self.max_age != Duration::MAX && self.shown.outcome != Some(Outcome::Stale) && !self.is_over()
     }
 
     pub(super) fn poll(&mut self, now: Instant) {

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use daur_core::reliability::executor::{Execution, Failure};
 use daur_core::reliability::fallback::{Fallback, Name, Snapshot, Source};
 use daur_core::shared::Shared;
-use daur_core::time::Duration;
+use daur_core::time::{Duration, Instant};
 
 use crate::clock::TokioClock;
 use crate::shared::StdShared;
@@ -16,11 +16,15 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 type Awaiting<T, E, A> = dyn for<'a> Fn(&'a Failure<E>, &'a A) -> BoxFuture<'a, Result<T, E>> + Send + Sync;
 
+/// What a machine's own source makes, of a value that can be cloned.
+type Given<T, E, A> = fn(&mut Fallback<T, E, A>, Execution<T, E>, &A, Instant) -> Execution<T, E>;
+
 type Function<T, E, A> = dyn Fn(&Failure<E>, &A) -> Result<T, E> + Send + Sync;
 
 /// What is run outside of the machine's lock.
 enum Make<T, E, A: ?Sized> {
-    Machine,
+    /// Nothing: the machine has it.
+    Machine(Given<T, E, A>),
     Function(Box<Function<T, E, A>>),
     Awaiting(Box<Awaiting<T, E, A>>),
 }
@@ -38,7 +42,8 @@ enum Make<T, E, A: ?Sized> {
 /// The machine, one lock for a use, and one allocation for a use that awaits.
 ///
 /// # Sharing
-/// `Send` and `Sync`, for values and errors that are `Send`.
+/// `Send` and `Sync`, for values and errors that are `Send`. Only [`SharedFallback::new`] needs values that
+/// can be cloned: what a function makes may be a stream or a response.
 ///
 /// # Example
 /// ```
@@ -66,9 +71,22 @@ impl<T: Clone, E, A: ?Sized> SharedFallback<T, E, A> {
     /// A fallback to a source of the machine's: a value, a short function, the last good value.
     #[must_use]
     pub const fn new(source: Source<T, E, A>) -> Self {
-        Self::made_by(Make::Machine, source)
+        Self::made_by(Make::Machine(Fallback::apply_to), source)
     }
 
+    /// Remembers a value that came another way, for [`Source::LastGood`].
+    pub fn remember(&self, value: &T) {
+        self.machine.with(|fallback, now| fallback.remember(value, now));
+    }
+
+    /// The last good value and its age, if it is still good.
+    #[must_use]
+    pub fn last_good(&self) -> Option<(T, Duration)> {
+        self.machine.with(|fallback, now| fallback.last_good(now).map(|(value, age)| (value.clone(), age)))
+    }
+}
+
+impl<T, E, A: ?Sized> SharedFallback<T, E, A> {
     /// A fallback to what a function makes, which may hold what it needs.
     pub fn function(make: impl Fn(&Failure<E>, &A) -> Result<T, E> + Send + Sync + 'static) -> Self {
         Self::made_by(Make::Function(Box::new(make)), Source::Caller)
@@ -98,25 +116,15 @@ impl<T: Clone, E, A: ?Sized> SharedFallback<T, E, A> {
         let made = match (&execution.result, &self.make) {
             (Err(failure), Make::Function(make)) => make(failure, args).map_err(Some),
             (Err(failure), Make::Awaiting(make)) => make(failure, args).await.map_err(Some),
-            (Ok(_), _) | (Err(_), Make::Machine) => {
+            (_, Make::Machine(given)) => {
                 let had_failed = !execution.success();
-                let end = self.machine.with(|fallback, now| fallback.apply_to(execution, args, now));
+                let end = self.machine.with(|fallback, now| given(fallback, execution, args, now));
                 return self.logged(end, had_failed);
             }
+            (Ok(_), _) => return execution,
         };
         let end = self.machine.with(|fallback, now| fallback.settle(execution, made, now));
         self.logged(end, true)
-    }
-
-    /// Remembers a value that came another way, for [`Source::LastGood`].
-    pub fn remember(&self, value: &T) {
-        self.machine.with(|fallback, now| fallback.remember(value, now));
-    }
-
-    /// The last good value and its age, if it is still good.
-    #[must_use]
-    pub fn last_good(&self) -> Option<(T, Duration)> {
-        self.machine.with(|fallback, now| fallback.last_good(now).map(|(value, age)| (value.clone(), age)))
     }
 
     /// Copies out what is worth showing.

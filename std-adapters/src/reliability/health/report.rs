@@ -4,6 +4,7 @@ use daur_core::reliability::health::{Kind, Outcome, Status};
 use daur_core::time::{Duration, Instant, UnixTime};
 
 use super::Machine;
+use super::run::too_late;
 
 /// Shows all checks at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -23,7 +24,8 @@ pub struct Report {
 impl Report {
     pub(super) fn of(machine: &mut Machine, now: Instant) -> Self {
         let health = &machine.health;
-        let each = health.snapshots().zip(&machine.slots).map(|(shown, slot)| CheckReport {
+        let shown = health.ids().zip(health.snapshots());
+        let each = shown.zip(&machine.slots).map(|((id, shown), slot)| CheckReport {
             name: shown.name.as_str().to_owned(),
             kind: shown.kind,
             status: shown.status,
@@ -31,6 +33,8 @@ impl Report {
             reason: match shown.outcome {
                 // What was said last is what is too old.
                 Some(Outcome::Stale) => Some("nothing was heard of it for longer than it may be silent".to_owned()),
+                // Nor has a run that is late said anything yet.
+                Some(Outcome::TimedOut) if health.is_running(id) => Some(too_late(slot.limit)),
                 _ => slot.reason.clone(),
             },
             took: shown.took,

@@ -1,8 +1,7 @@
 //! Beginning, limiting and ending the runs of checks.
 
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(feature = "tracing")]
 use daur_core::reliability::health::Snapshot;
@@ -39,11 +38,14 @@ impl Inner {
     }
 
     /// Ends a run of a check, or reports one that was never begun.
-    pub(super) fn conclude(&self, id: CheckId, verdict: Verdict) -> Status {
+    pub(super) fn conclude(&self, id: CheckId, verdict: Verdict, by: By) -> Status {
         let said = verdict.reason.map(|reason| one_line(&reason));
         let at_unix = SystemWallClock.unix_now();
         let change = self.machine.with(|machine, now| {
             let before = machine.health.get(id).map(|shown| shown.status);
+            if by == By::Somebody && machine.health.is_running(id) {
+                return Some(Change { name: Text::EMPTY, before, after: before?, reason: None });
+            }
             machine.health.finish(id, verdict.outcome, now);
             let (shown, slot) = (machine.health.get(id)?, machine.slots.get_mut(id.index())?);
             // What it said itself says nothing of its being late.
@@ -56,6 +58,15 @@ impl Inner {
         self.ended.notify_waiters();
         change.map_or(Status::Unknown, Change::log)
     }
+}
+
+/// Who tells how a check ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// The run that has begun.
+    Run,
+    /// Whoever has a handle.
+    Somebody,
 }
 
 /// What a report did to a check.
@@ -86,7 +97,7 @@ impl Change {
     }
 }
 
-fn too_late(limit: std::time::Duration) -> String {
+pub(super) fn too_late(limit: std::time::Duration) -> String {
     format!("took longer than {}", Duration::from(limit))
 }
 
@@ -123,7 +134,7 @@ impl Running {
             Err(_elapsed) => Verdict { outcome: Outcome::TimedOut, reason: Some(too_late(self.limit)) },
         };
         self.has_ended = true;
-        self.inner.conclude(self.id, verdict);
+        self.inner.conclude(self.id, verdict, By::Run);
     }
 }
 
@@ -147,30 +158,35 @@ impl Drop for AbortOnDrop {
 fn panic_text(error: JoinError) -> String {
     let Ok(payload) = error.try_into_panic() else { return "was aborted".to_owned() };
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panicked".to_owned())
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panicked".to_owned());
+    // What was thrown may panic as it is dropped: the run would end without a word, and be due again for ever.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
+    }
+    text
 }
 
-/// A check on a thread for blocking work, never beside itself.
-pub(super) fn blocking<V: Into<Verdict>>(check: impl Fn() -> V + Send + Sync + 'static) -> Check {
-    struct Busy(Arc<AtomicBool>);
-    impl Drop for Busy {
-        fn drop(&mut self) {
-            self.0.store(false, Ordering::Release);
-        }
-    }
+/// A check on a thread for blocking work, never beside itself. What a run that was given up still does is
+/// waited for, for half of `limit`: the other half is the check's.
+pub(super) fn blocking<V: Into<Verdict>>(
+    limit: std::time::Duration,
+    check: impl Fn() -> V + Send + Sync + 'static,
+) -> Check {
     let check = Arc::new(check);
-    let busy = Arc::new(AtomicBool::new(false));
+    let turns = Arc::new(tokio::sync::Mutex::new(()));
     Arc::new(move || {
-        if busy.swap(true, Ordering::Acquire) {
-            let reason = Some("the run before this one has not ended".to_owned());
-            return Box::pin(std::future::ready(Verdict { outcome: Outcome::TimedOut, reason }));
-        }
-        let (check, busy) = (check.clone(), Busy(busy.clone()));
-        let task = tokio::task::spawn_blocking(move || {
-            let _busy = busy;
-            check().into()
-        });
+        let (check, turns) = (check.clone(), turns.clone());
         Box::pin(async move {
+            let Ok(turn) = tokio::time::timeout(limit / 2, turns.lock_owned()).await else {
+                let reason = Some("the run before this one has not ended".to_owned());
+                return Verdict { outcome: Outcome::TimedOut, reason };
+            };
+            let task = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                check().into()
+            });
+            // Given up before there was a thread for it, it need not begin.
+            let _abort = AbortOnDrop(task.abort_handle());
             match task.await {
                 Ok(verdict) => verdict,
                 Err(error) => match error.try_into_panic() {

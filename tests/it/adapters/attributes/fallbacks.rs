@@ -107,6 +107,13 @@ impl Prices {
         this.known.get(of).copied().ok_or(error)
     }
 
+    /// `self` with its type in full is the same `self`.
+    #[daur_std::retry(max_attempts = 1, fallback = Self::known)]
+    #[expect(clippy::needless_arbitrary_self_type, reason = "that is what is tried here")]
+    fn in_full(self: &Self, of: &str) -> Result<u32, Error> {
+        if of == "tea" { Ok(3) } else { Err(Error::Down) }
+    }
+
     #[daur_std::circuit_breaker(failure_threshold = 9, fallback = Self::asked_elsewhere)]
     async fn twice(&mut self, of: String) -> Result<u32, Error> {
         self.known.insert("asked", 1);
@@ -133,6 +140,7 @@ async fn a_method_lends_itself_to_its_fallback_async_or_not() {
     let mut prices = Prices { known: HashMap::from([("coffee", 4)]) };
     assert_eq!((prices.price("tea").await, prices.price("coffee").await), (Ok(3), Ok(4)));
     assert_eq!(prices.price("milk").await, Err(Error::Down));
+    assert_eq!((prices.in_full("tea"), prices.in_full("coffee")), (Ok(3), Ok(4)));
     assert_eq!(prices.twice("coffee".into()).await, Ok(8));
     assert_eq!(prices.twice("asked".into()).await, Ok(2), "it sees what the body has changed");
     assert!(matches!((prices.closure(1).await, prices.closure(2).await), (Ok(2), Err(Error::Both(..)))));

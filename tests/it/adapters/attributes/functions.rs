@@ -172,6 +172,33 @@ async fn generics_lifetimes_and_impl_trait_pass_through() {
     assert!(pool.hidden(3).is_err());
 }
 
+/// Returns a future early, where it could as well be the last expression.
+#[daur_std::retry(config = Flaky::RETRY)]
+#[daur_std::circuit_breaker]
+fn early<'a>(flaky: &'a Flaky, at_once: Option<u32>) -> Pin<Box<dyn Future<Output = Result<u32, Error>> + Send + 'a>> {
+    if let Some(answer) = at_once {
+        return Box::pin(ready(Ok(answer)));
+    }
+    Box::pin(async { flaky.ask() })
+}
+
+#[daur_std::retry(config = Flaky::RETRY)]
+#[daur_std::measure_time]
+fn early_hidden(flaky: &Flaky) -> impl Future<Output = Result<u32, Error>> {
+    if flaky.log.len() > 1 {
+        return ready(Ok(0));
+    }
+    ready(flaky.ask())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_future_may_be_returned_early() {
+    let flaky = Flaky::new(2);
+    assert_eq!((early(&flaky, Some(1)).await.unwrap(), early(&flaky, None).await.unwrap()), (1, 7));
+    assert_eq!(early_hidden(&Flaky::new(2)).await.unwrap(), 7);
+    assert_eq!(early_hidden(&Flaky { log: vec![1, 2], ..Flaky::new(2) }).await.unwrap(), 0);
+}
+
 /// Fails with something that is not `Send`, and waits after it.
 #[daur_std::retry(max_attempts = 3, delay = "10ms", jitter = "none")]
 async fn not_send(calls: &AtomicU32) -> Result<u32, Rc<str>> {
