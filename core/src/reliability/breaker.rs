@@ -290,6 +290,17 @@ impl<M: Mode> Breaker<M> {
         }
     }
 
+    /// As [`Breaker::snapshot`], with what time alone has changed by `now`. It changes nothing: the event
+    /// is left to the call or the [`Breaker::poll`] that makes it.
+    #[must_use]
+    pub fn snapshot_at(&self, now: Instant) -> Snapshot {
+        let shown = self.snapshot();
+        match self.poll_at() {
+            Some(at) if now >= at => Snapshot { state: State::HalfOpen, retry_at: None, ..shown },
+            _ => shown,
+        }
+    }
+
     /// Nobody's time is noted where the mode does not ask for it.
     const fn permit(&self, now: Instant) -> Permit {
         if M::TIMES_CALLS { Permit::started_at(self.generation, now) } else { Permit::of_generation(self.generation) }

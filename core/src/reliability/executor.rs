@@ -54,7 +54,7 @@ use crate::time::{Duration, Instant};
 /// 8. A run that was started with a deadline ends by then, whatever `total_timeout` says.
 ///
 /// # Cost
-/// With all its parts, 320 bytes of RAM and 2,836 of flash on thumbv6m (image `executor`), and a [`Run`]
+/// With all its parts, 320 bytes of RAM and 2,904 of flash on thumbv6m (image `executor`), and a [`Run`]
 /// for each run. Every step is O(1) but for the retry's wait, and for O(`WAITING`) in line.
 ///
 /// # Errors

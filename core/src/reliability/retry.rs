@@ -100,7 +100,8 @@ impl<E: fmt::Debug + fmt::Display> core::error::Error for GaveUp<E> {}
 ///
 /// # Rules
 /// 1. The first call is made without asking; each failure is reported with `next`, which answers.
-/// 2. No computed wait exceeds `max_delay`, jitter included; nothing wraps, however many attempts.
+/// 2. No computed wait exceeds `max_delay`, jitter included; nothing wraps, however many attempts. What
+///    chance decides is drawn from below `max_delay`, and not cut to it, which would put a fleet in step.
 /// 3. `max_elapsed` counts calls and waits; the last wait is cut to what is left, and there is no
 ///    retry when nothing is.
 /// 4. A hint replaces the computed wait, which is then never shorter; one beyond what is left of
@@ -112,7 +113,7 @@ impl<E: fmt::Debug + fmt::Display> core::error::Error for GaveUp<E> {}
 ///    config: what [`Config::validate`] refuses merely makes little sense.
 ///
 /// # Cost
-/// 128 bytes of RAM and 1,772 of flash on thumbv6m (image `retry`), most of the RAM being the config. A
+/// 128 bytes of RAM and 1,744 of flash on thumbv6m (image `retry`), most of the RAM being the config. A
 /// decision is O(1): `Exponential` takes at most 64 multiplications, `Fibonacci` 93 additions. The
 /// generator for the jitter is made anew from seed and attempt at each decision, so that a run
 /// without failures costs nothing.
@@ -209,7 +210,7 @@ impl Retry {
     }
 
     fn decide(&mut self, hint: Option<Duration>, now: Instant) -> Decision {
-        if self.config.reset_after.is_some_and(|stable| self.failures > 0 && now - self.due >= stable) {
+        if self.config.reset_after.is_some_and(|stable| now - self.due >= stable) {
             *self = Self::new(self.config, self.seed.rotate_left(1), now);
         }
         self.failures = self.failures.saturating_add(1);
@@ -241,22 +242,22 @@ impl Retry {
         let Config { initial_delay, max_delay, jitter, .. } = self.config;
         // Warmed up by `Rng::new`, so that neighbouring seeds and attempts have nothing in common.
         let mut rng = Rng::new(self.seed ^ (u64::from(self.failures) << 40));
-        // Capped before the jitter too: the jitter of a wait far beyond the cap would almost always
-        // be cut to exactly the cap, and the fleet be in step again.
+        // Capped before the jitter too, and so is each range that is drawn from: what is drawn beyond the
+        // cap would be cut to exactly the cap, and the fleet be in step again.
         let planned = self.planned(&mut rng).min(max_delay).as_nanos();
-        let jittered = match jitter {
-            Jitter::None => planned,
-            Jitter::Full => rng.at_most(planned),
-            Jitter::Equal => planned / 2 + rng.at_most(planned / 2),
+        let (low, high) = match jitter {
+            Jitter::None => (planned, planned),
+            Jitter::Full => (0, planned),
+            Jitter::Equal => (planned / 2, planned / 2 * 2),
             Jitter::Decorrelated => {
-                rng.between(initial_delay.as_nanos(), (self.previous + self.previous + self.previous).as_nanos())
+                (initial_delay.as_nanos(), (self.previous + self.previous + self.previous).as_nanos())
             }
             Jitter::Factor(percent) => {
                 let part = percent_of(planned, percent);
-                rng.between(planned - part, planned.saturating_add(part))
+                (planned - part, planned.saturating_add(part))
             }
         };
-        Duration::from_nanos(jittered).min(max_delay)
+        Duration::from_nanos(rng.between(low, high.min(max_delay.as_nanos()))).min(max_delay)
     }
 
     /// What the strategy alone would wait.
@@ -267,7 +268,10 @@ impl Retry {
             Strategy::Linear => u64::from(n),
             Strategy::Exponential { factor } => power(factor, n.saturating_sub(1)),
             Strategy::Fibonacci => fibonacci(n),
-            Strategy::Random { min, max } => return Duration::from_nanos(rng.between(min.as_nanos(), max.as_nanos())),
+            Strategy::Random { min, max } => {
+                let max = max.min(self.config.max_delay);
+                return Duration::from_nanos(rng.between(min.as_nanos(), max.as_nanos()));
+            }
         };
         self.config.initial_delay.times(times)
     }

@@ -120,6 +120,9 @@ impl Deadline {
     /// One that never comes.
     pub const NEVER: Self = Self(Instant::MAX);
 
+    /// One that has been reached, at whatever moment.
+    const OVER: Self = Self(Instant::ZERO);
+
     /// The deadline `at`; [`Instant::MAX`] never comes.
     #[must_use]
     pub const fn at(at: Instant) -> Self {
@@ -191,7 +194,7 @@ impl From<Option<Instant>> for Deadline {
 /// 6. A limit of zero is refused by [`Config::validate`].
 ///
 /// # Cost
-/// 40 bytes of RAM and 332 of flash on thumbv6m (image `timeout`). Every verb is a few 64-bit additions
+/// 40 bytes of RAM and 352 of flash on thumbv6m (image `timeout`). Every verb is a few 64-bit additions
 /// and comparisons, O(1).
 ///
 /// # Errors
@@ -278,7 +281,7 @@ impl Timeout {
         }
         if self.attempt.is_over(now) {
             // Latched, so that a step back does not bring the attempt to life again.
-            self.attempt = Deadline::at(Instant::ZERO);
+            self.attempt = Deadline::OVER;
             return Err(TimedOut::Attempt);
         }
         Ok(())
@@ -287,7 +290,12 @@ impl Timeout {
     /// The moment at which [`Timeout::poll`] says something else, if it comes.
     #[must_use]
     pub const fn poll_at(&self) -> Option<Instant> {
-        if self.over { None } else { self.deadline().moment() }
+        // What is over for the attempt stays so until the total is, too.
+        match (self.over, self.attempt) {
+            (true, _) => None,
+            (false, Deadline::OVER) => self.total.moment(),
+            (false, _) => self.deadline().moment(),
+        }
     }
 
     /// When what is under way must be over: the attempt, or the run while there is none.

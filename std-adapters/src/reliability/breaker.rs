@@ -128,20 +128,17 @@ impl<M: Mode, C: Clock> SharedBreaker<M, C> {
         self.gate.on_success(permit)
     }
 
-    /// Whether a call would be refused now whatever others do meanwhile, and until when. Counts
-    /// nothing and holds no place; a half-open breaker refuses nobody here.
+    /// Whether a call would be refused now whatever others do meanwhile, and until when. Changes and
+    /// counts nothing and holds no place; a half-open breaker refuses nobody here.
     pub fn refuses(&self) -> Option<Open> {
         if self.gate.admits() {
             return None;
         }
-        self.with(|breaker, now| {
-            breaker.poll(now);
-            match breaker.state() {
-                State::Open => Some(Open { retry_at: breaker.poll_at().unwrap_or(now) }),
-                State::ForcedOpen => Some(Open { retry_at: Instant::MAX }),
-                State::HalfOpen | State::Closed | State::Disabled | State::MetricsOnly => None,
-            }
-        })
+        let shown = self.snapshot();
+        match shown.state {
+            State::Open | State::ForcedOpen => shown.retry_at.map(|retry_at| Open { retry_at }),
+            State::HalfOpen | State::Closed | State::Disabled | State::MetricsOnly => None,
+        }
     }
 
     /// Makes `call` if the breaker admits it; every `Err` counts as a failure.
@@ -190,19 +187,14 @@ impl<M: Mode, C: Clock> SharedBreaker<M, C> {
 
     /// What the breaker does with calls at this moment.
     pub fn state(&self) -> State {
-        self.with(|breaker, now| {
-            breaker.poll(now);
-            breaker.state()
-        })
+        self.snapshot().state
     }
 
-    /// Copies out what is worth showing.
+    /// Copies out what is worth showing at this moment. Looking changes nothing, so that no
+    /// [`Event::HalfOpened`] is lost to a dashboard: the call that makes the change is told of it.
     #[doc(alias = "get_state")]
     pub fn snapshot(&self) -> Snapshot {
-        self.with(|breaker, now| {
-            breaker.poll(now);
-            breaker.snapshot()
-        })
+        self.with(|breaker, now| breaker.snapshot_at(now))
     }
 
     /// Closes the breaker and forgets failures and manual states.

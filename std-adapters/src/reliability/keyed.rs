@@ -23,6 +23,10 @@ pub enum OnFull {
     Admit,
 }
 
+/// The most keys that a table may be made for: a capacity that is larger is a mistake in a config, and would
+/// end the process for want of memory.
+pub const MAX_CAPACITY: usize = 1 << 24;
+
 /// How many shards of at most `per_shard` keys hold `capacity` keys.
 ///
 /// A hash spreads keys unevenly. More than one shard get a third more room than the average needs, so that

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use daur_core::reliability::breaker::{
-    Breaker, Cause, Config, Consecutive, CountWindow, Event, ModeConfig, Opens, Slow, SlowCalls, State, Window,
+    Breaker, Cause, Config, Consecutive, CountWindow, Event, ModeConfig, Open, Opens, Slow, SlowCalls, State, Window,
 };
 use daur_core::reliability::executor::Failure;
 use daur_core::reliability::retry::Class;
@@ -199,6 +199,24 @@ fn a_config_that_is_read_at_run_time_makes_a_breaker_of_its_mode() {
     assert_eq!(breaker.admit().unwrap().on_failure(), Some(Event::Opened { cause: Cause::Failures }));
     let too_large = ModeConfig { opens: Opens::CountWindow(Window { calls: 1_025, ..Window::DEFAULT }), ..mode };
     assert!(SharedBreaker::try_any(CONFIG, too_large).is_err());
+}
+
+/// A dashboard that looks every second would have taken the event that a log waits for.
+#[test]
+fn who_looks_takes_no_event_from_who_calls() {
+    let clock = ManualClock::new(Instant::from_secs(100));
+    let breaker = about_to_probe(CONFIG, &clock);
+    assert_eq!((breaker.state(), breaker.snapshot().retry_at, breaker.refuses()), (State::HalfOpen, None, None));
+    let probe = breaker.admit().unwrap();
+    assert_eq!(probe.event(), Some(Event::HalfOpened));
+    assert_eq!(breaker.snapshot().retry_at, Some(clock.now() + CONFIG.probe_lease));
+    // The lease of a probe that nobody reports is over: as if it had been polled.
+    clock.advance(CONFIG.probe_lease);
+    assert_eq!((breaker.state(), breaker.snapshot().retry_at), (State::HalfOpen, None));
+    probe.on_success();
+    assert_eq!(breaker.state(), State::Closed, "nobody has taken its place");
+    breaker.force_open();
+    assert_eq!(breaker.refuses(), Some(Open { retry_at: Instant::MAX }));
 }
 
 #[test]

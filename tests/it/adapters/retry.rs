@@ -153,7 +153,7 @@ async fn known_bug_a_fleet_with_one_constant_seed_on_a_host() {
 }
 
 #[test]
-fn a_thread_is_cancelled_in_the_middle_of_an_hour() {
+fn rule_1_a_thread_is_cancelled_in_the_middle_of_an_hour() {
     let (cancel, budget) = (Cancel::new(), SharedBudget::new(retries(1)));
     let (called, calls) = mpsc::channel();
     let answer = std::thread::scope(|scope| {
@@ -170,9 +170,27 @@ fn a_thread_is_cancelled_in_the_middle_of_an_hour() {
     assert_eq!(answer, Err(GaveUp { error: "down", reason: Reason::Cancelled, attempts: 1 }));
     assert!(cancel.is_cancelled());
     assert_eq!(budget.snapshot().retries_left(), 1);
-    // It stays so: the next run makes its call, and no other.
-    let next = retry_blocking_with(HOURS, &budget, &cancel, always, down::<()>);
-    assert_eq!(next.unwrap_err().reason, Reason::Cancelled);
+}
+
+#[test]
+fn rule_2_it_stays_cancelled_and_all_runs_that_it_was_given_to_end() {
+    let cancel = Cancel::new();
+    let (called, calls) = mpsc::channel();
+    let run = || {
+        retry_blocking_with(HOURS, Unlimited, &cancel, always, || {
+            called.send(()).unwrap();
+            down::<()>()
+        })
+    };
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..3).map(|_| (scope.spawn(run), calls.recv().unwrap())).collect();
+        cancel.cancel();
+        for (run, ()) in runs {
+            assert_eq!(run.join().unwrap().unwrap_err().reason, Reason::Cancelled);
+        }
+    });
+    // A run that comes later makes its call, and no other.
+    assert_eq!(run(), Err(GaveUp { error: "down", reason: Reason::Cancelled, attempts: 1 }));
 }
 
 #[test]

@@ -459,6 +459,9 @@ fn play<M: Mode + Clone>(mut breaker: Breaker<M>, mut model: Model, steps: &[Ste
             early.poll(Instant::from_nanos(due - 1));
             prop_assert_eq!(early.snapshot(), shown, "polling before poll_at changes nothing");
         }
+        let mut polled = breaker.clone();
+        polled.poll(Instant::from_nanos(now));
+        prop_assert_eq!(breaker.snapshot_at(Instant::from_nanos(now)), polled.snapshot(), "as after a poll");
         short_cuts_are_true(&breaker, Instant::from_nanos(now))?;
     }
     // Whatever happened, it is not wedged: after a reset by hand or by time alone, a call is admitted.

@@ -122,6 +122,18 @@ mod backoff {
         assert_eq!(first.len(), 1_000, "no two of a thousand devices come back together");
     }
 
+    /// A fifth more than the longest wait is the longest wait: half of a fleet would probe at that moment.
+    #[test]
+    fn rule_4_a_fleet_at_the_longest_wait_is_not_in_step_either() {
+        let config = Config { recovery_timeout_max: None, ..CONFIG };
+        let mut last: Vec<Duration> =
+            (0..1_000).map(|seed| waits(&mut backing_off(config, Growth::DEFAULT, seed), 3)[2]).collect();
+        assert!(last.iter().all(|&wait| wait >= Duration::from_secs(8) && wait <= TEN));
+        last.sort();
+        last.dedup();
+        assert_eq!(last.len(), 1_000);
+    }
+
     #[test]
     fn rule_4_a_seed_that_is_known_late_replaces_the_first() {
         static MACHINE: Backoff<Consecutive> = Backoff::new(Consecutive::new(1), Growth::DEFAULT, 0);
@@ -241,6 +253,14 @@ mod any {
             (r#"{"opens": {"count_window": {"call": 100}}}"#, "`call`"),
             (r#"{"slow": {"slow_call": "soon"}}"#, "such as `100ms`"),
             (r#"{"slow": {"slow_call": -1}}"#, "-1"),
+            (r#"{"slow": {"slow_call": 1.5}}"#, "such as `100ms`"),
+            (r#"{"slow": {"slow_pct": 300}}"#, "300"),
+            (r#"{"opens": {"count_window": {"calls": 4294967296}}}"#, "4294967296"),
+            (r#"{"opens": {"count_window": {}, "time_window": {}}}"#, "expected"),
+            (r#"{"opens": {"consecutive": {"failures": 3}}}"#, "unit"),
+            (r#"{"growth": {"strategy": {"exponential": {"factr": 3}}}}"#, "`factr`"),
+            (r#"{"growth": {"strategy": {"random": {"min": "1s", "max": "2s", "mean": "1s"}}}}"#, "`mean`"),
+            (r#"{"growth": {"jitter": {"factor": 256}}}"#, "256"),
         ] {
             let error = serde_json::from_str::<ModeConfig>(text).expect_err("refused").to_string();
             assert!(error.contains(says), "{text}: {error}");

@@ -1,5 +1,8 @@
 //! The budget's rules by number, and against models that recount everything that ever happened.
 
+use std::cell::Cell;
+
+use daur_core::hal::clock::FnClock;
 use daur_core::reliability::budget::{Budget, Config, ConfigError, Exhausted, Funds, Snapshot, Unlimited};
 use daur_core::reliability::retry::{Decision, Reason};
 use daur_core::shared::CsShared;
@@ -94,6 +97,10 @@ fn rule_6_a_retry_that_was_paid_for_and_not_made_gives_all_of_it_back() {
     }
 }
 
+thread_local! {
+    static NOW: Cell<Instant> = const { Cell::new(Instant::ZERO) };
+}
+
 /// A budget kept by time (as of tower's `TpsBudget`) spends its long idle catching up, or comes back empty.
 #[test]
 fn known_bug_a_budget_that_stalls_after_a_long_idle() {
@@ -108,7 +115,25 @@ fn known_bug_a_budget_that_stalls_after_a_long_idle() {
         assert_eq!(shared.try_retry(), Ok(()));
         assert_eq!(shared.try_retry(), Err(Exhausted));
     }
-    // And one that is empty is filled by the very next successes, however long it was.
+}
+
+#[test]
+fn rule_7_after_a_long_idle_it_holds_what_it_held_and_is_filled_as_quickly() {
+    let shared = CsShared::new(Budget::new(Config::ratio(50)), FnClock::new(|| NOW.with(Cell::get)));
+    let funded = |idle: Duration| {
+        for _ in 0..4 {
+            shared.on_first_try();
+        }
+        NOW.with(|now| now.set(now.get() + idle));
+        [shared.try_retry(), shared.try_retry(), shared.try_retry()]
+    };
+    // Just now, after 500 years, and when the clock has come back.
+    for idle in [Duration::ZERO, Duration::from_secs(500 * 365 * 86_400), Duration::MAX] {
+        assert_eq!(funded(idle), [Ok(()), Ok(()), Err(Exhausted)]);
+    }
+    NOW.with(|now| now.set(Instant::ZERO));
+    assert_eq!(funded(Duration::ZERO), [Ok(()), Ok(()), Err(Exhausted)]);
+    // And one that is empty is filled by the very next successes.
     let mut budget = Budget::new(SMALL);
     granted(&mut budget);
     for _ in 0..5 {

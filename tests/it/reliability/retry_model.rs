@@ -133,7 +133,7 @@ impl Model {
             Class::Transient => None,
         };
         let stable = now.saturating_sub(self.due);
-        if self.failures > 0 && self.config.reset_after.is_some_and(|after| stable >= nanos(after)) {
+        if self.config.reset_after.is_some_and(|after| stable >= nanos(after)) {
             *self = Self::new(self.config, now);
         }
         self.failures += 1;

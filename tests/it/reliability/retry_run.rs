@@ -215,6 +215,26 @@ fn rule_4_the_seed_is_asked_for_at_the_first_failure_only() {
     assert_eq!((asked.get(), run.attempts()), (1, 5));
 }
 
+/// Not told of each call, a run would have gone on with the same seed as all others.
+#[test]
+fn rule_4_the_seed_is_asked_for_whatever_was_told_before_the_failure() {
+    for begun in [0, 1, 2] {
+        let mut run = Run::new(CONFIG, None::<&Purse>, Instant::ZERO);
+        for _ in 0..begun {
+            run.begin();
+        }
+        let mut asked = 0;
+        for _ in 0..2 {
+            let seed = || {
+                asked += 1;
+                7
+            };
+            let _ = run.on_failure(Class::Transient, seed, Instant::ZERO);
+        }
+        assert_eq!(asked, 1, "begun {begun} times");
+    }
+}
+
 #[test]
 fn a_blocking_wait_of_a_day_is_a_day_with_or_without_a_flag() {
     let day = Duration::from_secs(86_400);

@@ -26,7 +26,7 @@ impl Growth {
     /// # Errors
     /// The first rule that is broken.
     pub const fn validate(&self) -> Result<(), ConfigError> {
-        match self.retry(Duration::ZERO, Duration::MAX).validate() {
+        match self.retry(Duration::from_nanos(1), Duration::MAX).validate() {
             Ok(()) => Ok(()),
             Err(error) => Err(ConfigError::Growth(error)),
         }
@@ -102,7 +102,7 @@ impl Waits {
 ///    fleet with one seed probes in step.
 ///
 /// # Cost
-/// Around [`Consecutive`](super::Consecutive), 248 bytes of RAM and 2,376 of flash on thumbv6m (image
+/// Around [`Consecutive`](super::Consecutive), 248 bytes of RAM and 2,328 of flash on thumbv6m (image
 /// `breaker_backoff`), the breaker included. Calls cost what the mode's do, an opening what a decision
 /// of [`Retry`] does.
 ///

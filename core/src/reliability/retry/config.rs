@@ -16,7 +16,11 @@ pub enum Attempts {
 
 /// Says how the wait follows from the number of failures `n` (1, 2, 3, ..). Everything saturates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case", deny_unknown_fields)
+)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Strategy {
@@ -31,7 +35,8 @@ pub enum Strategy {
     },
     /// `initial_delay` times 1, 1, 2, 3, 5, 8, ..
     Fibonacci,
-    /// Uniform in `min..=max`; `initial_delay` has no part in it.
+    /// Uniform in `min..=max`, of that range what is not above `max_delay`; `initial_delay` has no part
+    /// in it.
     Random {
         /// The shortest wait.
         #[cfg_attr(feature = "serde", serde(with = "crate::time::text"))]
@@ -59,9 +64,10 @@ pub enum Jitter {
     Full,
     /// `d / 2`, and uniform in `0..=d / 2` on top.
     Equal,
-    /// Uniform in `initial_delay..=previous wait * 3`; the strategy has no part in it.
+    /// Uniform in `initial_delay..=previous wait * 3`, of that range what is not above `max_delay`; the
+    /// strategy has no part in it.
     Decorrelated,
-    /// `d`, up to so many percent shorter or longer; at most 100.
+    /// `d`, up to so many percent, which are at most 100, shorter or longer, but not above `max_delay`.
     Factor(u8),
 }
 
@@ -84,8 +90,8 @@ pub struct Config {
     /// How much time all of it may take, calls included; above zero. The last wait is cut to what is
     /// left.
     pub max_elapsed: Option<Duration>,
-    /// Starts everything over when this long, which is above zero, has passed since the last retry
-    /// was due: what then fails had been working.
+    /// Starts everything over when this long, which is above zero, has passed since the last call was
+    /// due, the first one or a retry: what then fails had been working.
     pub reset_after: Option<Duration>,
     /// Whether `max_delay` also cuts a wait that the callee asked for (HTTP's `Retry-After`).
     pub cap_hint: bool,
@@ -120,6 +126,11 @@ impl Config {
             Strategy::Random { min, max } if min.as_nanos() > max.as_nanos() => return Err(ConfigError::Random),
             _ => {}
         }
+        if let Attempts::Forever = self.max_attempts
+            && self.never_waits()
+        {
+            return Err(ConfigError::NoWait);
+        }
         if let Jitter::Factor(101..) = self.jitter {
             return Err(ConfigError::JitterFactor);
         }
@@ -130,6 +141,16 @@ impl Config {
             return Err(ConfigError::ResetAfter);
         }
         Ok(())
+    }
+
+    const fn never_waits(&self) -> bool {
+        match (self.strategy, self.jitter) {
+            (Strategy::Random { max, .. }, Jitter::None | Jitter::Full | Jitter::Equal | Jitter::Factor(_)) => {
+                max.is_zero() || self.max_delay.is_zero()
+            }
+            // What it is multiplied with makes no more of it.
+            _ => self.initial_delay.is_zero(),
+        }
     }
 
     /// `self`, checked by the compiler where it stands in a `const` or `static`.
@@ -165,6 +186,8 @@ pub enum ConfigError {
     Random,
     /// `Factor`'s percentage is above 100.
     JitterFactor,
+    /// [`Attempts::Forever`] without any wait.
+    NoWait,
     /// `max_elapsed` is zero.
     MaxElapsed,
     /// `reset_after` is zero.
@@ -181,6 +204,7 @@ impl ConfigError {
             Self::NoFactor => "retry: the exponential `factor` is 0; at least 1 is needed",
             Self::Random => "retry: the random `min` is above its `max`",
             Self::JitterFactor => "retry: the jitter factor is above 100 percent",
+            Self::NoWait => "retry: as many attempts as it takes need a wait; `initial_delay` or the random `max` is 0",
             Self::MaxElapsed => "retry: `max_elapsed` is zero; leave it out for no limit, or allow 1 attempt",
             Self::ResetAfter => "retry: `reset_after` is zero, so that no number of attempts would be the last",
         }

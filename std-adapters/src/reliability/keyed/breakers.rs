@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use daur_core::reliability::breaker::{self, Breaker, Consecutive, Mode, State};
 use daur_core::time::{Clock, Duration, Instant};
 
-use super::{OnFull, shard_of, shards};
+use super::{MAX_CAPACITY, OnFull, shard_of, shards};
 use crate::clock::StdClock;
 use crate::reliability::breaker::SharedBreaker;
 
@@ -18,7 +18,7 @@ const SHARD_KEYS: usize = 64;
 /// Says how many keys there are and when one may be forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Keys that are tracked at the same time; at least 1.
+    /// Keys that are tracked at the same time; from 1 to [`MAX_CAPACITY`].
     pub capacity: usize,
     /// How long what a breaker knows against its key is kept after the last use; more than 0.
     pub idle_after: Duration,
@@ -37,6 +37,9 @@ impl Config {
     pub const fn validate(&self) -> Result<(), ConfigError> {
         if self.capacity == 0 {
             return Err(ConfigError::NoCapacity);
+        }
+        if self.capacity > MAX_CAPACITY {
+            return Err(ConfigError::MaxCapacity);
         }
         if self.idle_after.is_zero() {
             return Err(ConfigError::NoIdleAfter);
@@ -57,6 +60,8 @@ impl Default for Config {
 pub enum ConfigError {
     /// `capacity` is 0.
     NoCapacity,
+    /// `capacity` is above [`MAX_CAPACITY`].
+    MaxCapacity,
     /// `idle_after` is 0.
     NoIdleAfter,
     /// The breakers' own config.
@@ -67,6 +72,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCapacity => f.write_str("keyed breakers: `capacity` is 0; at least 1 is needed"),
+            Self::MaxCapacity => write!(f, "keyed breakers: `capacity` is above {MAX_CAPACITY}"),
             Self::NoIdleAfter => f.write_str("keyed breakers: `idle_after` is 0; it must be longer"),
             Self::Breaker(error) => error.fmt(f),
         }
@@ -76,7 +82,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::NoCapacity | Self::NoIdleAfter => None,
+            Self::NoCapacity | Self::MaxCapacity | Self::NoIdleAfter => None,
             Self::Breaker(error) => Some(error),
         }
     }
@@ -228,6 +234,8 @@ impl<K: Hash + Eq, M: Mode, C: Clock + Clone> KeyedBreakers<K, M, C> {
     }
 
     /// Shows each key that has a place and its breaker, in no order.
+    ///
+    /// `show` runs under the lock of a part of the table, which it must not use.
     pub fn for_each(&self, mut show: impl FnMut(&K, breaker::Snapshot)) {
         for shard in &self.shards {
             for entry in &lock(shard).entries {

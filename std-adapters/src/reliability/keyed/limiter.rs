@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use daur_core::reliability::limiter::{self, Gcra, Limited, Quota};
 use daur_core::time::{Clock, Instant};
 
-use super::{OnFull, shard_of, shards};
+use super::{MAX_CAPACITY, OnFull, shard_of, shards};
 use crate::clock::StdClock;
 
 mod table;
@@ -20,7 +20,7 @@ use table::{SHARD_KEYS, Table};
 pub struct Config {
     /// How many pass for each key.
     pub limit: limiter::Config,
-    /// Keys that have used something up and are tracked at the same time; at least 1.
+    /// Keys that have used something up and are tracked at the same time; from 1 to [`MAX_CAPACITY`].
     pub capacity: usize,
     /// What becomes of a new key when all of them are taken.
     pub on_full: OnFull,
@@ -37,6 +37,9 @@ impl Config {
     pub const fn validate(&self) -> Result<(), ConfigError> {
         if self.capacity == 0 {
             return Err(ConfigError::NoCapacity);
+        }
+        if self.capacity > MAX_CAPACITY {
+            return Err(ConfigError::MaxCapacity);
         }
         match self.limit.validate() {
             Ok(()) => Ok(()),
@@ -57,6 +60,8 @@ impl Default for Config {
 pub enum ConfigError {
     /// `capacity` is 0.
     NoCapacity,
+    /// `capacity` is above [`MAX_CAPACITY`].
+    MaxCapacity,
     /// The limit itself.
     Limit(limiter::ConfigError),
 }
@@ -65,6 +70,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCapacity => f.write_str("keyed limiter: `capacity` is 0; at least 1 is needed"),
+            Self::MaxCapacity => write!(f, "keyed limiter: `capacity` is above {MAX_CAPACITY}"),
             Self::Limit(error) => error.fmt(f),
         }
     }
@@ -73,7 +79,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::NoCapacity => None,
+            Self::NoCapacity | Self::MaxCapacity => None,
             Self::Limit(error) => Some(error),
         }
     }

@@ -171,6 +171,30 @@ fn never_seen_keys_make_it_grow_by_no_byte() {
 }
 
 #[test]
+fn a_flood_from_eight_threads_forgets_no_breaker_that_refuses() {
+    let clock = clock();
+    let keyed = keyed(Config { capacity: 256, ..SMALL }, clock);
+    fail(&keyed, "down");
+    fail(&keyed, "down");
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let keyed = &keyed;
+            scope.spawn(move || {
+                for n in 0..5_000 {
+                    // In one shard the newcomers of all threads may hold every place for a moment, never here.
+                    succeed(keyed, &format!("{thread}-{n}"));
+                }
+            });
+        }
+    });
+    let snapshot = keyed.snapshot();
+    // 6 shards of 64 keys.
+    assert!((256..=384).contains(&snapshot.keys), "{snapshot:?}");
+    assert_eq!(snapshot.keys as u64 + snapshot.forgotten, 40_001);
+    assert_eq!(keyed.get("down").unwrap().state(), State::Open);
+}
+
+#[test]
 fn every_mode_can_be_kept_by_key() {
     let clock = clock();
     let window = Window { calls: 10, failure_pct: 50, min_calls: 4 };
@@ -204,6 +228,7 @@ fn threads_that_ask_for_one_new_key_share_its_breaker() {
 fn a_config_that_means_nothing_is_refused() {
     let refused = |each, config| KeyedBreakers::<u64>::try_new(each, config).map(drop).unwrap_err();
     assert_eq!(refused(EACH, Config { capacity: 0, ..SMALL }), ConfigError::NoCapacity);
+    assert_eq!(refused(EACH, Config { capacity: usize::MAX, ..SMALL }), ConfigError::MaxCapacity);
     assert_eq!(refused(EACH, Config { idle_after: Duration::ZERO, ..SMALL }), ConfigError::NoIdleAfter);
     let each = breaker::Config { failures: 0, ..EACH };
     assert_eq!(refused(each, SMALL), ConfigError::Breaker(breaker::ConfigError::NoFailures));

@@ -4,8 +4,8 @@ use daur_core::reliability::limiter::{self, Gcra, Quota};
 use daur_core::rng::Rng;
 use daur_core::time::{Duration, Instant};
 use daur_std::clock::ManualClock;
-use daur_std::reliability::keyed::OnFull;
 use daur_std::reliability::keyed::limiter::{Config, ConfigError, KeyedLimiter, Refused};
+use daur_std::reliability::keyed::{MAX_CAPACITY, OnFull};
 
 use crate::adapters::allocations;
 
@@ -154,6 +154,39 @@ fn rule_6_a_clock_that_steps_back_lets_nothing_through_and_forgets_nothing() {
     assert_eq!(keyed.snapshot().forgotten, 0);
 }
 
+/// Eight threads, a hundred thousand strangers each, who find it empty and crowd it at once.
+#[test]
+fn a_flood_from_eight_threads_neither_grows_it_nor_lifts_a_limit() {
+    let clock = ManualClock::new(Instant::from_secs(100));
+    for on_full in [OnFull::Refuse, OnFull::Admit] {
+        let keyed = limiter(Config { capacity: 1_000, on_full, ..SMALL }, &clock);
+        assert!((0..3).map(|_| keyed.check(&u64::MAX)).filter(Result::is_ok).count() == 2);
+        let passed: u64 = std::thread::scope(|scope| {
+            let flood = |thread: u64| {
+                let keyed = &keyed;
+                move || {
+                    let (passed, _, held) = allocations::of(|| {
+                        let strangers = (0..100_000).map(|n| (thread << 32) + n);
+                        strangers.filter(|key| keyed.check(key).is_ok()).count() as u64
+                    });
+                    assert_eq!(held, 0);
+                    passed
+                }
+            };
+            let threads: Vec<_> = (0..8).map(|thread| scope.spawn(flood(thread))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        let snapshot = keyed.snapshot();
+        let places = snapshot.keys as u64 - 1;
+        assert!((1_000..=1_344).contains(&snapshot.keys), "{snapshot:?}");
+        // Each was counted once: it has a place, or none was free.
+        assert_eq!(places + snapshot.full + snapshot.untracked, 800_000);
+        assert_eq!(passed, places + snapshot.untracked);
+        assert_eq!(snapshot.forgotten, 0, "nobody was as good as new");
+        assert!(matches!(keyed.check(&u64::MAX), Err(Refused::Limited { .. })));
+    }
+}
+
 #[test]
 fn a_reset_gives_a_key_its_burst_back() {
     let clock = ManualClock::new(Instant::from_secs(100));
@@ -183,6 +216,9 @@ fn threads_together_get_what_one_would_get() {
 fn a_config_that_means_nothing_is_refused() {
     let refused = |config| KeyedLimiter::<u64>::try_new(config).map(drop).unwrap_err();
     assert_eq!(refused(Config { capacity: 0, ..SMALL }), ConfigError::NoCapacity);
+    // A digit too many in a file must not end the process for want of memory.
+    assert_eq!(refused(Config { capacity: usize::MAX, ..SMALL }), ConfigError::MaxCapacity);
+    assert_eq!(Config { capacity: MAX_CAPACITY, ..SMALL }.validate(), Ok(()));
     let limit = limiter::Config { rate: 0, ..LIMIT };
     assert_eq!(refused(Config { limit, ..SMALL }), ConfigError::Limit(limiter::ConfigError::NoRate));
 }
