@@ -83,11 +83,17 @@ impl Table {
         self.admit(hash, at, state, now, on_full)
     }
 
-    /// Gives a new key the empty place `at`, or another if one must be made free first.
+    /// Gives a new key a place: the empty one `at`, where the search for it has ended, or one that is made free.
     #[inline(never)]
     fn admit(&mut self, hash: u64, mut at: usize, state: Gcra, now: Instant, on_full: OnFull) -> Result<(), Refused> {
         if self.keys >= self.room {
-            if !self.forget_one(now) {
+            if let Some(idle) = self.idle_before(at, hash, now) {
+                // It lies where a search for the new key passes: taken over, it leaves no gap.
+                at = idle;
+            } else if let Some(idle) = self.idle_from(next(at), now) {
+                self.vacate(idle);
+                (at, _) = self.find(hash);
+            } else {
                 return match on_full {
                     OnFull::Refuse => {
                         self.full += 1;
@@ -99,11 +105,12 @@ impl Table {
                     }
                 };
             }
-            (at, _) = self.find(hash);
+            self.forgotten += 1;
+        } else {
+            self.keys += 1;
         }
         self.hashes[at] = hash;
         self.states[at] = state;
-        self.keys += 1;
         self.none_idle_before = self.none_idle_before.min(state.idle_at());
         self.invariants();
         Ok(())
@@ -117,6 +124,7 @@ impl Table {
     pub(super) fn remove(&mut self, hash: u64) {
         if let (at, true) = self.find(hash.max(EMPTY + 1)) {
             self.vacate(at);
+            self.keys -= 1;
         }
         self.invariants();
     }
@@ -145,19 +153,29 @@ impl Table {
         }
     }
 
-    /// Makes one place free whose key is as good as new, if there is one.
-    fn forget_one(&mut self, now: Instant) -> bool {
+    /// A key as good as new among those that a search for `hash` passes before it ends at `end`.
+    fn idle_before(&self, end: usize, hash: u64, now: Instant) -> Option<usize> {
+        let mut at = home(hash);
+        while at != end {
+            if self.states[at].is_idle(now) {
+                return Some(at);
+            }
+            at = next(at);
+        }
+        None
+    }
+
+    /// A key as good as new, looked for from `start` on: where the last one was found there may be fewer.
+    fn idle_from(&mut self, start: usize, now: Instant) -> Option<usize> {
         if now < self.none_idle_before {
-            return false;
+            return None;
         }
-        let idle = self.occupied().find(|(_, state)| state.is_idle(now)).map(|(at, _)| at);
-        if let Some(at) = idle {
-            self.vacate(at);
-            self.forgotten += 1;
-            return true;
+        let mut all = (0..SLOTS).map(|step| (start + step) % SLOTS);
+        let idle = all.find(|at| self.hashes[*at] != EMPTY && self.states[*at].is_idle(now));
+        if idle.is_none() {
+            self.none_idle_before = self.occupied().map(|(_, state)| state.idle_at()).min().unwrap_or(Instant::MAX);
         }
-        self.none_idle_before = self.occupied().map(|(_, state)| state.idle_at()).min().unwrap_or(Instant::MAX);
-        false
+        idle
     }
 
     fn occupied(&self) -> impl Iterator<Item = (usize, &Gcra)> {
@@ -177,7 +195,6 @@ impl Table {
             at = next(at);
         }
         self.hashes[gap] = EMPTY;
-        self.keys -= 1;
     }
 
     fn invariants(&self) {
