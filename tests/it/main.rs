@@ -1,5 +1,6 @@
 //! Every machine through its public API, one module a domain.
 
+mod corpus;
 mod monitoring;
 mod performance;
 mod reliability;

@@ -1,5 +1,7 @@
 //! What the tests share.
 
+pub mod fuzz;
+
 /// The README's examples compile and hold.
 #[cfg(all(doctest, feature = "host"))]
 #[doc = include_str!("../../README.md")]

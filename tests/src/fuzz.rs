@@ -1,0 +1,23 @@
+//! What is fuzzed: one function a parser, which takes any bytes and asserts what must hold for all of them.
+//!
+//! The fuzzers (`tests/fuzz`, run by `.ci/long`) look for inputs; `cargo test` replays those that are kept under
+//! `tests/fuzz/corpus`, so a fault that was found once stays found.
+
+mod wire;
+
+/// One parser: its name, which is that of its corpus, and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: &[Target] = &[("wire", wire::run)];
+
+/// Runs the parser called `name`.
+///
+/// # Panics
+/// If there is none of that name, or if an assertion of it fails: that is what a fuzzer looks for.
+pub fn run(name: &str, data: &[u8]) {
+    let Some((_, target)) = TARGETS.iter().find(|(known, _)| *known == name) else {
+        panic!("no fuzz target is called {name}")
+    };
+    target(data);
+}
