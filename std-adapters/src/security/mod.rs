@@ -3,6 +3,8 @@
 #[cfg(feature = "sqlite")]
 pub mod audit;
 pub mod keys;
+#[cfg(feature = "toml")]
+pub mod policy;
 #[cfg(feature = "sqlite")]
 pub mod users;
 
