@@ -105,3 +105,5 @@ pub mod rng;
 pub mod security;
 pub mod services;
 pub mod shared;
+
+pub use security::security_manager;

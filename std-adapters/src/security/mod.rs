@@ -1,12 +1,15 @@
-//! Keys, users and the audit chain on a host's disk.
+//! The gate of a service, and its keys, users and audit chain on a host's disk.
 
 #[cfg(feature = "sqlite")]
 pub mod audit;
 pub mod keys;
+pub mod manager;
 #[cfg(feature = "toml")]
 pub mod policy;
 #[cfg(feature = "sqlite")]
 pub mod users;
+
+pub use manager::security_manager;
 
 /// Opens a database that several connections share: WAL, and a wait where another writes.
 #[cfg(feature = "sqlite")]
