@@ -3,13 +3,22 @@
 //! The fuzzers (`tests/fuzz`, run by `.ci/long`) look for inputs; `cargo test` replays those that are kept under
 //! `tests/fuzz/corpus`, so a fault that was found once stays found.
 
+#[cfg(feature = "policy")]
+mod policy;
 mod wire;
 
 /// One parser: its name, which is that of its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: &[Target] = &[("wire", wire::run)];
+pub const TARGETS: &[Target] = &[
+    #[cfg(feature = "policy")]
+    ("policy", policy::run),
+    ("wire", wire::run),
+];
+
+/// Those that this build leaves out, since they need `daur-std`.
+pub const LEFT_OUT: &[&str] = if cfg!(feature = "policy") { &[] } else { &["policy"] };
 
 /// Runs the parser called `name`.
 ///
