@@ -1,13 +1,13 @@
 //! The manager against a model in which every rule is written plainly: nothing is granted that the model refuses.
 
+use daur_core::id::DeviceId;
+use daur_core::reliability::limiter;
 use daur_core::security::audit::{Event, Kind as What, Outcome};
 use daur_core::security::manager::{At, CommandGate, Denied, Kind, Manager, Refused};
 use daur_core::security::permission::Permissions;
 use daur_core::security::policy::Policy;
 use daur_core::security::token::{Claims, Config, Keys};
 use daur_core::security::{lockout, session};
-use daur_core::id::DeviceId;
-use daur_core::reliability::limiter;
 use daur_core::text::Text;
 use daur_core::time::{Duration, Instant, UnixTime};
 use proptest::prelude::*;
@@ -244,7 +244,8 @@ fn a_device_runs_a_signed_command_once_and_tells_each_decision() {
         told.push((event.kind, event.outcome, event.actor.to_string(), event.detail.to_string()));
     };
     let (key, dark) = ([1; 32], At { unix: None, ..at(1) });
-    let mut admit = |token: &str| gate.admit(token, read, audit, &dark).map(|admitted| (admitted.command, admitted.counter));
+    let mut admit =
+        |token: &str| gate.admit(token, read, audit, &dark).map(|admitted| (admitted.command, admitted.counter));
     let good = sign(&key, "boiler-7", 7, 1, Permissions::READ, "report");
     assert_eq!(admit(&good), Ok((1, 1)));
     assert_eq!(admit(&good), Err(Refused::Replayed { counter: 1 }));

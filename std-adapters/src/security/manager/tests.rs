@@ -62,10 +62,14 @@ impl Revocations for Fallible<Numbers> {
         Ok(self.inner.0.lock().unwrap().contains(&claims.jti.unwrap()))
     }
 
-    fn revoke(&self, claims: &Claims, _now: UnixTime) -> Result<(), BoxError> {
+    fn revoke(&self, claims: &Claims, _now: UnixTime) -> Result<bool, BoxError> {
         self.switch.ask()?;
-        self.inner.0.lock().unwrap().push(claims.jti.unwrap());
-        Ok(())
+        let (mut revoked, jti) = (self.inner.0.lock().unwrap(), claims.jti.unwrap());
+        let is_new = !revoked.contains(&jti);
+        if is_new {
+            revoked.push(jti);
+        }
+        Ok(is_new)
     }
 }
 
@@ -222,7 +226,12 @@ fn rule_5_no_secret_is_printed_or_audited() {
     let _ = service.manager.authorize(&format!("{}x", issued.token), Permissions::READ, HOME);
     let _ = service.manager.validate_and_sanitize("a secret; in an input", Kind::Command);
     let signature = issued.token.rsplit('.').next().unwrap();
-    let told = format!("{:?} {:?} {issued:?} {:?}", service.audit.inner.events(), service.manager, service.users.find("alice"));
+    let told = format!(
+        "{:?} {:?} {issued:?} {:?}",
+        service.audit.inner.events(),
+        service.manager,
+        service.users.find("alice")
+    );
     for secret in ["secret", "correct horse", signature, "pbkdf2", "07070707", "7, 7, 7, 7"] {
         assert!(!told.contains(secret), "{secret}");
     }
@@ -246,7 +255,12 @@ fn a_locked_name_is_let_in_again_by_time_alone() {
 fn a_weak_hash_is_made_anew_at_a_login() {
     let service = service();
     service.users.inner.add("bob", "correct horse", 1_000, Permissions::NONE).unwrap();
-    let stronger = SecurityManager::builder(Policy { iterations: 1_500, ..POLICY }, &[7; 32], service.users.clone(), Recent::new(9));
+    let stronger = SecurityManager::builder(
+        Policy { iterations: 1_500, ..POLICY },
+        &[7; 32],
+        service.users.clone(),
+        Recent::new(9),
+    );
     let stronger = stronger.build().unwrap();
     stronger.login_blocking("bob", "correct horse", HOME).unwrap();
     assert!(service.users.find("bob").unwrap().unwrap().phc.contains("i=1500"));
