@@ -7,9 +7,12 @@ use zeroize::Zeroize;
 use super::keys::{HmacKey, PADDED, same};
 use crate::text::Text;
 
+mod common;
+mod fold;
 mod phc;
 mod rules;
 
+pub use common::Common;
 pub use phc::Phc;
 pub use rules::{Broken, Rule, Rules};
 
