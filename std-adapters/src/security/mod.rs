@@ -1,8 +1,10 @@
-//! Keys, users and the audit chain on a host's disk.
+//! Keys, users and the audit chain on a host's disk; passwords on its blocking pool.
 
 #[cfg(feature = "sqlite")]
 pub mod audit;
 pub mod keys;
+#[cfg(feature = "tokio")]
+pub mod password;
 #[cfg(feature = "sqlite")]
 pub mod users;
 
