@@ -1,12 +1,17 @@
-//! Keys, users and the audit chain on a host's disk; passwords on its blocking pool.
+//! The gate of a service, its keys, users and audit chain on a host's disk, and passwords on its blocking pool.
 
 #[cfg(feature = "sqlite")]
 pub mod audit;
 pub mod keys;
+pub mod manager;
 #[cfg(feature = "tokio")]
 pub mod password;
+#[cfg(feature = "toml")]
+pub mod policy;
 #[cfg(feature = "sqlite")]
 pub mod users;
+
+pub use manager::security_manager;
 
 /// Opens a database that several connections share: WAL, and a wait where another writes.
 #[cfg(feature = "sqlite")]
