@@ -390,7 +390,11 @@ mod tests {
         assert_eq!((stands(&trail), trail.status().repeated), ((Verdict::Verified, 400, None, 0), 3));
         // The same life begins its chain again.
         let mut chain = Chain::new(life(1).device, life(1).boot, life(1).first_key(FLEET_KEY));
-        let again = chain.append(&Event::new(Kind::Start, daur_core::security::audit::Outcome::Success, "", "", ""), Instant::ZERO, None);
+        let again = chain.append(
+            &Event::new(Kind::Start, daur_core::security::audit::Outcome::Success, "", "", ""),
+            Instant::ZERO,
+            None,
+        );
         trail.receive(&[again]).unwrap();
         assert_eq!(stands(&trail), (Verdict::Broken, 400, Some(1), 1));
     }

@@ -459,7 +459,11 @@ mod tests {
             let kind = [Kind::Login, Kind::Command, Kind::Logout][n as usize % 3];
             let outcome = [Outcome::Success, Outcome::Denied][n as usize % 2];
             let actor = ["alice", "bob", "", "o'brien"][n as usize % 4];
-            events.push((Event::new(kind, outcome, actor, "", ""), Instant::from_secs(n), unix.map(UnixTime::from_millis)));
+            events.push((
+                Event::new(kind, outcome, actor, "", ""),
+                Instant::from_secs(n),
+                unix.map(UnixTime::from_millis),
+            ));
         }
         log.append(&events).unwrap();
         let all = log.recent(100).unwrap();
