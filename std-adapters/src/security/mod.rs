@@ -1,8 +1,15 @@
-//! Keys, users and the audit chain on a host's disk.
+//! Keys, users, sessions and the audit chain on a host's disk.
 
 #[cfg(feature = "sqlite")]
 pub mod audit;
 pub mod keys;
+#[cfg(feature = "sqlite")]
+pub mod revoked;
+pub mod ring;
+#[cfg(feature = "sqlite")]
+pub mod schema;
+#[cfg(feature = "sqlite")]
+pub mod sessions;
 #[cfg(feature = "sqlite")]
 pub mod users;
 
