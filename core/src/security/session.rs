@@ -42,20 +42,6 @@ impl Config {
         }
         Ok(())
     }
-
-    /// Why a session that began and was last resumed then is over now; `None` if it is not.
-    ///
-    /// For stores that keep their sessions elsewhere, such as the host's in SQLite.
-    #[must_use]
-    pub fn over(&self, begun: Instant, seen: Instant, now: Instant) -> Option<NoSession> {
-        if now - begun >= self.absolute {
-            Some(NoSession::Expired)
-        } else if now - seen >= self.idle {
-            Some(NoSession::Idle)
-        } else {
-            None
-        }
-    }
 }
 
 impl Default for Config {
@@ -436,7 +422,13 @@ impl<const N: usize> Sessions<N> {
 }
 
 fn over(config: &Config, session: &Session, now: Instant) -> Option<NoSession> {
-    config.over(session.begun, session.seen, now)
+    if now - session.begun >= config.absolute {
+        Some(NoSession::Expired)
+    } else if now - session.seen >= config.idle {
+        Some(NoSession::Idle)
+    } else {
+        None
+    }
 }
 
 impl<const N: usize> fmt::Debug for Sessions<N> {

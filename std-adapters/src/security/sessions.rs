@@ -350,7 +350,7 @@ fn hash(id: &[u8; 16]) -> [u8; 32] {
 /// The core's machines live by monotonic time; this one must outlive the process.
 fn over(config: &Config, session: &Session, now: UnixTime) -> Option<NoSession> {
     let at = |time: UnixTime| Instant::ZERO + Duration::from_millis(time.as_millis());
-    config.over(at(session.begun), at(session.seen), at(now))
+    config.state(at(session.begun), at(session.seen), at(now)).err()
 }
 
 fn select<const N: usize>(
