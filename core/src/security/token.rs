@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::keys::{HmacKey, KeyError, Kid, MIN_KEY_LEN, Role, same};
-use super::permission::Permissions;
+use super::permission::{Permissions, Scopes};
 use crate::id::DeviceId;
 use crate::text::Text;
 use crate::time::{Duration, UnixTime};
@@ -42,6 +42,8 @@ pub struct Config {
     pub issuer: Option<Text<32>>,
     /// For whom the token must be; written by `sign` too. `None` refuses a token that is for somebody.
     pub audience: Option<Text<32>>,
+    /// Names the permissions in tokens. A name that is not among them grants nothing. Default: the three alone.
+    pub scopes: Scopes,
 }
 
 /// Says which setting cannot be.
@@ -75,6 +77,7 @@ impl Config {
         require_exp: true,
         issuer: None,
         audience: None,
+        scopes: Scopes::DEFAULT,
     };
 
     /// For commands to `device`: no clock needed, and for nobody else.
@@ -125,6 +128,32 @@ pub struct Claims {
 }
 
 impl Claims {
+    /// What a user may from `now` on, for `lifetime` (cut to whole seconds): the claims of the seed's
+    /// `generate_token(user, permissions)`, to be given to [`Keys::sign`].
+    ///
+    /// `jti` is 128 random bits; by it the token is revoked.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] if the name has more than 32 bytes.
+    #[doc(alias = "generate_token")]
+    pub fn for_user(
+        name: &str,
+        permissions: Permissions,
+        now: UnixTime,
+        lifetime: Duration,
+        jti: [u8; 16],
+    ) -> Result<Self, Error> {
+        let iat = now.as_secs();
+        Ok(Self {
+            sub: Text::new(name).map_err(|_| Error::TooLong)?,
+            exp: Some(iat.saturating_add(lifetime.as_secs())),
+            iat: Some(iat),
+            jti: Some(jti),
+            permissions,
+            ..Self::default()
+        })
+    }
+
     /// A command to a device: bound to it, to its boot nonce and to a counter that starts at 1. See [`Gate`].
     #[must_use]
     pub fn command(
@@ -263,19 +292,16 @@ impl Slot {
 /// ```
 /// use daur_core::security::permission::Permissions;
 /// use daur_core::security::token::{Claims, Config, Error, Keys};
-/// use daur_core::text::Text;
-/// use daur_core::time::UnixTime;
+/// use daur_core::time::{Duration, UnixTime};
 ///
 /// let keys: Keys<2> = Keys::new(Config::DEFAULT, None, b"a key of at least thirty-two bytes").unwrap();
-/// let claims = Claims {
-///     sub: Text::new("user_1").unwrap(),
-///     exp: Some(1_800_003_600),
-///     permissions: Permissions::READ,
-///     ..Claims::default()
-/// };
+/// let (now, hour) = (UnixTime::from_secs(1_800_000_000), Duration::from_secs(3_600));
+/// let may = Permissions::READ.with(Permissions::WRITE);
+/// let jti = [7; 16]; // from a source of entropy
+/// let claims = Claims::for_user("user_1", may, now, hour, jti).unwrap();
 /// let mut buffer = [0; 256];
 /// let token = keys.sign(&claims, &mut buffer).unwrap();
-/// assert_eq!(keys.verify(token, Some(UnixTime::from_secs(1_800_000_000))), Ok(claims));
+/// assert_eq!(keys.verify(token, Some(now)), Ok(claims));
 /// assert_eq!(keys.verify(token, Some(UnixTime::from_secs(1_800_003_600))), Err(Error::Expired));
 /// assert_eq!(keys.verify(token, None), Err(Error::NoClock));
 /// ```
@@ -350,13 +376,11 @@ impl<const N: usize> Keys<N> {
     #[doc(alias = "generate_token")]
     pub fn sign<'o>(&self, claims: &Claims, out: &'o mut [u8]) -> Result<&'o str, Error> {
         let slot = self.slots.iter().flatten().find(|slot| slot.signing).ok_or(Error::UnknownKey)?;
-        let claims =
-            Claims { iss: claims.iss.or(self.config.issuer), aud: claims.aud.or(self.config.audience), ..*claims };
         let mut out = Writer::new(out);
         out.raw(slot.header());
         out.raw(b".");
         out.begin();
-        claims::write(&claims, &mut out);
+        claims::write(claims, &self.config, &mut out);
         out.encode();
         let tag = slot.key.tag(&[out.written()?]);
         out.raw(b".");
@@ -387,7 +411,7 @@ impl<const N: usize> Keys<N> {
         if !same(&base64::tag(&slot.key.tag(&[parts.signed])), parts.tag) {
             return Err(Error::Tag);
         }
-        let read = claims::read(parts.payload)?;
+        let read = claims::read(parts.payload, &self.config.scopes)?;
         self.admit(&read, now)?;
         Ok(read.claims)
     }
