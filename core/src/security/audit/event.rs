@@ -81,6 +81,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// [`Success`](Self::Success) or [`Failure`](Self::Failure).
+    #[must_use]
+    pub const fn of(success: bool) -> Self {
+        if success { Self::Success } else { Self::Failure }
+    }
+
     /// Its name: `success`..
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -125,6 +131,32 @@ impl Event {
     #[must_use]
     pub fn new(kind: Kind, outcome: Outcome, actor: &str, source: &str, detail: &str) -> Self {
         Self { kind, outcome, actor: Text::cut(actor), source: Text::cut(source), detail: Text::cut(detail) }
+    }
+
+    /// A login that went well or did not: the seed's `log_login`.
+    #[doc(alias = "log_login")]
+    #[must_use]
+    pub fn login(user: &str, success: bool, source: &str) -> Self {
+        Self::new(Kind::Login, Outcome::of(success), user, source, "")
+    }
+
+    /// A logout.
+    #[must_use]
+    pub fn logout(user: &str, source: &str) -> Self {
+        Self::new(Kind::Logout, Outcome::Success, user, source, "")
+    }
+
+    /// A command that was run: the seed's `log_command_execution`.
+    #[doc(alias = "log_command_execution")]
+    #[must_use]
+    pub fn command(user: &str, command: &str, success: bool) -> Self {
+        Self::new(Kind::Command, Outcome::of(success), user, "", command)
+    }
+
+    /// Something asked for without the right to it; `detail` says what.
+    #[must_use]
+    pub fn denied(user: &str, source: &str, detail: &str) -> Self {
+        Self::new(Kind::AccessDenied, Outcome::Denied, user, source, detail)
     }
 }
 
