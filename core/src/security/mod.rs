@@ -9,11 +9,13 @@
 //! * [`audit`]: what happened, in a chain that shows what was changed.
 //! * [`session`]: who is logged in, and until when.
 //! * [`policy`]: all limits in one value.
+//! * [`manager`]: logins, tokens, rates and inputs decided in one place, each decision audited.
 
 pub mod audit;
 pub mod input;
 pub mod keys;
 pub mod lockout;
+pub mod manager;
 pub mod password;
 pub mod permission;
 pub mod policy;

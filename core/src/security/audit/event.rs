@@ -34,9 +34,13 @@ pub enum Kind {
     UserChange = 11,
     /// Events were lost; the detail says how many.
     Lost = 12,
+    /// An input was refused, or made harmless.
+    InputRefused = 14,
+    /// Access was granted.
+    Access = 15,
 }
 
-const KINDS: [(Kind, &str); 12] = [
+const KINDS: [(Kind, &str); 14] = [
     (Kind::Start, "start"),
     (Kind::Login, "login"),
     (Kind::Logout, "logout"),
@@ -49,6 +53,8 @@ const KINDS: [(Kind, &str); 12] = [
     (Kind::Lockout, "lockout"),
     (Kind::UserChange, "user_change"),
     (Kind::Lost, "lost"),
+    (Kind::InputRefused, "input_refused"),
+    (Kind::Access, "access"),
 ];
 
 impl Kind {
