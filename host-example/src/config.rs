@@ -109,6 +109,12 @@ impl DataDir {
         self.0.join("work")
     }
 
+    /// The audit chains of devices, a file for each of their lives.
+    #[must_use]
+    pub fn device_audit(&self) -> PathBuf {
+        self.0.join("devices")
+    }
+
     /// Stores a new audit chain's first key.
     ///
     /// # Errors

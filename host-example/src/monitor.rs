@@ -284,7 +284,7 @@ impl Drop for Stream {
 /// The name of an operation in the tables: its method and its route, never what a client made up.
 #[must_use]
 pub fn operation(method: &Method, route: Option<&str>) -> &'static str {
-    const KNOWN: [(&str, &str, &str); 23] = [
+    const KNOWN: [(&str, &str, &str); 24] = [
         ("GET", "/", "GET /"),
         ("POST", "/api/login", "POST /api/login"),
         ("POST", "/api/logout", "POST /api/logout"),
@@ -302,6 +302,7 @@ pub fn operation(method: &Method, route: Option<&str>) -> &'static str {
         ("GET", "/api/devices", "GET /api/devices"),
         ("GET", "/api/devices/{id}", "GET /api/devices/{id}"),
         ("POST", "/api/devices/{id}/commands", "POST /api/devices/{id}/commands"),
+        ("GET", "/api/devices/{id}/audit", "GET /api/devices/{id}/audit"),
         ("GET", "/api/audit", "GET /api/audit"),
         ("GET", "/api/audit/verify", "GET /api/audit/verify"),
         ("GET", "/metrics", "GET /metrics"),

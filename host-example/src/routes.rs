@@ -62,6 +62,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/devices", get(devices))
         .route("/api/devices/{id}", get(device))
         .route("/api/devices/{id}/commands", post(device_command))
+        .route("/api/devices/{id}/audit", get(audit::of_device))
         .route("/api/audit", get(audit::list))
         .route("/api/audit/verify", get(audit::verify))
         .fallback(async || Problem::new(Code::NotFound, "There is nothing at this path."))

@@ -3,12 +3,13 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::Request;
+use daur_core::security::audit::Entry;
 use daur_core::security::permission::Permissions;
 use daur_core::time::UnixTime;
 use daur_std::security::keys;
 use serde_json::{Value, json};
 
-use super::{Answer, Shared, as_json};
+use super::{Answer, Id, Shared, as_json, named, unknown_device};
 use crate::audit::{Wanted, head_text, kind_by_name};
 use crate::problem::{Code, Problem};
 
@@ -55,28 +56,33 @@ fn decoded(value: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+fn shown(entry: &Entry) -> Value {
+    json!({
+        "seq": entry.seq,
+        "at_ms": entry.unix.map(UnixTime::as_millis),
+        "boot": entry.boot.to_string(),
+        "kind": entry.event.kind.name(),
+        "outcome": entry.event.outcome,
+        "actor": entry.event.actor.as_str(),
+        "source": entry.event.source.as_str(),
+        "detail": entry.event.detail.as_str(),
+    })
+}
+
 pub(super) async fn list(State(app): Shared, request: Request<Body>) -> Answer {
     app.admit(&request, Permissions::ADMIN)?;
     let (limit, wanted) = wanted(request.uri().query().unwrap_or(""))?;
-    let events: Vec<Value> = app
-        .audit
-        .recent(limit, wanted)
-        .await?
-        .iter()
-        .map(|entry| {
-            json!({
-                "seq": entry.seq,
-                "at_ms": entry.unix.map(UnixTime::as_millis),
-                "boot": entry.boot.to_string(),
-                "kind": entry.event.kind.name(),
-                "outcome": entry.event.outcome,
-                "actor": entry.event.actor.as_str(),
-                "source": entry.event.source.as_str(),
-                "detail": entry.event.detail.as_str(),
-            })
-        })
-        .collect();
+    let events: Vec<Value> = app.audit.recent(limit, wanted).await?.iter().map(shown).collect();
     as_json(&json!({ "total": app.audit.snapshot().records, "events": events }))
+}
+
+/// What a device has done in its present life, as far as this server still holds it in memory; the files have it all.
+pub(super) async fn of_device(State(app): Shared, id: Id, request: Request<Body>) -> Answer {
+    app.admit(&request, Permissions::ADMIN)?;
+    let id = named(id)?;
+    let device = app.registry.device(&id).ok_or_else(unknown_device)?;
+    let events: Vec<Value> = app.registry.audit(&id).iter().map(shown).collect();
+    as_json(&json!({ "chain": device.audit, "events": events }))
 }
 
 pub(super) async fn verify(State(app): Shared, request: Request<Body>) -> Answer {

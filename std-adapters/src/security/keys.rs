@@ -86,6 +86,11 @@ pub fn store(path: &Path, key: &[u8; KEY_LEN]) -> io::Result<()> {
     let linked = written.and_then(|()| fs::hard_link(&aside, path));
     let removed = fs::remove_file(&aside);
     linked.and(removed)?;
+    sync_dir_of(path)
+}
+
+/// Has the directory of `path` on disk: a name that was made or changed there is, after a crash.
+pub(super) fn sync_dir_of(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     if let Some(dir) = path.parent() {
         fs::File::open(if dir.as_os_str().is_empty() { Path::new(".") } else { dir })?.sync_all()?;
