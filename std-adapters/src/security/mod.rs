@@ -1,4 +1,4 @@
-//! The gate of a service, its keys, users and audit chain on a host's disk, and passwords on its blocking pool.
+//! The gate of a service, its keys, users, sessions and audit chain on a host's disk, and passwords on its blocking pool.
 
 pub mod audit;
 pub mod keys;
@@ -7,6 +7,13 @@ pub mod manager;
 pub mod password;
 #[cfg(feature = "toml")]
 pub mod policy;
+#[cfg(feature = "sqlite")]
+pub mod revoked;
+pub mod ring;
+#[cfg(feature = "sqlite")]
+pub mod schema;
+#[cfg(feature = "sqlite")]
+pub mod sessions;
 #[cfg(feature = "sqlite")]
 pub mod users;
 

@@ -34,13 +34,15 @@ pub enum Kind {
     UserChange = 11,
     /// Events were lost; the detail says how many.
     Lost = 12,
+    /// A session was ended by somebody, or made room for another.
+    SessionChange = 13,
     /// An input was refused, or made harmless.
     InputRefused = 14,
     /// Access was granted.
     Access = 15,
 }
 
-const KINDS: [(Kind, &str); 14] = [
+const KINDS: [(Kind, &str); 15] = [
     (Kind::Start, "start"),
     (Kind::Login, "login"),
     (Kind::Logout, "logout"),
@@ -53,6 +55,7 @@ const KINDS: [(Kind, &str); 14] = [
     (Kind::Lockout, "lockout"),
     (Kind::UserChange, "user_change"),
     (Kind::Lost, "lost"),
+    (Kind::SessionChange, "session_change"),
     (Kind::InputRefused, "input_refused"),
     (Kind::Access, "access"),
 ];

@@ -13,7 +13,7 @@ use daur_core::time::{Instant, UnixTime};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, TransactionBehavior, params};
 
 use super::lines;
-use crate::security::{keys, open};
+use crate::security::{keys, open, schema};
 
 /// Says what went wrong with the audit log.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ use crate::security::{keys, open};
 pub enum Error {
     /// SQLite's.
     Sqlite(rusqlite::Error),
+    /// The database is not one of this program's.
+    Schema(schema::Error),
     /// The operating system gave no random key.
     Random(io::Error),
     /// A new chain's first key could not be stored.
@@ -40,6 +42,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(error) => write!(f, "the audit log: {error}"),
+            Self::Schema(error) => write!(f, "the audit log: {error}"),
             Self::Random(error) => write!(f, "the audit log's key: {error}"),
             Self::Key(error) => write!(f, "a new chain's first key cannot be stored: {error}"),
             Self::Broken(broken) => broken.fmt(f),
@@ -53,6 +56,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Sqlite(error) => Some(error),
+            Self::Schema(error) => Some(error),
             Self::Random(error) | Self::Key(error) | Self::Export(error) => Some(error),
             Self::Broken(broken) => Some(broken),
             Self::Unreadable { .. } => None,
@@ -66,7 +70,16 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
-const SCHEMA: &str = "
+impl From<schema::Error> for Error {
+    fn from(error: schema::Error) -> Self {
+        match error {
+            schema::Error::Sqlite(error) => Self::Sqlite(error),
+            other => Self::Schema(other),
+        }
+    }
+}
+
+pub(in crate::security) const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS audit (
     seq INTEGER PRIMARY KEY NOT NULL,
     device TEXT NOT NULL,
@@ -134,10 +147,9 @@ impl AuditLog {
         boot: BootId,
         keep: impl FnOnce(&[u8; 32]) -> io::Result<()>,
     ) -> Result<(Self, Option<[u8; 32]>), Error> {
-        let mut db = open(path)?;
+        let mut db = schema::open(path)?;
         // Keys that have moved on must not stay in free pages of the file.
         db.pragma_update(None, "secure_delete", "ON")?;
-        db.execute_batch(SCHEMA)?;
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (key, head) = match state(&transaction)? {
             Some(state) => (None, Head { seq: state.seq, tag: state.tag }),
