@@ -1,8 +1,10 @@
-//! Keys, users and the audit chain on a host's disk.
+//! Keys, users, the audit chain and files from outside on a host's disk.
 
 #[cfg(feature = "sqlite")]
 pub mod audit;
 pub mod keys;
+#[cfg(feature = "cap-std")]
+pub mod path;
 #[cfg(feature = "sqlite")]
 pub mod users;
 
