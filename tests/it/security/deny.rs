@@ -416,13 +416,15 @@ fn rules_1_to_5_what_is_forbidden_is_found_behind_whatever_starts_it() {
     ];
     assert!(program.len() + argument.len() >= 120);
     let wanted = Err(Refusal::Forbidden(Forbidden::Program));
-    let other: Vec<_> = program.iter().map(|line| (line, admit(line))).filter(|(_, answer)| *answer != wanted).collect();
+    let other: Vec<_> =
+        program.iter().map(|line| (line, admit(line))).filter(|(_, answer)| *answer != wanted).collect();
     assert!(other.is_empty(), "{other:#?}");
     for line in ["find . -delete", "find / -type f -delete", "sudo find /srv -delete"] {
         assert_eq!(admit(line), Err(Refusal::Forbidden(Forbidden::Option)), "{line}");
     }
     let wanted = Err(Refusal::Forbidden(Forbidden::Argument));
-    let other: Vec<_> = argument.iter().map(|line| (line, admit(line))).filter(|(_, answer)| *answer != wanted).collect();
+    let other: Vec<_> =
+        argument.iter().map(|line| (line, admit(line))).filter(|(_, answer)| *answer != wanted).collect();
     assert!(other.is_empty(), "{other:#?}");
 }
 

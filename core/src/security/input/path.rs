@@ -318,6 +318,12 @@ fn names(path: &str) -> impl Iterator<Item = &str> + Clone {
 
 /// Whether some file system takes one name for the other.
 fn is_same(name: &str, other: &str) -> bool {
+    // Most names differ at once.
+    if let (Some(first @ ..=b'\x7F'), Some(wanted @ ..=b'\x7F')) = (name.bytes().next(), other.bytes().next())
+        && !first.eq_ignore_ascii_case(&wanted)
+    {
+        return false;
+    }
     let mut letters = folded(name);
     folded(other).all(|letter| letters.next() == Some(letter)) && letters.next().is_none()
 }
