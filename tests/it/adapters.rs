@@ -6,6 +6,7 @@ mod breaker;
 mod executor;
 mod fallback;
 mod health;
+mod input;
 mod keyed;
 mod layers;
 mod reliability;

@@ -1,8 +1,10 @@
 //! Tokens, passwords, commands and the audit chain, against published vectors and against attackers.
 
+mod allow;
 mod audit;
 mod command;
 mod deny;
+mod email;
 mod lockout;
 mod path;
 mod sanitize;

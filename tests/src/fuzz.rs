@@ -3,6 +3,7 @@
 //! The fuzzers (`tests/fuzz`, run by `.ci/long`) look for inputs; `cargo test` replays those that are kept under
 //! `tests/fuzz/corpus`, so a fault that was found once stays found.
 
+mod input;
 mod token;
 mod wire;
 
@@ -10,8 +11,16 @@ mod wire;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: &[Target] =
-    &[("claims", token::claims), ("header", token::header), ("token", token::run), ("wire", wire::run)];
+pub const TARGETS: &[Target] = &[
+    ("claims", token::claims),
+    ("command", input::command),
+    ("email", input::email),
+    ("header", token::header),
+    ("path", input::path),
+    ("sanitize", input::sanitize),
+    ("token", token::run),
+    ("wire", wire::run),
+];
 
 /// Runs the parser called `name`.
 ///

@@ -81,13 +81,16 @@ fn guard(mut args: Args, function: &mut Function, core: &TokenStream, needed: To
         args.errors(error);
     }
     args.finish()?;
-    function.guard(core, quote! {
-        if let ::core::result::Result::Err(__daur_denied) =
-            #core::security::manager::require(&#context, #needed)
-        {
-            return ::core::result::Result::Err(#core::attributes::FromDenied::from_denied(__daur_denied));
-        }
-    });
+    function.guard(
+        core,
+        quote! {
+            if let ::core::result::Result::Err(__daur_denied) =
+                #core::security::manager::require(&#context, #needed)
+            {
+                return ::core::result::Result::Err(#core::attributes::FromDenied::from_denied(__daur_denied));
+            }
+        },
+    );
     Ok(())
 }
 

@@ -278,13 +278,7 @@ impl<'p, const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'p
     ///
     /// # Errors
     /// [`Denied::LockedOut`]
-    pub fn begin(
-        &mut self,
-        name: &str,
-        known: bool,
-        audit: &mut impl Audit,
-        at: &At<'_>,
-    ) -> Result<Attempt, Denied> {
+    pub fn begin(&mut self, name: &str, known: bool, audit: &mut impl Audit, at: &At<'_>) -> Result<Attempt, Denied> {
         // What cannot be a user's name is nobody's.
         let known = known && !name.is_empty() && name.len() <= 32;
         let attempt = Attempt { name: Text::cut(name), known };
@@ -438,7 +432,8 @@ impl<'p, const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'p
         let revoked = self.check(token, at).and_then(|claims| self.forget(&claims, at).map(|()| claims));
         match revoked {
             Ok(claims) => {
-                let event = Event { actor: claims.sub, ..Event::new(What::Logout, Outcome::Success, "", at.source, "") };
+                let event =
+                    Event { actor: claims.sub, ..Event::new(What::Logout, Outcome::Success, "", at.source, "") };
                 audit.record(&event, at);
                 audit.record(&Event { kind: What::TokenRevoked, detail: number(&claims), ..event }, at);
                 Ok(claims)
@@ -618,9 +613,9 @@ impl<'p, const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'p
 
     fn locked(&mut self, attempt: &Attempt, now: Instant) -> Result<(), No> {
         let table = if attempt.known { &mut self.known } else { &mut self.unknown };
-        table.check(attempt.name(), now).map_err(|locked| {
-            No::new(Denied::LockedOut { retry_at: locked.retry_at }, attempt.name, "locked")
-        })
+        table
+            .check(attempt.name(), now)
+            .map_err(|locked| No::new(Denied::LockedOut { retry_at: locked.retry_at }, attempt.name, "locked"))
     }
 
     /// Signature and revocation.

@@ -5,6 +5,8 @@ pub mod keys;
 pub mod manager;
 #[cfg(feature = "tokio")]
 pub mod password;
+#[cfg(feature = "cap-std")]
+pub mod path;
 #[cfg(feature = "toml")]
 pub mod policy;
 #[cfg(feature = "sqlite")]

@@ -6,6 +6,7 @@ mod breaker;
 mod cache;
 mod harness;
 mod histogram;
+mod input;
 mod limiter;
 mod retry;
 mod token;
@@ -19,4 +20,5 @@ fn main() {
     retry::run(&options);
     histogram::run(&options);
     token::run(&options);
+    input::run(&options);
 }

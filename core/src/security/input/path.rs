@@ -14,7 +14,8 @@ pub struct Rules<'a> {
     /// absolute path passes that is not forbidden.
     pub roots: &'a [&'a str],
     /// What may not be reached: `/etc` is that directory and all below it, but not `/etcetera`; without
-    /// a slash in front, as `.ssh`, it is forbidden wherever it stands. Upper and lower case are the same.
+    /// a slash in front, as `.ssh`, it is forbidden wherever it stands. As the file systems of other hosts have it, upper and
+    /// lower case (ASCII, Latin-1, Greek, Cyrillic) and full width are the same, and dots and spaces at a name's end are none.
     pub forbidden: &'a [&'a str],
 }
 
@@ -96,7 +97,7 @@ impl core::error::Error for Refusal {}
 ///
 /// # Rules
 /// 1. `..` is refused wherever it stands, and so is all that another system takes for it: dots and spaces
-///    alone, backslashes, drives, streams, network paths, lookalike characters.
+///    alone or before a `;`, backslashes, drives, streams, network paths, lookalike characters.
 /// 2. Declared URL-encoding is undone so many times and no more; what then is still encoded is refused,
 ///    and so is encoding that nobody has declared.
 /// 3. Single dots, doubled slashes within and slashes at the end are left out.
@@ -242,7 +243,8 @@ fn compact(bytes: &mut [u8]) -> Result<usize, Refusal> {
         let component = rest.get(..len).unwrap_or(&[]);
         let keep = match component {
             [] | b"." => false,
-            _ if component.iter().all(|byte| matches!(byte, b'.' | b' ')) => return Err(Refusal::Parent),
+            // `..;x=1` too, whose parameter some servers cut off.
+            [b'.' | b' ', ..] if is_dots(component.split(|byte| *byte == b';').next()) => return Err(Refusal::Parent),
             _ => true,
         };
         if keep {
@@ -265,6 +267,10 @@ fn compact(bytes: &mut [u8]) -> Result<usize, Refusal> {
     Ok(to)
 }
 
+fn is_dots(name: Option<&[u8]>) -> bool {
+    name.is_some_and(|name| name.iter().all(|byte| matches!(byte, b'.' | b' ')))
+}
+
 fn put(bytes: &mut [u8], to: &mut usize, byte: u8) {
     if let Some(place) = bytes.get_mut(*to) {
         *place = byte;
@@ -284,20 +290,72 @@ fn is_below(path: &str, root: &str) -> bool {
 
 /// Whether a forbidden entry is in the path: at its root, or wherever it stands.
 fn is_within(path: &str, entry: &str) -> bool {
-    let entry = entry.trim_end_matches(is_slash);
-    if entry.is_empty() {
+    let absolute = entry.starts_with('/');
+    if absolute && !path.starts_with('/') {
         return false;
     }
-    let is_here = |rest: &str| {
-        rest.as_bytes().get(..entry.len()).is_some_and(|head| head.eq_ignore_ascii_case(entry.as_bytes()))
-            && matches!(rest.as_bytes().get(entry.len()), None | Some(b'/'))
-    };
-    if entry.starts_with('/') {
-        return is_here(path);
+    let mut wanted = names(entry);
+    let Some(first) = wanted.next() else { return false };
+    let mut rest = names(path);
+    while let Some(name) = rest.next() {
+        if is_same(name, first) {
+            let mut behind = rest.clone();
+            if wanted.clone().all(|wanted| behind.next().is_some_and(|name| is_same(name, wanted))) {
+                return true;
+            }
+        }
+        if absolute {
+            return false;
+        }
     }
-    let after_slash =
-        path.bytes().enumerate().filter(|(_, byte)| *byte == b'/').filter_map(|(place, _)| path.get(place + 1..));
-    core::iter::once(path).chain(after_slash).any(is_here)
+    false
+}
+
+/// The components that are names.
+fn names(path: &str) -> impl Iterator<Item = &str> + Clone {
+    path.split(is_slash).filter(|name| !matches!(*name, "" | "."))
+}
+
+/// Whether some file system takes one name for the other.
+fn is_same(name: &str, other: &str) -> bool {
+    // Most names differ at once.
+    if let (Some(first @ ..=b'\x7F'), Some(wanted @ ..=b'\x7F')) = (name.bytes().next(), other.bytes().next())
+        && !first.eq_ignore_ascii_case(&wanted)
+    {
+        return false;
+    }
+    let mut letters = folded(name);
+    folded(other).all(|letter| letters.next() == Some(letter)) && letters.next().is_none()
+}
+
+/// A name's characters in one case and width, without the joiners that some file systems pass over.
+fn folded(name: &str) -> impl Iterator<Item = char> {
+    let end = |character: char| matches!(character, '.' | ' ');
+    let seen = |character: &char| !matches!(character, '\u{200C}' | '\u{200D}');
+    name.trim_end_matches(end).chars().filter(seen).map(fold)
+}
+
+/// By ranges: the tables of `char::to_lowercase` are too large for a device.
+const fn fold(character: char) -> char {
+    let by = match character {
+        'A'..='Z' => return character.to_ascii_lowercase(),
+        ..='\u{7F}' => return character,
+        '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{DE}' | '\u{391}'..='\u{3A9}' | '\u{410}'..='\u{42F}' => 32,
+        '\u{400}'..='\u{40F}' => 80,
+        '\u{17F}' => return 's',
+        '\u{212A}' => return 'k',
+        '\u{FF01}'..='\u{FF5E}' => {
+            return match char::from_u32(character as u32 - 0xFEE0) {
+                Some(narrow) => narrow.to_ascii_lowercase(),
+                None => character,
+            };
+        }
+        _ => return character,
+    };
+    match char::from_u32(character as u32 + by) {
+        Some(lower) => lower,
+        None => character,
+    }
 }
 
 #[cfg(test)]
@@ -320,6 +378,23 @@ mod tests {
             ("....//....//etc", Refusal::Parent),
             (".. /x", Refusal::Parent),
             ("a/ /b", Refusal::Parent),
+            ("a/..;/b", Refusal::Parent),
+            ("..;jsessionid=1/b", Refusal::Parent),
+            ("a/.;/b", Refusal::Parent),
+            ("a/.. ;x/b", Refusal::Parent),
+            ("...", Refusal::Parent),
+            ("a/. ./b", Refusal::Parent),
+            ("\\\\?\\C:\\x", Refusal::Backslash),
+            ("/\\server/x", Refusal::Backslash),
+            ("file:///etc/passwd", Refusal::Stream),
+            ("/srv/x:$i30", Refusal::Stream),
+            (".\0.", Refusal::Control),
+            ("a\u{200b}b", Refusal::Control),
+            ("a\u{2028}b", Refusal::Control),
+            ("a\u{feff}", Refusal::Control),
+            ("\u{ff0f}etc", Refusal::Lookalike),
+            ("..\u{ff3c}x", Refusal::Lookalike),
+            ("c\u{ff1a}x", Refusal::Lookalike),
             ("..\\..\\boot.ini", Refusal::Backslash),
             ("\\\\server\\share", Refusal::Backslash),
             ("//server/share", Refusal::Network),
@@ -403,7 +478,42 @@ mod tests {
         {
             assert!(matches!(passes(bad, &Rules::DEFAULT), Err(Refusal::Forbidden | Refusal::Network)), "{bad}");
         }
-        for good in ["/etcetera", "/etc2/x", "etc/passwd", "a/etc", ".sshx", "x.git", "/srv/proc", ".gitignore"] {
+        for bad in [
+            "/etc.",
+            "/etc /passwd",
+            "/etc./passwd",
+            "a/.ssh./id",
+            "a/.SsH ",
+            "a/.\u{17f}\u{17f}h/id",
+            "a/.g\u{200c}it/config",
+            "a/.\u{ff27}IT",
+            "/\u{ff45}tc/passwd",
+            "/./etc",
+            "/etc//passwd",
+        ] {
+            assert_eq!(passes(bad, &Rules::DEFAULT), Err(Refusal::Forbidden), "{bad}");
+        }
+        let secrets = Rules { forbidden: &["Секреты", "/ÜBER//./x/", "/Ωmega"], ..Rules::DEFAULT };
+        for bad in ["a/сЕКРЕТЫ", "/über/x", "/über/x/y", "/ωMEGA"] {
+            assert_eq!(passes(bad, &secrets), Err(Refusal::Forbidden), "{bad}");
+        }
+        for good in ["a/секрет", "/über", "/über/y", "a/über/x"] {
+            assert!(passes(good, &secrets).is_ok(), "{good}");
+        }
+        for good in [
+            "/etcetera",
+            "/etc2/x",
+            "a;b",
+            ";",
+            ".a;b",
+            ".hidden;",
+            "etc/passwd",
+            "a/etc",
+            ".sshx",
+            "x.git",
+            "/srv/proc",
+            ".gitignore",
+        ] {
             assert!(passes(good, &Rules::DEFAULT).is_ok(), "{good}");
         }
         let run = Rules { forbidden: &["keys/private"], ..Rules::DEFAULT };
