@@ -356,9 +356,9 @@ const fn dotted(mut name: &[u8]) -> bool {
 mod tests {
     use super::*;
     use std::boxed::Box;
+    use std::format;
     use std::string::{String, ToString};
     use std::vec::Vec;
-    use std::format;
 
     const SCOPES: Scopes = Scopes::new(&["reports.read", "reports.publish", "a_1"]);
 

@@ -9,11 +9,11 @@ use daur_core::text::Text;
 use daur_core::time::UnixTime;
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Serialize};
 use jwt_simple::algorithms::{HS256Key, MACLike};
 use jwt_simple::claims::JWTClaims;
 use jwt_simple::common::VerificationOptions;
 use jwt_simple::prelude::UnixTimeStamp;
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::harness::{Options, compare, subject};
