@@ -1,8 +1,12 @@
 //! Whatever a generator can think of: mutated, cut, spliced and forged tokens.
 
+use std::fs;
+use std::path::Path;
+
 use daur_core::security::permission::Permissions;
 use daur_core::security::token::Claims;
 use daur_core::text::Text;
+use daur_tests::fuzz;
 use proptest::prelude::*;
 
 use super::{NOW, PAYLOAD, forge, good, keys, verify};
@@ -45,6 +49,28 @@ proptest! {
             prop_assert_eq!(value["sub"].as_str().unwrap(), claims.sub.as_str());
             prop_assert_eq!(value["exp"].as_u64(), claims.exp);
         }
+    }
+
+    /// What the fuzzers assert, for every kept input with a few bytes changed, put in or cut out.
+    #[test]
+    fn mutated_inputs_of_the_fuzzers_pass_their_targets(
+        target in prop::sample::select(vec!["claims", "header", "token"]),
+        which in any::<prop::sample::Index>(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..4_usize, any::<prop::sample::Index>()), 0..4),
+    ) {
+        const PIECES: &[&str] = &[
+            "", "\"", "\\", "{", "}", "[", "]", ",", ":", ".", "-", "e", "0", "9", "1e9", ".5", "\\u0065", "\"exp\"",
+            "\"alg\"", "\"kid\"", "\"crit\"", "null", "true", " ", "\n", "\0", "\u{7f}", "\u{416}", "=", "A", "_", "two",
+        ];
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+        let mut paths: Vec<_> = fs::read_dir(dir).unwrap().map(|input| input.unwrap().path()).collect();
+        paths.sort();
+        let mut input = fs::read(which.get(&paths)).unwrap();
+        for (at, cut, piece) in edits {
+            let at = at.index(input.len() + 1);
+            input.splice(at..(at + cut).min(input.len()), piece.get(PIECES).bytes());
+        }
+        fuzz::run(target, &input);
     }
 
     #[test]
