@@ -7,6 +7,7 @@ mod cache;
 mod harness;
 mod histogram;
 mod limiter;
+mod password;
 mod retry;
 mod token;
 
@@ -18,5 +19,6 @@ fn main() {
     limiter::run(&options);
     retry::run(&options);
     histogram::run(&options);
+    password::run(&options);
     token::run(&options);
 }
