@@ -5,12 +5,14 @@ mod audit;
 mod command;
 mod deny;
 mod email;
+mod flood;
 mod lockout;
 mod path;
 mod sanitize;
 mod session;
 mod token;
 mod vectors;
+mod wiped;
 
 /// The bytes of hexadecimal digits.
 fn unhex(text: &str) -> Vec<u8> {

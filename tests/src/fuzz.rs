@@ -4,6 +4,7 @@
 //! `tests/fuzz/corpus`, so a fault that was found once stays found.
 
 mod input;
+mod phc;
 mod token;
 mod wire;
 
@@ -17,6 +18,7 @@ pub const TARGETS: &[Target] = &[
     ("email", input::email),
     ("header", token::header),
     ("path", input::path),
+    ("phc", phc::run),
     ("sanitize", input::sanitize),
     ("token", token::run),
     ("wire", wire::run),

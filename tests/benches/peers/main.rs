@@ -8,6 +8,7 @@ mod harness;
 mod histogram;
 mod input;
 mod limiter;
+mod password;
 mod retry;
 mod token;
 
@@ -19,6 +20,7 @@ fn main() {
     limiter::run(&options);
     retry::run(&options);
     histogram::run(&options);
+    password::run(&options);
     token::run(&options);
     input::run(&options);
 }

@@ -10,6 +10,7 @@ pub(super) fn fold(character: char) -> char {
         'A'..='Z' | 'À'..='Ö' | 'Ø'..='Þ' | 'Α'..='Ρ' | 'Σ'..='Ϋ' | 'А'..='Я' => code + 32,
         'Ѐ'..='Џ' => code + 80,
         '\u{100}'..='\u{12f}' | '\u{132}'..='\u{137}' | '\u{14a}'..='\u{177}' => code | 1,
+        '\u{460}'..='\u{481}' | '\u{48a}'..='\u{4bf}' => code | 1,
         '\u{139}'..='\u{148}' | '\u{179}'..='\u{17e}' => code + (code & 1),
         'Έ'..='Ί' => code + 37,
         'Ύ' | 'Ώ' => code + 63,
@@ -30,6 +31,20 @@ pub(super) fn fold(character: char) -> char {
     char::from_u32(folded).unwrap_or(character)
 }
 
+/// Whether this is an upper-case letter of those scripts. Not `char::is_uppercase`, which links a bounds check.
+pub(super) fn is_upper(character: char) -> bool {
+    character == 'İ' || (fold(character) != character && !matches!(character, 'ſ' | 'µ' | 'ς'))
+}
+
+/// Whether this is a lower-case letter of those scripts.
+pub(super) fn is_lower(character: char) -> bool {
+    match character {
+        'a'..='z' | 'µ' | 'ß'..='ö' | 'ø'..='ÿ' | 'ΐ' | 'ά'..='ώ' | 'а'..='џ' => true,
+        '\u{100}'..='\u{17f}' | '\u{460}'..='\u{481}' | '\u{48a}'..='\u{4bf}' => !is_upper(character),
+        _ => false,
+    }
+}
+
 /// Whether `part` stands in `whole`, whatever the case of their letters.
 pub(super) fn contains(whole: &str, part: &str) -> bool {
     let mut rest = whole.chars();
@@ -48,10 +63,13 @@ pub(super) fn contains(whole: &str, part: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn known() -> impl Iterator<Item = char> {
+        ['\0'..='\u{17f}', '\u{386}'..='\u{3ce}', '\u{400}'..='\u{4bf}'].into_iter().flatten()
+    }
+
     #[test]
     fn it_is_unicodes_lower_case_in_the_scripts_that_it_knows() {
-        let known = ['\0'..='\u{17f}', '\u{386}'..='\u{3ce}', '\u{400}'..='\u{45f}'];
-        for character in known.into_iter().flatten() {
+        for character in known() {
             let mut lower = character.to_lowercase();
             let lower = (lower.next().unwrap(), lower.next());
             match character {
@@ -67,6 +85,15 @@ mod tests {
                 assert_eq!(fold(character), lower.0, "U+{:04X}", u32::from(character));
             }
             assert_eq!(fold(fold(character)), fold(character));
+        }
+    }
+
+    #[test]
+    fn upper_and_lower_are_unicodes_in_the_scripts_that_it_knows() {
+        for character in known() {
+            assert_eq!(is_upper(character), character.is_uppercase(), "{character}");
+            // The ordinal signs are lower case to Unicode, and no letters to anybody else.
+            assert_eq!(is_lower(character), character.is_lowercase() && !matches!(character, 'ª' | 'º'), "{character}");
         }
     }
 
