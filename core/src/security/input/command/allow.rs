@@ -22,7 +22,7 @@ pub enum Operands<'a> {
     /// As [`Operands::Paths`], and absolute paths that are one of these directories or below one.
     Below(&'a [&'a str]),
     /// One of these words, and then what else: `status` and the names of units.
-    Verb(&'a [&'a str], &'a Operands<'a>),
+    Verb(&'a [&'a str], &'a Self),
 }
 
 /// Names a program that may run, and what it may be given.
