@@ -42,7 +42,7 @@ use known::{READERS, RUNNERS, Reads, STARTS, VALUES};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias = "forbidden_commands")]
 pub struct DenyList<'a> {
-    /// The programs' names, without a directory.
+    /// The programs' names. Of `/bin/rm -rf` the name counts: it denies `rm` whatever it is given.
     pub programs: &'a [&'a str],
 }
 
@@ -138,10 +138,11 @@ impl DenyList<'_> {
         Ok(())
     }
 
-    /// Splits a command line and checks it.
+    /// Splits a command line and checks it (`InputValidator.validate_command`).
     ///
     /// # Errors
     /// [`Refusal`]: not plain, or forbidden.
+    #[doc(alias = "validate_command")]
     pub fn admit<'b>(&self, line: &str, buffer: &'b mut [u8]) -> Result<Argv<'b>, Refusal> {
         let argv = parse(line, buffer)?;
         self.check(&argv)?;
@@ -149,7 +150,8 @@ impl DenyList<'_> {
     }
 
     fn denies(&self, program: &str) -> bool {
-        self.programs.iter().any(|denied| denied.eq_ignore_ascii_case(program))
+        let name = |entry: &'_ str| base(entry.split(is_space).next().unwrap_or(entry)).eq_ignore_ascii_case(program);
+        self.programs.iter().any(|entry| name(entry))
     }
 
     /// Whether any part of a text is a program of the list.
@@ -269,8 +271,9 @@ fn has_pipe(text: &str) -> bool {
 
 /// A program that reads programs: what is piped into it runs.
 fn is_reader_of_programs(part: &str) -> bool {
-    let shell = |(name, _, reads): &(&str, _, Reads)| {
-        matches!(reads, Reads::Shell | Reads::Language(_)) && is_named(base(part), name)
+    let shell = |(name, options, reads): &(&str, &[&str], Reads)| {
+        let reads = matches!((reads, options), (Reads::Shell, []) | (Reads::Language(_), _));
+        reads && is_named(base(part), name)
     };
     STARTS.iter().any(shell)
 }
@@ -323,6 +326,10 @@ fn sed_starts(script: &str) -> bool {
 }
 
 // Functions, since a pattern of characters brings a bounds check's panic into an image.
+
+const fn is_space(character: char) -> bool {
+    character == ' '
+}
 
 const fn is_equals(character: char) -> bool {
     character == '='
