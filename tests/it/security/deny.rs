@@ -154,6 +154,11 @@ fn everyday_lines_are_accepted() {
         "git diff HEAD~1 -- src/kill.rs",
         "npm ci",
         "terraform plan -out=p",
+        "watch 'ps aux | grep nginx'",
+        "sh -c 'ls -l | less'",
+        "find . -name '*.sh' -exec bash -n {} +",
+        "node -p process.version",
+        "man bash",
     ];
     assert!(lines.len() >= 60);
     let refused: Vec<_> = lines.iter().map(|line| (line, admit(line))).filter(|(_, answer)| answer.is_err()).collect();
@@ -455,4 +460,13 @@ fn what_is_not_plain_is_refused_before_the_list_is_asked() {
     ] {
         assert_eq!(admit(line), Err(Refusal::Invalid(why)), "{line:?}");
     }
+}
+
+#[test]
+fn an_entry_with_a_directory_or_arguments_denies_the_program() {
+    let list = DenyList { programs: &["/bin/rm -rf", "format"] };
+    for line in ["rm x", "sudo rm -rf /", "format c", "sh -c 'cd x; /bin/rm y'"] {
+        assert_eq!(list.admit(line, &mut [0; 64]).map(|_| ()), Err(Refusal::Forbidden(Forbidden::Program)), "{line}");
+    }
+    assert!(list.admit("dd if=a of=b", &mut [0; 64]).is_ok(), "what is not on the list may run");
 }

@@ -179,7 +179,7 @@ const fn is_atom(byte: u8) -> bool {
 
 /// Beyond ASCII only what is seen.
 fn is_international(character: char) -> bool {
-    !character.is_whitespace() && !super::sanitize::is_hidden(character) && character != '\u{FFFD}'
+    !super::sanitize::is_blank(character) && !super::sanitize::is_hidden(character) && character != '\u{FFFD}'
 }
 
 fn check_quoted(inner: &str) -> Result<(), Refusal> {

@@ -147,7 +147,10 @@ pub fn check<'b>(path: &str, rules: &Rules<'_>, buffer: &'b mut [u8]) -> Result<
     for _ in 0..rules.decodings {
         len = decode(place.get_mut(..len).ok_or(Refusal::TooLong)?)?;
     }
-    let decoded = place.get(..len).and_then(|bytes| core::str::from_utf8(bytes).ok()).ok_or(Refusal::Encoded)?;
+    let decoded = match rules.decodings {
+        0 => path,
+        _ => place.get(..len).and_then(|bytes| core::str::from_utf8(bytes).ok()).ok_or(Refusal::Encoded)?,
+    };
     check_characters(decoded)?;
     let len = compact(place.get_mut(..len).ok_or(Refusal::TooLong)?)?;
     let canonical = place.get(..len).and_then(|bytes| core::str::from_utf8(bytes).ok()).ok_or(Refusal::Encoded)?;
@@ -155,10 +158,10 @@ pub fn check<'b>(path: &str, rules: &Rules<'_>, buffer: &'b mut [u8]) -> Result<
     if canonical.starts_with('~') {
         return Err(Refusal::Home);
     }
-    if rules.forbidden.iter().any(|entry| is_within(canonical, entry)) {
+    let absolute = canonical.starts_with('/');
+    if is_forbidden(canonical, absolute, rules.forbidden) {
         return Err(Refusal::Forbidden);
     }
-    let absolute = canonical.starts_with('/');
     if absolute && !rules.roots.is_empty() && !rules.roots.iter().any(|root| is_below(canonical, root)) {
         return Err(Refusal::Outside);
     }
@@ -205,6 +208,11 @@ fn check_characters(path: &str) -> Result<(), Refusal> {
     if path.starts_with("//") {
         return Err(Refusal::Network);
     }
+    // Most paths have none of these, and need no closer look.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'\\' | b':' | b'%');
+    if path.as_bytes().iter().all(is_plain) {
+        return Ok(());
+    }
     for (place, character) in path.char_indices() {
         match character {
             '\\' => return Err(Refusal::Backslash),
@@ -234,6 +242,9 @@ fn is_encoded(bytes: &[u8]) -> bool {
 
 /// Leaves out what does not change where the path leads; says how many bytes are left.
 fn compact(bytes: &mut [u8]) -> Result<usize, Refusal> {
+    if is_compact(bytes) {
+        return Ok(bytes.len());
+    }
     let absolute = bytes.first() == Some(&b'/');
     let (mut from, mut to) = (usize::from(absolute), usize::from(absolute));
     let mut first = true;
@@ -267,6 +278,20 @@ fn compact(bytes: &mut [u8]) -> Result<usize, Refusal> {
     Ok(to)
 }
 
+/// Whether no component is empty or begins with a dot or a space: then there is nothing to leave out or to refuse.
+fn is_compact(bytes: &[u8]) -> bool {
+    let mut before = b'/';
+    let begins = |byte: u8, before: u8| before == b'/' && matches!(byte, b'/' | b'.' | b' ');
+    let names = bytes.strip_prefix(b"/").unwrap_or(bytes);
+    for byte in names {
+        if begins(*byte, before) {
+            return false;
+        }
+        before = *byte;
+    }
+    before != b'/'
+}
+
 fn is_dots(name: Option<&[u8]>) -> bool {
     name.is_some_and(|name| name.iter().all(|byte| matches!(byte, b'.' | b' ')))
 }
@@ -289,41 +314,68 @@ fn is_below(path: &str, root: &str) -> bool {
 }
 
 /// Whether a forbidden entry is in the path: at its root, or wherever it stands.
-fn is_within(path: &str, entry: &str) -> bool {
-    let absolute = entry.starts_with('/');
-    if absolute && !path.starts_with('/') {
-        return false;
+fn is_forbidden(path: &str, absolute: bool, entries: &[&str]) -> bool {
+    // Most names begin like no entry; those at the root like none but these.
+    let (mut anywhere, mut at_root) = (0, 0);
+    for entry in entries {
+        match entry.as_bytes() {
+            [b'/', name @ ..] => at_root |= beginning(name),
+            name => anywhere |= beginning(name),
+        }
     }
-    let mut wanted = names(entry);
+    let mut begins = if absolute { anywhere | at_root } else { anywhere };
+    let (mut at, mut is_root) = (usize::from(absolute), absolute);
+    loop {
+        let Some(rest) = path.get(at..) else { return false };
+        let is_here =
+            |entry: &&str| (is_root || !entry.starts_with('/')) && may_begin(rest, entry) && leads(rest, entry);
+        if begins & beginning(rest.as_bytes()) != 0 && entries.iter().any(is_here) {
+            return true;
+        }
+        match rest.bytes().position(|byte| byte == b'/') {
+            Some(len) => at += len + 1,
+            None => return false,
+        }
+        (is_root, begins) = (false, anywhere);
+    }
+}
+
+/// A bit for a name's first letter, the same for both cases; all of them where it says nothing.
+const fn beginning(name: &[u8]) -> u32 {
+    match name {
+        [] | [b'/' | 0x80.., ..] | [b'.', b'/', ..] => u32::MAX,
+        [first, ..] => 1 << (*first & 31),
+    }
+}
+
+/// A quick look at the first letters, which mostly differ.
+fn may_begin(path: &str, entry: &str) -> bool {
+    let entry = entry.as_bytes();
+    match (path.as_bytes(), entry.strip_prefix(b"/").unwrap_or(entry)) {
+        // Not in its one spelling.
+        (_, [b'/', ..] | [b'.', b'/', ..]) => true,
+        ([first @ ..=0x7F, ..], [wanted @ ..=0x7F, ..]) if !first.eq_ignore_ascii_case(wanted) => false,
+        // A name may end here, with a slash or with what is not counted.
+        ([_, second @ ..=0x7F, ..], [_, wanted @ b'0'..=b'z', ..]) => second.eq_ignore_ascii_case(wanted),
+        (_, _) => true,
+    }
+}
+
+/// Whether the path's names begin with those of the entry, of which there is one.
+fn leads(path: &str, entry: &str) -> bool {
+    let (mut found, mut wanted) = (names(path), names(entry));
     let Some(first) = wanted.next() else { return false };
-    let mut rest = names(path);
-    while let Some(name) = rest.next() {
-        if is_same(name, first) {
-            let mut behind = rest.clone();
-            if wanted.clone().all(|wanted| behind.next().is_some_and(|name| is_same(name, wanted))) {
-                return true;
-            }
-        }
-        if absolute {
-            return false;
-        }
-    }
-    false
+    let mut is_next = |wanted| found.next().is_some_and(|name| is_same(name, wanted));
+    is_next(first) && wanted.all(is_next)
 }
 
 /// The components that are names.
-fn names(path: &str) -> impl Iterator<Item = &str> + Clone {
+fn names(path: &str) -> impl Iterator<Item = &str> {
     path.split(is_slash).filter(|name| !matches!(*name, "" | "."))
 }
 
 /// Whether some file system takes one name for the other.
 fn is_same(name: &str, other: &str) -> bool {
-    // Most names differ at once.
-    if let (Some(first @ ..=b'\x7F'), Some(wanted @ ..=b'\x7F')) = (name.bytes().next(), other.bytes().next())
-        && !first.eq_ignore_ascii_case(&wanted)
-    {
-        return false;
-    }
     let mut letters = folded(name);
     folded(other).all(|letter| letters.next() == Some(letter)) && letters.next().is_none()
 }

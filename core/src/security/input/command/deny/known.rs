@@ -186,7 +186,7 @@ const POWERSHELL: Reads = Reads::Script(&["-e", "-E", "iex", "Invoke", "\'", "\"
 
 /// Programs that may be given a program as text, the options that say so (with none, any argument may be one), and
 /// what they read in it.
-pub(super) const STARTS: [(&str, &[&str], Reads); 58] = [
+pub(super) const STARTS: [(&str, &[&str], Reads); 56] = [
     ("sh", &[], Reads::Shell),
     ("bash", &[], Reads::Shell),
     ("dash", &[], Reads::Shell),
@@ -208,8 +208,6 @@ pub(super) const STARTS: [(&str, &[&str], Reads); 58] = [
     ("busybox", &[], Reads::Shell),
     ("toybox", &[], Reads::Shell),
     ("trap", &[], Reads::Shell),
-    ("at", &[], Reads::Shell),
-    ("batch", &[], Reads::Shell),
     ("expect", &["-c"], Reads::Shell),
     ("cmd", &["/c", "/C", "/k", "/K"], Reads::Shell),
     ("pwsh", &[], POWERSHELL),
