@@ -96,7 +96,7 @@ impl App {
             dir.cache(),
             stop.clone(),
         )?;
-        let registry = Registry::new(link::Config::DEFAULT, Some(&fleet_key));
+        let registry = Registry::with_audit_dir(link::Config::DEFAULT, Some(&fleet_key), dir.path().join("devices"));
         for endpoint in &config.devices {
             registry.attach(endpoint);
         }

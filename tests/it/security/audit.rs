@@ -140,7 +140,7 @@ fn of_100_000_ways_to_tamper_each_is_found_and_the_first_bad_record_named() {
     // First those of another key, then of the same: another life, and as if a device's nonce had come again.
     let mut second_life = Chain::new(DeviceId::new("boiler-7").unwrap(), BootId(2), KEY);
     let mut same_life = Chain::new(DeviceId::new("boiler-7").unwrap(), BootId(1), KEY);
-    let mut of = |chain: &mut Chain| -> Vec<Vec<u8>> {
+    let of = |chain: &mut Chain| -> Vec<Vec<u8>> {
         let event = Event::new(Kind::Login, Outcome::Success, "mallory", "", "");
         (0..LENGTH).map(|n| spelt(&chain.append(&event, Instant::from_secs(n), None))).collect()
     };
