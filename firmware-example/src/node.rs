@@ -95,6 +95,7 @@ impl<I2C: I2c> Node<I2C> {
     }
 
     /// Begins: the first frame of a life says whose it is.
+    #[inline(never)]
     pub fn start(&mut self) {
         SENSOR.with(|executor, _| executor.reseed(self.boot.nonce));
         self.readable = self.health.add("sensor", CheckConfig::READINESS).ok();
@@ -104,6 +105,7 @@ impl<I2C: I2c> Node<I2C> {
     }
 
     /// Does what is due.
+    #[inline(never)]
     pub fn poll(&mut self) {
         let now = Timer.now();
         if now >= self.read_at {
@@ -144,6 +146,7 @@ impl<I2C: I2c> Node<I2C> {
     }
 
     /// Appends to the audit chain. There is no wall clock here, and the record says so.
+    #[inline(never)]
     fn record(&mut self, event: &Event, now: Instant) {
         // What finds no room is counted and told by the chain itself.
         let _ = self.audit.append(event, now, None);
@@ -154,7 +157,7 @@ impl<I2C: I2c> Node<I2C> {
     /// has it.
     #[inline(never)]
     fn tell_audit(&mut self, now: Instant) {
-        while let Some(&entry) = self.audit.oldest() {
+        while let Some(entry) = self.audit.oldest() {
             if self.outbox.offer(&Record::Audit { entry }, now).is_err() {
                 break;
             }
@@ -350,6 +353,7 @@ impl<I2C: I2c> Node<I2C> {
         false
     }
 
+    #[inline(never)]
     fn obey(&mut self, token: &str, now: Instant) -> bool {
         let admitted = self.desk.admit(token, now);
         self.audit_command(&admitted, now);
@@ -370,6 +374,9 @@ impl<I2C: I2c> Node<I2C> {
     }
 
     /// Who asked for what, and whether it is done. Of a flood, the first command that is one too many.
+    ///
+    /// Not inlined, as its neighbours: an event and a record are 500 bytes, and would stand on the stack all the time.
+    #[inline(never)]
     fn audit_command(&mut self, admitted: &Result<Order, Refusal>, now: Instant) {
         let mut event = match admitted {
             Ok(order) => Event::command(order.user.as_str(), order.text.as_str(), true),
