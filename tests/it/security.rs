@@ -7,6 +7,7 @@ mod deny;
 mod email;
 mod flood;
 mod lockout;
+mod manager;
 mod path;
 mod sanitize;
 mod session;

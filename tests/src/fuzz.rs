@@ -6,6 +6,8 @@
 mod audit;
 mod input;
 mod phc;
+#[cfg(feature = "policy")]
+mod policy;
 mod token;
 mod wire;
 
@@ -21,6 +23,7 @@ pub const TARGETS: &[Target] = &[
     ("header", token::header),
     ("path", input::path),
     ("phc", phc::run),
+    ("policy", policy::run),
     ("sanitize", input::sanitize),
     ("token", token::run),
     ("wire", wire::run),
