@@ -154,7 +154,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
     }
 
     /// Stores what came of the device's audit chain: what is acknowledged, the device forgets.
-    async fn keep_audit(&self) -> io::Result<()> {
+    async fn keep_audit(&mut self) -> io::Result<()> {
         let Some(mut work) = self.device.with(|device, _| device.audit.work()) else { return Ok(()) };
         let done = tokio::task::spawn_blocking(move || {
             let result = work.run();

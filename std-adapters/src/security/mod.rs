@@ -25,10 +25,10 @@ fn open(path: &std::path::Path) -> rusqlite::Result<rusqlite::Connection> {
 
 /// A directory of one test, removed at its end.
 #[cfg(test)]
-struct TestDir(std::path::PathBuf);
+pub(crate) struct TestDir(std::path::PathBuf);
 
 #[cfg(test)]
-fn test_dir(name: &str) -> TestDir {
+pub(crate) fn test_dir(name: &str) -> TestDir {
     let number = u64::from_ne_bytes(keys::random().expect("random bytes"));
     // Beside the test's own program, below `target`: tests write nowhere else.
     let program = std::env::current_exe().expect("the test's program");
@@ -39,7 +39,7 @@ fn test_dir(name: &str) -> TestDir {
 
 #[cfg(test)]
 impl TestDir {
-    fn path(&self) -> &std::path::Path {
+    pub(crate) fn path(&self) -> &std::path::Path {
         &self.0
     }
 }

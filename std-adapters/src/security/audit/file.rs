@@ -244,14 +244,28 @@ impl AuditFile {
     /// Whether the line that ends at `end` is the one that the key has moved on from.
     fn check_end(&mut self, state: &State, end: u64) -> Result<(), Error> {
         let len = self.file.metadata().map_err(io("look at the file"))?.len();
-        let last = self.line_before(end.min(len))?;
-        let seq = last.map_or(0, |entry| entry.seq);
+        let last = if len < end { None } else { self.line_before(end)? };
         match last {
-            _ if len < end || seq < state.seq => Err(Error::Broken(Broken::Truncated { seq })),
             None if state.seq == 0 && end == 0 => Ok(()),
             Some(entry) if entry.seq == state.seq && entry.tag == state.tag => Ok(()),
-            _ => Err(Error::Broken(Broken::Changed { seq: state.seq })),
+            _ => Err(self.first_out_of_place(state.seq)?),
         }
+    }
+
+    /// Names the first record up to number `last` that is not in its place, as far as that shows without its key.
+    fn first_out_of_place(&mut self, last: u64) -> Result<Error, Error> {
+        self.file.seek(SeekFrom::Start(0)).map_err(io("seek"))?;
+        let mut lines = Lines::new(BufReader::new(&self.file));
+        for seq in 1..=last {
+            let broken = match lines.next().transpose().map_err(io("read"))? {
+                None => Broken::Truncated { seq: seq - 1 },
+                Some(None) => Broken::Unreadable { seq },
+                Some(Some(entry)) if entry.seq != seq => Broken::Missing { seq },
+                Some(Some(_)) => continue,
+            };
+            return Ok(Error::Broken(broken));
+        }
+        Ok(Error::Broken(Broken::Changed { seq: last }))
     }
 
     /// The record of the last whole line before `end`.
@@ -386,12 +400,14 @@ mod tests {
 
         let mut points = Vec::new();
         // While the lines are written: what whole ones there are stay.
-        for len in lines_before.len()..=lines_after.len() {
+        let around =
+            [lines_before.len(), first_new, first_new + 1, first_new + 2, lines_after.len() - 1, lines_after.len()];
+        for len in (lines_before.len()..lines_after.len()).step_by(31).chain(around) {
             let kept = if len == lines_after.len() { 5 } else { 3 + u64::from(len > first_new) };
             points.push((&lines_after[..len], &state_before, None, kept));
         }
         // While the key is written aside, and before it is renamed.
-        for len in 0..=state_after.len() {
+        for len in (0..state_after.len()).step_by(13).chain([state_after.len() - 1, state_after.len()]) {
             points.push((&lines_after, &state_before, Some(&state_after[..len]), 5));
         }
         // Before the acknowledgement.
@@ -429,8 +445,10 @@ mod tests {
         // The last one was changed, the first is gone, somebody has written behind the end.
         let mut changed = whole.clone();
         changed[starts[3] + 8] ^= 1;
-        assert_eq!(refusal(&changed), "the audit chain was cut after record 0");
-        assert_eq!(refusal(&whole[starts[1]..]), "audit record 4 was changed");
+        assert_eq!(refusal(&changed), "audit record 4 cannot be read");
+        assert_eq!(refusal(&whole[starts[1]..]), "audit record 1 is missing");
+        let other = written("elsewhere-too", 4);
+        assert_eq!(refusal(&fs::read(&other.1).unwrap()), "audit record 4 was changed");
         assert_eq!(refusal(&[&whole, &whole[starts[3]..]].concat()), "audit record 5 is missing");
         assert_eq!(refusal(&[whole.as_slice(), b"garbage\n"].concat()), "audit record 5 cannot be read");
         // The key is gone or is none.
