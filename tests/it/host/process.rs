@@ -2,9 +2,7 @@ use super::*;
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Output, Stdio};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_daur-host-under-test");
+use std::process::{Child, Output};
 
 fn add_user(dir: &Dir, name: &str, password: &str) -> Output {
     let mut child = Command::new(PROGRAM)
@@ -162,6 +160,22 @@ fn what_is_written_lies_in_the_data_directory_and_is_for_its_owner_alone() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(std::fs::read_dir(&home.0).unwrap().count(), 0);
+}
+
+#[test]
+fn the_end_of_the_audit_is_told_when_the_program_ends() {
+    let dir = Dir::new();
+    assert!(add_user(&dir, "ada", PASSWORD).status.success());
+    let mut program = Program::serve(&dir, &[]);
+    program.post("/api/login", "", &json!({ "user": "ada", "password": PASSWORD }));
+    let mut stdout = program.child.stdout.take().unwrap();
+    assert_eq!(program.terminate().0, Some(0));
+    let mut said = String::new();
+    stdout.read_to_string(&mut said).unwrap();
+    let head = said.trim_end().strip_prefix("audit head ").unwrap_or_else(|| panic!("{said:?}")).to_owned();
+    assert_eq!(super::program(&dir.0, &["audit", "head"], "").good().trim_end(), head);
+    let verdict = super::program(&dir.0, &["audit", "verify", "--head", &head], "").good();
+    assert!(verdict.starts_with("intact and complete: "), "{verdict}");
 }
 
 #[test]
