@@ -3,13 +3,15 @@
 //! The fuzzers (`tests/fuzz`, run by `.ci/long`) look for inputs; `cargo test` replays those that are kept under
 //! `tests/fuzz/corpus`, so a fault that was found once stays found.
 
+mod token;
 mod wire;
 
 /// One parser: its name, which is that of its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: &[Target] = &[("wire", wire::run)];
+pub const TARGETS: &[Target] =
+    &[("claims", token::claims), ("header", token::header), ("token", token::run), ("wire", wire::run)];
 
 /// Runs the parser called `name`.
 ///

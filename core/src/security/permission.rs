@@ -356,9 +356,9 @@ const fn dotted(mut name: &[u8]) -> bool {
 mod tests {
     use super::*;
     use std::boxed::Box;
+    use std::format;
     use std::string::{String, ToString};
     use std::vec::Vec;
-    use std::{format, vec};
 
     const SCOPES: Scopes = Scopes::new(&["reports.read", "reports.publish", "a_1"]);
 
@@ -440,7 +440,7 @@ mod tests {
             assert_eq!(SCOPES.parse(text), Err(UnknownPermission), "{text}");
         }
         assert_eq!(SCOPES.parse(""), Ok(Permissions::NONE));
-        let both = vec!["reports.read", "a_1"];
+        let both = ["reports.read", "a_1"];
         assert_eq!(SCOPES.parse(&both.join(" , ")).map(Permissions::bits), Ok(40));
     }
 }

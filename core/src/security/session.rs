@@ -383,7 +383,8 @@ impl<const N: usize> Sessions<N> {
 
     /// Ends all other sessions of the user whose session `id` is; says how many. After a change of the password.
     pub fn end_others(&mut self, id: &Id) -> usize {
-        let Some(kept) = self.find(id).and_then(|place| self.slots.get(place)?.as_ref()).map(|slot| slot.session) else {
+        let Some(kept) = self.find(id).and_then(|place| self.slots.get(place)?.as_ref()).map(|slot| slot.session)
+        else {
             return 0;
         };
         let other = |slot: &Slot| slot.session.user == kept.user && slot.session.number != kept.number;

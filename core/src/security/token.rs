@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::keys::{HmacKey, KeyError, Kid, MIN_KEY_LEN, Role, same};
+use super::keys::{HmacKey, KeyError, Kid, MIN_KEY_LEN, Role, same, wipe};
 use super::permission::{Permissions, Scopes};
 use crate::id::DeviceId;
 use crate::text::Text;
@@ -408,7 +408,13 @@ impl<const N: usize> Keys<N> {
             None => self.slot(header::scan(parts.header)?).ok_or(Error::UnknownKey)?,
         };
         // Both spellings are canonical, so equal characters mean equal tags and nothing else does.
-        if !same(&base64::tag(&slot.key.tag(&[parts.signed])), parts.tag) {
+        let mut tag = slot.key.tag(&[parts.signed]);
+        let mut characters = base64::tag(&tag);
+        let right = same(&characters, parts.tag);
+        // Left on the stack, the tag of a forged text would be what its forger lacks.
+        wipe(&mut tag);
+        wipe(&mut characters);
+        if !right {
             return Err(Error::Tag);
         }
         let read = claims::read(parts.payload, &self.config.scopes)?;

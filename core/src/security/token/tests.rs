@@ -469,6 +469,9 @@ fn a_number_of_any_length_reads_back() {
         claims::write(&Claims { nbf: Some(value), ..Claims::default() }, &Config::DEFAULT, &mut out);
         assert_eq!(out.written().unwrap(), format!(r#"{{"sub":"","nbf":{value}}}"#).as_bytes());
         out.encode();
-        assert_eq!(claims::read(out.written().unwrap(), &Scopes::DEFAULT).ok().and_then(|read| read.claims.nbf), Some(value));
+        assert_eq!(
+            claims::read(out.written().unwrap(), &Scopes::DEFAULT).ok().and_then(|read| read.claims.nbf),
+            Some(value)
+        );
     }
 }
