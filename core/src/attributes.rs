@@ -7,6 +7,7 @@ use core::future::Future;
 use crate::monitoring::profiler::Outcome;
 use crate::reliability::breaker::{self, Breaker, Mode, Open, Permit};
 use crate::reliability::retry::{Class, Config, Jitter, Strategy};
+use crate::security::manager::Denied;
 use crate::shared::Shared;
 use crate::time::Duration;
 
@@ -154,6 +155,23 @@ pub trait FromOpen {
 impl<E: From<Open>> FromOpen for E {
     fn from_open(open: Open) -> Self {
         open.into()
+    }
+}
+
+/// Makes the error of a call that was denied; every error that is `From<Denied>` does.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot say that the call was denied",
+    label = "this function's error needs a `From<daur_core::security::manager::Denied>`"
+)]
+pub trait FromDenied {
+    /// The error.
+    fn from_denied(denied: Denied) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: From<Denied>> FromDenied for E {
+    fn from_denied(denied: Denied) -> Self {
+        denied.into()
     }
 }
 

@@ -88,7 +88,10 @@
 #![forbid(unsafe_code)]
 
 pub use daur_core as core;
-pub use daur_macros::{circuit_breaker_std as circuit_breaker, measure_time_std as measure_time, retry_std as retry};
+pub use daur_macros::{
+    circuit_breaker_std as circuit_breaker, measure_time_std as measure_time, require_auth_std as require_auth,
+    require_permission_std as require_permission, retry_std as retry,
+};
 
 pub mod attributes;
 pub mod clock;
@@ -102,3 +105,5 @@ pub mod rng;
 pub mod security;
 pub mod services;
 pub mod shared;
+
+pub use security::security_manager;

@@ -69,7 +69,11 @@ impl Args {
         let mut parsed = Self { attribute, flavour, name: None, args: Vec::new(), asked: Vec::new(), errors: None };
         for item in items {
             match item {
-                Item::Name(name) if attribute == "measure_time" && parsed.name.is_none() => parsed.name = Some(name),
+                Item::Name(name)
+                    if matches!(attribute, "measure_time" | "require_permission") && parsed.name.is_none() =>
+                {
+                    parsed.name = Some(name);
+                }
                 Item::Name(name) => parsed.error(name.span(), "a text stands here alone: expected `argument = value`"),
                 Item::Arg(arg) if parsed.args.iter().any(|known| known.key == arg.key) => {
                     parsed.error(arg.key.span(), format!("`{}` is given twice", arg.key));

@@ -66,6 +66,15 @@ impl Function {
         Err(syn::Error::new(self.output_span(), message))
     }
 
+    /// Refuses what cannot be asked who calls it.
+    pub(crate) fn check_guard(&self, attribute: &str) -> syn::Result<()> {
+        if let Some(constness) = &self.item.sig.constness {
+            let message = format!("`#[{attribute}]` cannot stand on a `const fn`: who calls is known at run time");
+            return Err(syn::Error::new(constness.span(), message));
+        }
+        self.check_result(attribute)
+    }
+
     pub(crate) fn returns_result(&self) -> bool {
         match self.returned().map(ungrouped) {
             Some(Type::Path(path)) => {
@@ -105,6 +114,23 @@ impl Function {
         let mut hidden = Hidden(false);
         hidden.visit_type(returned);
         (!hidden.0).then(|| returned.to_token_stream())
+    }
+
+    /// Where the function's name stands.
+    pub(crate) fn name_span(&self) -> Span {
+        self.item.sig.ident.span()
+    }
+
+    /// The names of the arguments that have plain ones, `self` among them.
+    pub(crate) fn argument_names(&self) -> Vec<Ident> {
+        let name = |argument: &FnArg| match argument {
+            FnArg::Receiver(receiver) => Some(Ident::new("self", receiver.self_token.span)),
+            FnArg::Typed(argument) => match &*argument.pat {
+                Pat::Ident(pat) => Some(pat.ident.clone()),
+                _ => None,
+            },
+        };
+        self.item.sig.inputs.iter().filter_map(name).collect()
     }
 
     /// How many arguments there are, `self` among them.
@@ -204,6 +230,20 @@ impl Function {
             (Kind::Future { pinned: Some(_), .. }, ReturnType::Type(_, pinned)) => call(quote!(|| -> #pinned #body)),
             _ => call(quote!(|| #body)),
         }
+    }
+
+    /// Puts statements in front of the body, which may return: of a future, when it is first polled.
+    pub(crate) fn guard(&mut self, core: &TokenStream, statements: TokenStream) {
+        self.wrapped = Some(match &self.kind {
+            Kind::Sync | Kind::Async => {
+                let body = self.body();
+                quote!(#statements #body)
+            }
+            Kind::Future { .. } => {
+                let call = self.only_call(core);
+                quote!(#statements ::core::future::IntoFuture::into_future(#call).await)
+            }
+        });
     }
 
     /// Replaces the body by `body`.

@@ -13,6 +13,7 @@ mod breaker;
 mod fallback;
 mod function;
 mod measure;
+mod require;
 mod retry;
 
 use args::{Args, Flavour};
@@ -251,4 +252,86 @@ pub fn measure_time(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn measure_time_std(args: TokenStream, item: TokenStream) -> TokenStream {
     expand("measure_time", Flavour::Std, args, item, measure::expand)
+}
+
+/// Lets a function run only for whom has logged in.
+///
+/// For functions and methods, sync and async, that return a `Result` whose error is `From<manager::Denied>`, and for
+/// those that return an `impl Future` or a `Pin<Box<dyn Future>>` of one. It asks a `security::manager::Context`, which
+/// one of the arguments must be, before anything of the body runs; of an async function, at its first poll. A function
+/// that takes none is an error of the compiler's. Each refusal is told to the context, for the audit.
+///
+/// | argument | default | allowed |
+/// |---|---|---|
+/// | `context` | the first argument called `context`, `ctx`, `caller` or `claims` | an argument, `self`, or what leads to one's: `self.caller`, `*shared` |
+/// | `crate` | `::daur_core`, `::daur_std` | the path of the renamed crate |
+///
+/// Of several attributes the first one written is the nearest to the body: write this one last, so that nothing is
+/// tried, counted or measured for whom it refuses.
+#[proc_macro_attribute]
+pub fn require_auth(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand("require_auth", Flavour::Core, args, item, require::auth)
+}
+
+/// Lets a function run only for whom has logged in.
+///
+/// For functions and methods, sync and async, that return a `Result` whose error is `From<manager::Denied>`, and for
+/// those that return an `impl Future` or a `Pin<Box<dyn Future>>` of one. It asks a `security::manager::Context`, which
+/// one of the arguments must be, before anything of the body runs; of an async function, at its first poll. A function
+/// that takes none is an error of the compiler's. Each refusal is told to the context, for the audit.
+///
+/// | argument | default | allowed |
+/// |---|---|---|
+/// | `context` | the first argument called `context`, `ctx`, `caller` or `claims` | an argument, `self`, or what leads to one's: `self.caller`, `*shared` |
+/// | `crate` | `::daur_std` | the path of the renamed crate |
+///
+/// Of several attributes the first one written is the nearest to the body: write this one last, so that nothing is
+/// tried, counted or measured for whom it refuses.
+#[proc_macro_attribute]
+pub fn require_auth_std(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand("require_auth", Flavour::Std, args, item, require::auth)
+}
+
+/// Lets a function run only for whom has a permission: `#[require_permission("admin")]`.
+///
+/// For functions and methods, sync and async, that return a `Result` whose error is `From<manager::Denied>`, and for
+/// those that return an `impl Future` or a `Pin<Box<dyn Future>>` of one. It asks a `security::manager::Context`, which
+/// one of the arguments must be, before anything of the body runs; of an async function, at its first poll. A function
+/// that takes none is an error of the compiler's. Each refusal is told to the context, for the audit.
+///
+/// All that the text names are needed: `"read, write"`. The compiler refuses a name that is no permission.
+///
+/// | argument | default | allowed |
+/// |---|---|---|
+/// | `context` | the first argument called `context`, `ctx`, `caller` or `claims` | an argument, `self`, or what leads to one's: `self.caller`, `*shared` |
+/// | `scopes` | none: `read`, `write`, `admin` | a const or static table of scopes, a `permission::Scopes`, for dotted names such as `"orders.refund"` |
+/// | `crate` | `::daur_core`, `::daur_std` | the path of the renamed crate |
+///
+/// Of several attributes the first one written is the nearest to the body: write this one last, so that nothing is
+/// tried, counted or measured for whom it refuses.
+#[proc_macro_attribute]
+pub fn require_permission(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand("require_permission", Flavour::Core, args, item, require::permission)
+}
+
+/// Lets a function run only for whom has a permission: `#[require_permission("admin")]`.
+///
+/// For functions and methods, sync and async, that return a `Result` whose error is `From<manager::Denied>`, and for
+/// those that return an `impl Future` or a `Pin<Box<dyn Future>>` of one. It asks a `security::manager::Context`, which
+/// one of the arguments must be, before anything of the body runs; of an async function, at its first poll. A function
+/// that takes none is an error of the compiler's. Each refusal is told to the context, for the audit.
+///
+/// All that the text names are needed: `"read, write"`. The compiler refuses a name that is no permission.
+///
+/// | argument | default | allowed |
+/// |---|---|---|
+/// | `context` | the first argument called `context`, `ctx`, `caller` or `claims` | an argument, `self`, or what leads to one's: `self.caller`, `*shared` |
+/// | `scopes` | none: `read`, `write`, `admin` | a const or static table of scopes, a `permission::Scopes`, for dotted names such as `"orders.refund"` |
+/// | `crate` | `::daur_std` | the path of the renamed crate |
+///
+/// Of several attributes the first one written is the nearest to the body: write this one last, so that nothing is
+/// tried, counted or measured for whom it refuses.
+#[proc_macro_attribute]
+pub fn require_permission_std(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand("require_permission", Flavour::Std, args, item, require::permission)
 }

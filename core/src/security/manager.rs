@@ -477,12 +477,44 @@ impl<'p, const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'p
         audit: &mut impl Audit,
         at: &At<'_>,
     ) -> Result<Issued<'o>, Denied> {
-        let renewed = self.renew(token, granted, jti, out, at);
+        let old = self.verify(token, audit, at)?;
+        self.renew(&old, granted, true, jti, out, audit, at)
+    }
+
+    /// As [`refresh`](Self::refresh) for a token that was [verified](Self::verify), and that the caller has revoked where
+    /// revoked tokens are kept: on a host, in a database.
+    ///
+    /// # Errors
+    /// Those of `refresh`.
+    pub fn reissue<'o>(
+        &mut self,
+        old: &Claims,
+        granted: Option<Permissions>,
+        jti: [u8; 16],
+        out: &'o mut [u8],
+        audit: &mut impl Audit,
+        at: &At<'_>,
+    ) -> Result<Issued<'o>, Denied> {
+        self.renew(old, granted, false, jti, out, audit, at)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "those of `refresh`, and whether to revoke")]
+    fn renew<'o>(
+        &mut self,
+        old: &Claims,
+        granted: Option<Permissions>,
+        revoke: bool,
+        jti: [u8; 16],
+        out: &'o mut [u8],
+        audit: &mut impl Audit,
+        at: &At<'_>,
+    ) -> Result<Issued<'o>, Denied> {
+        let renewed = self.try_renew(old, granted, revoke, jti, out, at);
         match renewed {
-            Ok((old, issued)) => {
+            Ok(issued) => {
                 self.granted = self.granted.saturating_add(1);
                 let event = token_event(&issued, at);
-                audit.record(&Event { kind: What::TokenRevoked, detail: number(&old), ..event }, at);
+                audit.record(&Event { kind: What::TokenRevoked, detail: number(old), ..event }, at);
                 audit.record(&event, at);
                 Ok(issued)
             }
@@ -627,16 +659,16 @@ impl<'p, const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'p
         })
     }
 
-    fn renew<'o>(
+    fn try_renew<'o>(
         &mut self,
-        token: &str,
+        old: &Claims,
         granted: Option<Permissions>,
+        revoke: bool,
         jti: [u8; 16],
         out: &'o mut [u8],
         at: &At<'_>,
-    ) -> Result<(Claims, Issued<'o>), No> {
-        let old = self.check(token, at)?;
-        self.pass(&old, Permissions::NONE, at)?;
+    ) -> Result<Issued<'o>, No> {
+        self.pass(old, Permissions::NONE, at)?;
         let refused = |why| No::new(Denied::Unauthenticated, old.sub, why);
         let granted = granted.ok_or_else(|| refused("unknown user"))?;
         let since = old.iat.ok_or_else(|| refused("token: no iat"))?;
@@ -648,9 +680,10 @@ impl<'p, const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'p
         if unix.as_secs() >= self.ends(since) {
             return Err(refused("session is over"));
         }
-        self.forget(&old, at)?;
-        let issued = self.issue(old.sub, granted, Some(since), jti, out, at)?;
-        Ok((old, issued))
+        if revoke {
+            self.forget(old, at)?;
+        }
+        self.issue(old.sub, granted, Some(since), jti, out, at)
     }
 
     /// When a session that began at `since` ends, both in seconds since 1970.

@@ -1,7 +1,10 @@
-//! Keys, users, sessions and the audit chain on a host's disk.
+//! The gate of a service, and its keys, users, sessions and audit chain on a host's disk.
 
 pub mod audit;
 pub mod keys;
+pub mod manager;
+#[cfg(feature = "toml")]
+pub mod policy;
 #[cfg(feature = "sqlite")]
 pub mod revoked;
 pub mod ring;
@@ -11,6 +14,8 @@ pub mod schema;
 pub mod sessions;
 #[cfg(feature = "sqlite")]
 pub mod users;
+
+pub use manager::security_manager;
 
 /// Opens a database that several connections share: WAL, and a wait where another writes.
 #[cfg(feature = "sqlite")]

@@ -17,6 +17,7 @@ use daur_std::reliability::breaker::SharedBreaker;
 mod breakers;
 mod fallbacks;
 mod functions;
+mod requires;
 mod retries;
 
 #[test]

@@ -56,6 +56,8 @@ pub enum Rejected {
     Email(email::Refusal),
     /// Longer than the policy or the buffer allows.
     TooLong,
+    /// It would pass, but that could not be audited: a host's answer.
+    Unaudited,
 }
 
 impl Rejected {
@@ -75,7 +77,11 @@ impl Rejected {
     }
 
     pub(super) const fn denied(self) -> Denied {
-        if self.is_forbidden() { Denied::ForbiddenInput } else { Denied::InvalidInput }
+        match self {
+            Self::Unaudited => Denied::Internal,
+            _ if self.is_forbidden() => Denied::ForbiddenInput,
+            _ => Denied::InvalidInput,
+        }
     }
 
     /// For the audit, which is not told the input: it may be a secret that went astray.
@@ -101,6 +107,7 @@ impl fmt::Display for Rejected {
             Self::Path(why) => why.fmt(f),
             Self::Email(why) => why.fmt(f),
             Self::TooLong => f.write_str("the input is longer than allowed"),
+            Self::Unaudited => f.write_str("the audit could not be written, so nothing is done"),
         }
     }
 }
