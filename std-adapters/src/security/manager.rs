@@ -261,8 +261,7 @@ impl Builder<'_> {
     /// [`Error`]
     pub fn build(self) -> Result<SecurityManager, Error> {
         let seed = random::<32>().map_err(Error::Random)?;
-        let machine =
-            Machine::try_new(self.policy, self.tokens, self.kid, self.key, &seed).map_err(Error::Config)?;
+        let machine = Machine::try_new(self.policy, self.tokens, self.kid, self.key, &seed).map_err(Error::Config)?;
         let iterations = self.policy.iterations;
         let inner = Inner {
             machine: StdShared::with_clock(machine, self.clock.clone()),
@@ -289,12 +288,7 @@ impl Audit for Gathered {
 
 impl SecurityManager {
     /// By `policy`, with `key` (at least 32 random bytes) to sign tokens, over `users` and `audit`.
-    pub fn builder<'k>(
-        policy: Policy<'static>,
-        key: &'k [u8],
-        users: impl UserStore,
-        audit: impl Sink,
-    ) -> Builder<'k> {
+    pub fn builder<'k>(policy: Policy<'static>, key: &'k [u8], users: impl UserStore, audit: impl Sink) -> Builder<'k> {
         Builder {
             policy,
             key,
@@ -462,9 +456,8 @@ impl SecurityManager {
     /// # Errors
     /// [`KeyError`]; nothing changed then.
     pub fn add_key(&self, kid: Kid, secret: &[u8], role: Role, actor: &str, source: &str) -> Result<(), KeyError> {
-        let (added, events) = self.gather(source, |machine, audit, at| {
-            machine.add_key(Some(kid), secret, role, actor, audit, at)
-        });
+        let (added, events) =
+            self.gather(source, |machine, audit, at| machine.add_key(Some(kid), secret, role, actor, audit, at));
         // It is done: a key that is not announced would be worse than one that is not audited.
         let _ = self.record(&events);
         added
@@ -475,8 +468,7 @@ impl SecurityManager {
     /// # Errors
     /// [`KeyError`]; nothing changed then.
     pub fn retire_key(&self, kid: Option<Kid>, actor: &str, source: &str) -> Result<(), KeyError> {
-        let (retired, events) =
-            self.gather(source, |machine, audit, at| machine.retire_key(kid, actor, audit, at));
+        let (retired, events) = self.gather(source, |machine, audit, at| machine.retire_key(kid, actor, audit, at));
         let _ = self.record(&events);
         retired
     }
@@ -503,7 +495,8 @@ impl SecurityManager {
     fn verified(&self, token: &str, source: &str) -> Result<Claims, Denied> {
         let claims = self.decide(source, |machine, audit, at| machine.verify(token, audit, at))?;
         let Some(store) = &self.inner.revocations else { return Ok(claims) };
-        let refused = |why| Event { actor: claims.sub, ..Event::new(What::AccessDenied, Outcome::Denied, "", source, why) };
+        let refused =
+            |why| Event { actor: claims.sub, ..Event::new(What::AccessDenied, Outcome::Denied, "", source, why) };
         match store.is_revoked(&claims) {
             Ok(false) => Ok(claims),
             Ok(true) => {

@@ -169,7 +169,12 @@ enum Given {
 enum Entry {
     /// A program of the list that it changes.
     Named(String),
-    Whole { name: String, letters: String, options: Vec<String>, operands: Operands },
+    Whole {
+        name: String,
+        letters: String,
+        options: Vec<String>,
+        operands: Operands,
+    },
 }
 
 /// Holds what a file and the environment say; the rest of a policy stays as it is.
@@ -253,7 +258,9 @@ impl PolicyToml {
         let mut read = Self::default();
         for (name, value) in table {
             match value {
-                Value::Table(inner) if KEYS.iter().any(|(key, _)| key.split_once('.').is_some_and(|at| at.0 == name)) => {
+                Value::Table(inner)
+                    if KEYS.iter().any(|(key, _)| key.split_once('.').is_some_and(|at| at.0 == name)) =>
+                {
                     for (field, value) in inner {
                         read.put(&format!("{name}.{field}"), value)?;
                     }
@@ -640,7 +647,8 @@ mod tests {
     fn rule_1_what_is_left_out_stays_and_the_environment_counts_more() {
         assert_eq!(policy_of("").unwrap(), Policy::DEFAULT);
         let file = PolicyToml::parse("iterations = 5000\napi_rate = 7\n").unwrap();
-        let file = file.with_vars(vars(&[("DAUR_POLICY_API_RATE", " 8 "), ("HOME", "/x"), ("DAUR_DATA", "y")])).unwrap();
+        let file =
+            file.with_vars(vars(&[("DAUR_POLICY_API_RATE", " 8 "), ("HOME", "/x"), ("DAUR_DATA", "y")])).unwrap();
         let mut policy = Policy::DEFAULT;
         file.apply(&mut policy).unwrap();
         assert_eq!((policy.iterations, policy.api_rate, policy.api_burst), (5_000, 8, 20));

@@ -222,7 +222,12 @@ fn rule_5_no_secret_is_printed_or_audited() {
     let _ = service.manager.authorize(&format!("{}x", issued.token), Permissions::READ, HOME);
     let _ = service.manager.validate_and_sanitize("a secret; in an input", Kind::Command);
     let signature = issued.token.rsplit('.').next().unwrap();
-    let told = format!("{:?} {:?} {issued:?} {:?}", service.audit.inner.events(), service.manager, service.users.find("alice"));
+    let told = format!(
+        "{:?} {:?} {issued:?} {:?}",
+        service.audit.inner.events(),
+        service.manager,
+        service.users.find("alice")
+    );
     for secret in ["secret", "correct horse", signature, "pbkdf2", "07070707", "7, 7, 7, 7"] {
         assert!(!told.contains(secret), "{secret}");
     }
@@ -246,7 +251,12 @@ fn a_locked_name_is_let_in_again_by_time_alone() {
 fn a_weak_hash_is_made_anew_at_a_login() {
     let service = service();
     service.users.inner.add("bob", "correct horse", 1_000, Permissions::NONE).unwrap();
-    let stronger = SecurityManager::builder(Policy { iterations: 1_500, ..POLICY }, &[7; 32], service.users.clone(), Recent::new(9));
+    let stronger = SecurityManager::builder(
+        Policy { iterations: 1_500, ..POLICY },
+        &[7; 32],
+        service.users.clone(),
+        Recent::new(9),
+    );
     let stronger = stronger.build().unwrap();
     stronger.login_blocking("bob", "correct horse", HOME).unwrap();
     assert!(service.users.find("bob").unwrap().unwrap().phc.contains("i=1500"));

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use daur_core::security::manager::{Context, Denied, Identity};
 use daur_core::security::permission::Permissions;
