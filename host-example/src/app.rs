@@ -77,6 +77,7 @@ impl App {
         {
             return Err(format!("the device {twice} is named twice").into());
         }
+        config.policy.validate().map_err(|error| format!("[policy] {error}"))?;
         config.health.validate().map_err(|error| format!("[health] {error}"))?;
         let dir = DataDir::open(&config.data_dir)
             .map_err(|error| format!("the data directory {} cannot be used: {error}", config.data_dir.display()))?;
@@ -84,14 +85,7 @@ impl App {
         let fleet_key = fleet_key(&config, &dir)?;
         let boot = BootId(u32::from_le_bytes(os_bytes::<4>().map_err(|error| error.to_string())?));
         let (audit, writer) = audit::open(&dir.database(), boot, |key| dir.keep_audit_key(key))?;
-        let commands = Commands::new(
-            config.command.clone(),
-            config.policy.commands,
-            config.policy.max_command_len,
-            dir.work(),
-            dir.cache(),
-            stop.clone(),
-        )?;
+        let commands = Commands::new(config.command.clone(), config.policy, dir.work(), dir.cache(), stop.clone())?;
         let registry = Registry::with_audit_dir(link::Config::DEFAULT, Some(&fleet_key), dir.device_audit());
         for endpoint in &config.devices {
             registry.attach(endpoint);

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use daur_core::security::audit::{Head, Kind};
 use daur_core::security::permission::Permissions;
+use daur_core::security::policy::Policy;
 use daur_core::time::{Duration, UnixTime, WallClock};
 use daur_std::clock::SystemWallClock;
 use daur_std::link::Endpoint;
@@ -135,6 +136,15 @@ struct PasswordArg {
     /// argument would show in the process list)
     #[arg(long = "password-stdin", required = true)]
     stdin: bool,
+    /// The server's config file, for its rules of passwords
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl PasswordArg {
+    fn policy(&self) -> Result<Policy<'static>, String> {
+        self.config.as_deref().map_or_else(|| Ok(Settings::default()), Settings::load)?.policy()
+    }
 }
 
 #[derive(Args, Debug)]
@@ -225,7 +235,7 @@ pub enum Task {
     /// Serve.
     Serve(Box<Config>),
     /// Something with users.
-    Users(PathBuf, users::Work),
+    Users(PathBuf, users::Work, Box<Policy<'static>>),
     /// Something with the keys of tokens.
     Keys(PathBuf, keys::Work),
     /// Something with the audit.
@@ -261,26 +271,24 @@ impl Cli {
 }
 
 impl User {
-    fn task(self) -> io::Result<Task> {
-        Ok(match self {
-            Self::Add(UserAdd { name, permissions, data_dir, .. }) => {
-                Task::Users(data_dir.path, users::Work::Add { name, password: read_password()?, permissions })
+    fn task(self) -> Result<Task, Box<dyn std::error::Error + Send + Sync>> {
+        let mut policy = Box::new(Policy::DEFAULT);
+        let (dir, work) = match self {
+            Self::Add(UserAdd { name, permissions, data_dir, password }) => {
+                *policy = password.policy()?;
+                (data_dir, users::Work::Add { name, password: read_password()?, permissions })
             }
-            Self::List(dir) => Task::Users(dir.path, users::Work::List),
-            Self::Set(UserSet { name, permissions, data_dir }) => {
-                Task::Users(data_dir.path, users::Work::Grant { name, permissions })
+            Self::List(dir) => (dir, users::Work::List),
+            Self::Set(UserSet { name, permissions, data_dir }) => (data_dir, users::Work::Grant { name, permissions }),
+            Self::Passwd(UserPasswd { name, data_dir, password }) => {
+                *policy = password.policy()?;
+                (data_dir, users::Work::Password { name, password: read_password()? })
             }
-            Self::Passwd(UserPasswd { name, data_dir, .. }) => {
-                Task::Users(data_dir.path, users::Work::Password { name, password: read_password()? })
-            }
-            Self::Disable(UserName { name, data_dir }) => {
-                Task::Users(data_dir.path, users::Work::Disable { name, disabled: true })
-            }
-            Self::Enable(UserName { name, data_dir }) => {
-                Task::Users(data_dir.path, users::Work::Disable { name, disabled: false })
-            }
-            Self::Remove(UserName { name, data_dir }) => Task::Users(data_dir.path, users::Work::Remove { name }),
-        })
+            Self::Disable(UserName { name, data_dir }) => (data_dir, users::Work::Disable { name, disabled: true }),
+            Self::Enable(UserName { name, data_dir }) => (data_dir, users::Work::Disable { name, disabled: false }),
+            Self::Remove(UserName { name, data_dir }) => (data_dir, users::Work::Remove { name }),
+        };
+        Ok(Task::Users(dir.path, work, policy))
     }
 }
 
@@ -316,9 +324,12 @@ impl Serve {
         // A probe may take as long as any command.
         let lease = &mut config.command.breaker.probe_lease;
         *lease = self.command_timeout.times(2).max(*lease);
-        if let Some(path) = self.config {
-            let settings = Settings::load(&path)?;
-            settings.apply(&mut config).map_err(|error| format!("the config file {}: {error}", path.display()))?;
+        // Without a file too: the environment has a word on the policy.
+        match self.config {
+            Some(path) => Settings::load(&path)?
+                .apply(&mut config)
+                .map_err(|error| format!("the config file {}: {error}", path.display()))?,
+            None => Settings::default().apply(&mut config)?,
         }
         Ok(config)
     }

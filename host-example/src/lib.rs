@@ -44,7 +44,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use daur_core::security::policy::Policy;
 use tracing::Level;
 
 use crate::cli::{Cli, Task};
@@ -82,7 +81,7 @@ fn run(cli: Cli) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = match task {
         Task::Serve(config) => runtime.block_on(server::run(*config)).map(|()| true),
-        Task::Users(dir, work) => runtime.block_on(users::run(&dir, work, &Policy::DEFAULT)).map(|()| true),
+        Task::Users(dir, work, policy) => runtime.block_on(users::run(&dir, work, &policy)).map(|()| true),
         Task::Keys(dir, work) => runtime.block_on(keys::run(&dir, work)).map(|()| true),
         Task::Audit(dir, work) => chain::run(&dir, work),
     };

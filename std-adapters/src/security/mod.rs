@@ -1,4 +1,5 @@
-//! The gate of a service, its keys, users, sessions and audit chain on a host's disk, and passwords on its blocking pool.
+//! The gate of a service; its keys, users, sessions and audit chain on a host's disk; passwords on its blocking pool;
+//! files from outside below one directory.
 
 pub mod audit;
 pub mod keys;
