@@ -23,11 +23,15 @@ pub const TARGETS: &[Target] = &[
     ("header", token::header),
     ("path", input::path),
     ("phc", phc::run),
+    #[cfg(feature = "policy")]
     ("policy", policy::run),
     ("sanitize", input::sanitize),
     ("token", token::run),
     ("wire", wire::run),
 ];
+
+/// Those that this build leaves out, since they need `daur-std`.
+pub const LEFT_OUT: &[&str] = if cfg!(feature = "policy") { &[] } else { &["policy"] };
 
 /// Runs the parser called `name`.
 ///
