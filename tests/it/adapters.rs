@@ -1,6 +1,6 @@
 //! Tests of adapters.
 
-mod allocations;
+pub(crate) mod allocations;
 mod attributes;
 mod breaker;
 mod executor;
@@ -8,6 +8,7 @@ mod fallback;
 mod health;
 mod keyed;
 mod layers;
+mod passwords;
 mod reliability;
 mod result_cache;
 mod retry;
