@@ -10,6 +10,7 @@ mod health;
 mod input;
 mod keyed;
 mod layers;
+mod passwords;
 mod reliability;
 mod result_cache;
 mod retry;
