@@ -14,3 +14,4 @@ mod passwords;
 mod reliability;
 mod result_cache;
 mod retry;
+mod security;
