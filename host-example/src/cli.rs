@@ -143,7 +143,7 @@ struct PasswordArg {
 
 impl PasswordArg {
     fn policy(&self) -> Result<Policy<'static>, String> {
-        self.config.as_deref().map_or_else(|| Ok(Settings::default()), Settings::load)?.policy()
+        self.config.as_deref().map_or_else(|| Ok(Settings::default()), Settings::load)?.policy(Policy::DEFAULT)
     }
 }
 

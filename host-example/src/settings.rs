@@ -283,12 +283,11 @@ impl Settings {
         Self::parse(&text).map_err(|error| said(&error))
     }
 
-    /// The policy by the file and, before it, by the environment's `DAUR_POLICY_..`.
+    /// What becomes of a policy by the file and, before it, by the environment's `DAUR_POLICY_..`.
     ///
     /// # Errors
     /// What cannot be so, by its key and its variable.
-    pub fn policy(&self) -> Result<Policy<'static>, String> {
-        let mut policy = Policy::DEFAULT;
+    pub fn policy(&self, mut policy: Policy<'static>) -> Result<Policy<'static>, String> {
         let mut read = || PolicyToml::from_table(&self.policy)?.with_env()?.apply(&mut policy);
         read().map_err(|error| format!("[policy] {error}"))?;
         if policy.any_command {
@@ -302,7 +301,7 @@ impl Settings {
     /// # Errors
     /// What cannot be so, by its table and key.
     pub fn apply(&self, config: &mut Config) -> Result<(), String> {
-        config.policy = self.policy()?;
+        config.policy = self.policy(config.policy)?;
         let command = &mut config.command;
         within("commands", self.commands.apply(command))?;
         within("retry", self.retry.apply(&mut command.retry))?;
@@ -343,7 +342,7 @@ mod tests {
     #[test]
     fn the_policy_is_part_of_the_file() {
         let policy = Settings::parse("[policy]\napi_rate = 7\ncommands = ['df']\n[policy.session]\nidle = '5m'\n");
-        let policy = policy.unwrap().policy().unwrap();
+        let policy = policy.unwrap().policy(Policy::DEFAULT).unwrap();
         assert_eq!((policy.api_rate, policy.session.idle), (7, Duration::from_secs(300)));
         assert_eq!(policy.commands.programs.len(), 1);
         for (text, told) in [

@@ -137,7 +137,6 @@ fn new_hash(rules: &password::Rules, iterations: u32, name: &str, password: &str
     Ok(phc.as_str().to_owned())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 fn refused(error: users::Error) -> Problem {
     match error {
         users::Error::Exists => Problem::new(Code::Conflict, "A user of that name exists."),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use daur_core::security::keys::HmacKey;
-use daur_core::security::permission::Permissions;
+use daur_core::security::permission::{Permissions, Scopes};
 use daur_core::security::session::{Config, ConfigError, NoSession};
 use daur_core::time::{Duration, Instant, UnixTime};
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
@@ -150,6 +150,7 @@ pub struct Sessions {
     /// When each was resumed last, in milliseconds, where the database does not know it yet.
     seen: HashMap<u64, u64>,
     capacity: u64,
+    scopes: Scopes,
 }
 
 const COLUMNS: &str = "number, user, permissions, begun_ms, seen_ms, source";
@@ -161,7 +162,15 @@ impl Sessions {
     /// [`Error::Config`], [`Error::Schema`].
     pub fn open(path: &Path, config: Config) -> Result<Self, Error> {
         config.validate().map_err(Error::Config)?;
-        Ok(Self { db: schema::open(path)?, config, seen: HashMap::new(), capacity: CAPACITY })
+        let (db, seen) = (schema::open(path)?, HashMap::new());
+        Ok(Self { db, config, seen, capacity: CAPACITY, scopes: Scopes::DEFAULT })
+    }
+
+    /// Knows these scopes beside the three permissions; without them, a session that has one grants nothing.
+    #[must_use]
+    pub const fn with_scopes(mut self, scopes: Scopes) -> Self {
+        self.scopes = scopes;
+        self
     }
 
     /// Begins a session after a login.
@@ -182,10 +191,10 @@ impl Sessions {
         if self.count()? >= self.capacity {
             self.poll(now)?;
         }
-        let (config, capacity, seen) = (self.config, self.capacity, &self.seen);
+        let (config, capacity, known) = (self.config, self.capacity, (&self.seen, self.scopes));
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (mut live, mut gone) = (Vec::new(), Vec::new());
-        for session in select(&transaction, seen, "WHERE user = ?1", [user])? {
+        for session in select(&transaction, known, "WHERE user = ?1", [user])? {
             if over(&config, &session, now).is_some() { gone.push(session) } else { live.push(session) }
         }
         let too_many = live.len() >= usize::try_from(config.per_user).unwrap_or(usize::MAX);
@@ -266,7 +275,7 @@ impl Sessions {
     /// # Errors
     /// [`Error::Sqlite`].
     pub fn list(&self, now: UnixTime) -> Result<Vec<Session>, Error> {
-        let mut all = select(&self.db, &self.seen, "", [])?;
+        let mut all = select(&self.db, (&self.seen, self.scopes), "", [])?;
         all.retain(|session| over(&self.config, session, now).is_none());
         Ok(all)
     }
@@ -276,7 +285,7 @@ impl Sessions {
     /// # Errors
     /// [`Error::Sqlite`].
     pub fn list_of(&self, user: &str, now: UnixTime) -> Result<Vec<Session>, Error> {
-        let mut all = select(&self.db, &self.seen, "WHERE user = ?1", [user])?;
+        let mut all = select(&self.db, (&self.seen, self.scopes), "WHERE user = ?1", [user])?;
         all.retain(|session| over(&self.config, session, now).is_none());
         Ok(all)
     }
@@ -312,9 +321,9 @@ impl Sessions {
     /// # Errors
     /// [`Error::Sqlite`].
     pub fn poll(&mut self, now: UnixTime) -> Result<u64, Error> {
-        let (config, seen) = (self.config, &mut self.seen);
+        let (config, seen) = (self.config, &self.seen);
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let all = select(&transaction, seen, "", [])?;
+        let all = select(&transaction, (seen, self.scopes), "", [])?;
         let mut forgotten = 0;
         let mut kept = HashMap::new();
         for session in &all {
@@ -334,7 +343,7 @@ impl Sessions {
     /// The session of an id, and when it was resumed last as far as the database knows.
     fn find(&self, id: &[u8; 16]) -> Result<Option<(Session, u64)>, Error> {
         let mut find = self.db.prepare_cached(&format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1"))?;
-        let found = find.query_row([hash(id)], session).optional()?;
+        let found = find.query_row([hash(id)], |row| session(row, self.scopes)).optional()?;
         Ok(found.map(|found| {
             let stored = found.seen.as_millis();
             (later(found, &self.seen), stored)
@@ -355,12 +364,12 @@ fn over(config: &Config, session: &Session, now: UnixTime) -> Option<NoSession> 
 
 fn select<const N: usize>(
     db: &Connection,
-    seen: &HashMap<u64, u64>,
+    (seen, scopes): (&HashMap<u64, u64>, Scopes),
     which: &str,
     of: [&str; N],
 ) -> Result<Vec<Session>, Error> {
     let mut select = db.prepare_cached(&format!("SELECT {COLUMNS} FROM sessions {which} ORDER BY number"))?;
-    let rows = select.query_map(rusqlite::params_from_iter(of), session)?;
+    let rows = select.query_map(rusqlite::params_from_iter(of), |row| session(row, scopes))?;
     Ok(rows.map(|row| row.map(|session| later(session, seen))).collect::<Result<_, _>>()?)
 }
 
@@ -383,13 +392,13 @@ fn to_sql(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
+fn session(row: &Row<'_>, scopes: Scopes) -> rusqlite::Result<Session> {
     let number = |column| row.get(column).map(i64::unsigned_abs);
     Ok(Session {
         number: number(0)?,
         user: row.get(1)?,
         // As for users: a word with an unknown bit grants nothing.
-        permissions: Permissions::from_bits(row.get(2)?).unwrap_or_default(),
+        permissions: scopes.from_bits(row.get(2)?).unwrap_or_default(),
         begun: UnixTime::from_millis(number(3)?),
         seen: UnixTime::from_millis(number(4)?),
         source: row.get(5)?,

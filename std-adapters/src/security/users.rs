@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use daur_core::security::permission::Permissions;
+use daur_core::security::permission::{Permissions, Scopes};
 use daur_core::time::{UnixTime, WallClock};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
@@ -158,6 +158,7 @@ impl From<schema::Error> for Error {
 pub struct Users {
     db: Connection,
     keep_admin: bool,
+    scopes: Scopes,
 }
 
 /// The table as it was first; [`schema`] adds to it.
@@ -176,7 +177,14 @@ impl Users {
     /// # Errors
     /// [`Error::Schema`].
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self { db: schema::open(path)?, keep_admin: false })
+        Ok(Self { db: schema::open(path)?, keep_admin: false, scopes: Scopes::DEFAULT })
+    }
+
+    /// Knows these scopes beside the three permissions; without them, who has one is granted nothing.
+    #[must_use]
+    pub const fn with_scopes(mut self, scopes: Scopes) -> Self {
+        self.scopes = scopes;
+        self
     }
 
     /// Refuses from now on what would leave no enabled user with `admin`.
@@ -214,7 +222,7 @@ impl Users {
     /// # Errors
     /// [`Error::Sqlite`].
     pub fn account(&self, name: &str) -> Result<Option<Account>, Error> {
-        find(&self.db, name)
+        find(&self.db, name, self.scopes)
     }
 
     /// All users, by name, disabled ones too.
@@ -231,7 +239,7 @@ impl Users {
     /// [`Error::Sqlite`].
     pub fn accounts(&self) -> Result<Vec<Account>, Error> {
         let mut list = self.db.prepare_cached(&format!("SELECT {COLUMNS} FROM users ORDER BY name"))?;
-        let accounts = list.query_map([], account)?;
+        let accounts = list.query_map([], |row| account(row, self.scopes))?;
         Ok(accounts.collect::<Result<_, _>>()?)
     }
 
@@ -249,9 +257,9 @@ impl Users {
     /// # Errors
     /// [`Error::NotFound`], [`Error::LastAdmin`], [`Error::Sqlite`].
     pub fn change(&mut self, name: &str, change: &Change<'_>, now: UnixTime) -> Result<Changed, Error> {
-        let keep_admin = self.keep_admin;
+        let (keep_admin, scopes) = (self.keep_admin, self.scopes);
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let before = find(&transaction, name)?.ok_or(Error::NotFound)?;
+        let before = find(&transaction, name, scopes)?.ok_or(Error::NotFound)?;
         let mut account = before.clone();
         if let Some(permissions) = change.permissions {
             account.user.permissions = permissions;
@@ -335,9 +343,9 @@ impl Users {
     /// # Errors
     /// [`Error::NotFound`], [`Error::LastAdmin`], [`Error::Sqlite`].
     pub fn remove(&mut self, name: &str) -> Result<(), Error> {
-        let keep_admin = self.keep_admin;
+        let (keep_admin, scopes) = (self.keep_admin, self.scopes);
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let before = find(&transaction, name)?.ok_or(Error::NotFound)?;
+        let before = find(&transaction, name, scopes)?.ok_or(Error::NotFound)?;
         transaction.prepare_cached("DELETE FROM users WHERE name = ?1")?.execute([name])?;
         if keep_admin && administers(&before) {
             an_admin_is_left(&transaction)?;
@@ -369,9 +377,9 @@ fn end_sessions(transaction: &Transaction<'_>, user: &str) -> Result<u64, Error>
     Ok(ended as u64)
 }
 
-fn find(db: &Connection, name: &str) -> Result<Option<Account>, Error> {
+fn find(db: &Connection, name: &str, scopes: Scopes) -> Result<Option<Account>, Error> {
     let mut find = db.prepare_cached(&format!("SELECT {COLUMNS} FROM users WHERE name = ?1"))?;
-    Ok(find.query_row([name], account).optional()?)
+    Ok(find.query_row([name], |row| account(row, scopes)).optional()?)
 }
 
 const fn found(changed: usize) -> Result<(), Error> {
@@ -386,13 +394,13 @@ fn to_sql(time: UnixTime) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
+fn account(row: &Row<'_>, scopes: Scopes) -> rusqlite::Result<Account> {
     let time = |column| row.get(column).map(|ms: i64| UnixTime::from_millis(ms.unsigned_abs()));
     let user = User {
         name: row.get(0)?,
         phc: row.get(1)?,
         // A bit that is unknown here grants nothing; so does the rest of a word that has one.
-        permissions: Permissions::from_bits(row.get(2)?).unwrap_or_default(),
+        permissions: scopes.from_bits(row.get(2)?).unwrap_or_default(),
         created: time(3)?,
     };
     Ok(Account { user, disabled: row.get(4)?, changed: time(5)?, tokens_from: row.get(6).map(i64::unsigned_abs)? })
@@ -514,6 +522,24 @@ mod tests {
         users.enable("eve").unwrap();
         users.remove("ada").unwrap();
         assert!(matches!(users.remove("eve"), Err(Error::LastAdmin)));
+    }
+
+    #[test]
+    fn scopes_are_kept_for_those_who_know_them_and_grant_nothing_to_others() {
+        const SCOPES: Scopes = Scopes::new(&["reports.read"]);
+        let dir = test_dir("scopes");
+        let path = dir.path().join("daur.db");
+        let permissions = SCOPES.parse("read,reports.read").unwrap();
+        let mut users = Users::open(&path).unwrap().with_scopes(SCOPES);
+        users.add(&User { permissions, ..alice() }).unwrap();
+        assert_eq!(users.find("alice").unwrap().unwrap().permissions, permissions);
+        let mut sessions = Sessions::open(&path, Config::DEFAULT).unwrap().with_scopes(SCOPES);
+        sessions.begin(&[1; 16], "alice", permissions, "", at(1)).unwrap();
+        assert_eq!(sessions.resume(&[1; 16], at(2)).unwrap().permissions, permissions);
+        let others = Users::open(&path).unwrap();
+        assert!(others.find("alice").unwrap().unwrap().permissions.is_empty());
+        let mut others = Sessions::open(&path, Config::DEFAULT).unwrap();
+        assert!(others.resume(&[1; 16], at(2)).unwrap().permissions.is_empty());
     }
 
     #[test]
