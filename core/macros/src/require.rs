@@ -86,7 +86,7 @@ fn guard(mut args: Args, function: &mut Function, core: &TokenStream, needed: &T
     let error = quote_spanned!(function.output_span()=> #core::attributes::FromDenied::from_denied(__daur_denied));
     function.guard(
         core,
-        quote! {
+        &quote! {
             if let ::core::result::Result::Err(__daur_denied) = #core::security::manager::require(#context, #needed) {
                 return ::core::result::Result::Err(#error);
             }
