@@ -122,11 +122,12 @@ impl Revoked {
         Ok(this)
     }
 
-    /// Revokes a token that was verified: an unverified one would let anybody fill the store.
+    /// Revokes a token that was verified: an unverified one would let anybody fill the store. Says whether it counted
+    /// until now: of two who revoke it at the same time, also from two processes, one alone is told so.
     ///
     /// # Errors
     /// [`Error::NoId`], [`Error::Full`], [`Error::Sqlite`]; nothing changed then.
-    pub fn revoke(&mut self, claims: &Claims, now: UnixTime) -> Result<(), Error> {
+    pub fn revoke(&mut self, claims: &Claims, now: UnixTime) -> Result<bool, Error> {
         let jti = claims.jti.ok_or(Error::NoId)?;
         self.catch_up()?;
         // A renewed token may have the same number and live longer.
@@ -137,15 +138,18 @@ impl Revoked {
                 return Err(Error::Full);
             }
         }
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let known = transaction.prepare_cached("SELECT 1 FROM revoked WHERE jti = ?1")?.exists([jti])?;
         // A new row each time: by its number the other processes find it.
-        let mut insert = self.db.prepare_cached(
-            "INSERT OR REPLACE INTO revoked (jti, until)
-             VALUES (?1, max(?2, coalesce((SELECT until FROM revoked WHERE jti = ?1), 0)))",
-        )?;
-        insert.execute(params![jti, to_sql(until)])?;
-        drop(insert);
+        transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO revoked (jti, until)
+                 VALUES (?1, max(?2, coalesce((SELECT until FROM revoked WHERE jti = ?1), 0)))",
+            )?
+            .execute(params![jti, to_sql(until)])?;
+        transaction.commit()?;
         self.tokens.insert(jti, until);
-        Ok(())
+        Ok(!known)
     }
 
     /// Revokes every token of `user` issued before `iat`, in seconds since 1970.
@@ -336,7 +340,7 @@ mod tests {
         revoked.revoke(&token(1, "ada", None), now).unwrap();
         revoked.revoke(&token(2, "ada", Some(9)), now).unwrap();
         assert!(matches!(revoked.revoke(&token(3, "ada", Some(9)), now), Err(Error::Full)));
-        revoked.revoke(&token(1, "ada", None), now).unwrap();
+        assert!(!revoked.revoke(&token(1, "ada", None), now).unwrap(), "it counted no more");
         assert!(matches!(revoked.revoke(&Claims::default(), now), Err(Error::NoId)));
         revoked.revoke(&token(3, "ada", Some(99)), UnixTime::from_secs(71)).unwrap();
         assert_eq!(revoked.len(), 2);
