@@ -23,8 +23,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 EXAMPLE = os.path.join(HERE, "..", "firmware-example")
 DEVICE = "node-1"
 
-# Record, field: the schema as the firmware of schema 1 sends it. u: varint, i: zigzag varint, s: text, o: optional
-# varint, b: a byte.
+# Record, field: the schema as the firmware of schema 2 sends it. u: varint, i: zigzag varint, s: text, o: optional
+# varint, b: a byte, x: bytes.
 RECORDS = [
     ("hello", "device:s boot:u nonce:u schema:u firmware:s reset:u"),
     ("lost", "count:u since:u"),
@@ -38,6 +38,7 @@ RECORDS = [
     ("reply", "counter:u verdict:u message:s"),
     ("cache", "name:s hits:u misses:u len:u capacity:u"),
     ("health", "live:b ready:b"),
+    ("audit", "entry:x"),
 ]
 STATES = ["closed", "open", "half_open", "forced_open", "disabled"]
 VERDICTS = ["accepted", "bad_signature", "wrong_device", "replayed", "forbidden", "unknown_command", "invalid",
@@ -92,6 +93,11 @@ class Reader:
         self.at += length
         return self.data[self.at - length:self.at].decode()
 
+    def x(self):
+        length = self.u()
+        self.at += length
+        return self.data[self.at - length:self.at]
+
     def o(self):
         return self.u() if self.b() else None
 
@@ -109,6 +115,33 @@ def varint(value):
     return bytes(out)
 
 
+class Trail:
+    """The audit chain of one life: a record's tag is an HMAC over the tag before and the record, under a key that
+    each record leaves behind."""
+
+    def __init__(self, device_key, boot, nonce):
+        self.key = hmac.digest(device_key, b"daur audit chain v1\0" + struct.pack(">IQ", boot, nonce), "sha256")
+        self.tag, self.events = bytes(32), []
+
+    def check(self, entry):
+        covered, tag = entry[:-32], entry[-32:]
+        expected = hmac.digest(self.key, b"daur audit record v2\0" + self.tag + covered, "sha256")
+        assert tag == expected, f"audit record {len(self.events) + 1} does not verify"
+        self.key, self.tag = hmac.digest(self.key, b"daur audit ratchet v2\0", "sha256"), tag
+        version, seq, length = struct.unpack(">BQB", covered[:10])
+        at = 10 + length
+        assert (version, seq, covered[10:at].decode()) == (1, len(self.events) + 1, DEVICE)
+        at += 4 + 8
+        assert covered[at] == 0, "it knows no wall time"
+        kind, outcome = covered[at + 1:at + 3]
+        at += 3
+        texts = []
+        while at < len(covered):
+            texts.append(covered[at + 1:at + 1 + covered[at]].decode())
+            at += 1 + covered[at]
+        self.events.append((kind, outcome, texts[0], texts[2]))
+
+
 class Link:
     def __init__(self, port):
         self.socket = socket.create_connection(("127.0.0.1", port))
@@ -118,6 +151,7 @@ class Link:
         self.crc_errors = self.frames = 0
         self.acks = True
         self.records = []
+        self.audit = []
 
     def send(self, payload):
         self.socket.sendall(stuff(payload + struct.pack("<I", zlib.crc32(payload))) + b"\0")
@@ -151,6 +185,8 @@ class Link:
                 continue  # sent again, or after a gap: comes again
             self.expected += 1
             self.frames += 1
+            if kind == "audit":
+                self.audit.append(record["entry"])
             if self.acks:
                 self.send(b"\x00" + varint(seq))
             self.records.append(record)
@@ -194,7 +230,7 @@ def journey(link):
     key = hmac.digest(fleet_key, b"daur device key v1\0" + DEVICE.encode(), hashlib.sha256)
 
     hello = link.until("the first frame says who speaks", 10, lambda r: r["record"] == "hello" and r["seq"] == 0)
-    assert hello["device"] == DEVICE and hello["schema"] == 1, hello
+    assert hello["device"] == DEVICE and hello["schema"] == 2, hello
     nonce = hello["nonce"]
     link.until("the sensor's temperature arrives", 5,
                lambda r: r.get("name") == "temperature_mc" and 20_000 <= r["value"] <= 25_200)
@@ -233,8 +269,20 @@ def journey(link):
     again = link.until("a reset shows as a new life", 8, lambda r: r["record"] == "hello" and r["seq"] == 0)
     link.until("its clock begins anew", 3, lambda r: r["record"] == "system" and r["uptime"] < 3_000_000_000)
     assert again["boot"] == hello["boot"] + 1 and again["nonce"] != nonce and again["reset"] == 3, again
+    first, second = Trail(key, hello["boot"], nonce), Trail(key, again["boot"], again["nonce"])
     link.command(token(key, nonce, 7, "report", ["read"]))
     reply(link, "a command for the life before is refused", "replayed")
+    for entry in link.audit:
+        trail = second if struct.pack(">I", again["boot"]) == entry[10 + entry[9]:14 + entry[9]] else first
+        trail.check(entry)
+    start, command, denied = (1, 1, "", "power_on"), 4, 5  # kinds; an outcome of 1 is a success, 3 a refusal
+    assert first.events == [start, (command, 1, "ci", "set-interval 200"),
+                            (denied, 3, "ci", "replayed: set-interval 200"), (denied, 3, "", "bad_signature"),
+                            (denied, 3, "", "wrong_device"), (denied, 3, "ci", "forbidden: restart"),
+                            (denied, 3, "ci", "unknown_command: explode"), (command, 1, "ci", "restart")], first.events
+    print(f"ok    its audit chain of {len(first.events)} records verifies")
+    assert second.events == [(1, 1, "", "software"), (denied, 3, "ci", "replayed: report")], second.events
+    print("ok    the new life has begun another, which verifies")
     assert link.crc_errors == 0, f"{link.crc_errors} check sums were wrong"
     print(f"ok    {link.frames} frames, no check sum wrong")
     return system

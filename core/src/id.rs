@@ -52,6 +52,11 @@ impl DeviceId {
         self.0.as_str()
     }
 
+    /// The name's bytes, without checking again that they are UTF-8.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
     /// The name, without checking again that it is UTF-8.
     #[cfg(feature = "serde")]
     pub(crate) const fn as_text(&self) -> &Text<16> {

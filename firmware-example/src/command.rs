@@ -5,6 +5,7 @@ use daur_core::reliability::limiter::Limiter;
 use daur_core::security::keys::KeyError;
 use daur_core::security::permission::Permissions;
 use daur_core::security::token::{Config, Error, Gate, Keys};
+use daur_core::text::Text;
 use daur_core::time::{Duration, Instant};
 use daur_core::wire::record::Verdict;
 
@@ -58,6 +59,19 @@ impl Command {
     }
 }
 
+/// A command that is to be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
+pub struct Order {
+    /// What.
+    pub command: Command,
+    /// Its counter.
+    pub counter: u64,
+    /// Who signed it.
+    pub user: Text<32>,
+    /// Its words.
+    pub text: Text<64>,
+}
+
 /// A command that is not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
 pub struct Refusal {
@@ -65,6 +79,10 @@ pub struct Refusal {
     pub counter: u64,
     /// Why.
     pub verdict: Verdict,
+    /// Who signed it; nobody if its signature does not hold.
+    pub user: Text<32>,
+    /// Its words; none if its signature does not hold.
+    pub text: Text<64>,
 }
 
 /// Decides which commands are run.
@@ -91,25 +109,27 @@ impl Desk {
         })
     }
 
-    /// The command in `token` and its counter, if it is to be run.
+    /// The command in `token`, if it is to be run.
     ///
     /// # Errors
     /// [`Refusal`], which is what the host is told.
-    pub fn admit(&mut self, token: &str, now: Instant) -> Result<(Command, u64), Refusal> {
-        let refused = |counter, verdict| Refusal { counter, verdict };
-        self.limiter.check(now).map_err(|_| refused(0, Verdict::Limited))?;
+    pub fn admit(&mut self, token: &str, now: Instant) -> Result<Order, Refusal> {
+        let unsigned = |verdict| Refusal { counter: 0, verdict, user: Text::EMPTY, text: Text::EMPTY };
+        self.limiter.check(now).map_err(|_| unsigned(Verdict::Limited))?;
         let claims = self.keys.verify(token, None).map_err(|error| match error {
-            Error::Audience => refused(0, Verdict::WrongDevice),
-            _ => refused(0, Verdict::BadSignature),
+            Error::Audience => unsigned(Verdict::WrongDevice),
+            _ => unsigned(Verdict::BadSignature),
         })?;
         let counter = claims.nonce_and_counter().map_or(0, |(_, counter)| counter);
+        let (user, text) = (claims.sub, claims.cmd.unwrap_or(Text::EMPTY));
+        let refused = |verdict| Refusal { counter, verdict, user, text };
         let command = claims.cmd.ok_or(Verdict::Invalid).and_then(|text| Command::parse(text.as_str()));
         let needs = command.map_or(Permissions::NONE, Command::needs);
         self.gate.admit(&claims, needs).map_err(|error| match error {
-            Error::Replayed => refused(counter, Verdict::Replayed),
-            Error::Permission => refused(counter, Verdict::Forbidden),
-            _ => refused(counter, Verdict::Invalid),
+            Error::Replayed => refused(Verdict::Replayed),
+            Error::Permission => refused(Verdict::Forbidden),
+            _ => refused(Verdict::Invalid),
         })?;
-        command.map(|command| (command, counter)).map_err(|verdict| refused(counter, verdict))
+        command.map(|command| Order { command, counter, user, text }).map_err(refused)
     }
 }

@@ -14,6 +14,7 @@ use daur_core::reliability::executor::{Executor, Failure};
 use daur_core::reliability::fallback::{Fallback, Source};
 use daur_core::reliability::health::{self, CheckConfig, CheckId, Health};
 use daur_core::reliability::retry::Class;
+use daur_core::security::audit::{Chain, Event, Kind as Happened, Log, Outcome as Ended};
 use daur_core::shared::{CsShared, Shared};
 use daur_core::text::Text;
 use daur_core::time::{Clock, Duration, Instant};
@@ -25,7 +26,7 @@ use shtcx::{PowerMode, ShtC3};
 
 use crate::boot::Boot;
 use crate::clock::{Delay, Timer};
-use crate::command::{Command, Desk, Refusal};
+use crate::command::{Command, Desk, Order, Refusal};
 use crate::{config, stack};
 
 /// The calls to the sensor. A static, as an interrupt or a second task would need it.
@@ -54,6 +55,9 @@ pub struct Node<I2C: I2c> {
     health: Health<1>,
     readable: Option<CheckId>,
     desk: Desk,
+    audit: Log<4>,
+    /// The last command was one too many, and the audit has it.
+    limited: bool,
     /// Frames on their way to the host.
     pub outbox: Outbox<2048>,
     interval: Duration,
@@ -63,11 +67,11 @@ pub struct Node<I2C: I2c> {
 }
 
 impl<I2C: I2c> Node<I2C> {
-    /// The node in its life `boot`, with its sensor on `bus`.
+    /// The node in its life `boot`, with its sensor on `bus`, at the beginning of its audit `chain`.
     ///
     /// Inlined, so that it is made where it stays: moved, it would stand on the stack twice.
     #[inline(always)]
-    pub fn new(boot: Boot, device: DeviceId, desk: Desk, bus: I2C) -> Self {
+    pub fn new(boot: Boot, device: DeviceId, desk: Desk, chain: Chain, bus: I2C) -> Self {
         Self {
             boot,
             device,
@@ -80,6 +84,8 @@ impl<I2C: I2c> Node<I2C> {
             health: Health::new(health::Config::DEFAULT),
             readable: None,
             desk,
+            audit: Log::new(chain),
+            limited: false,
             outbox: Outbox::new(outbox::Config::DEFAULT),
             interval: config::INTERVAL,
             read_at: Instant::ZERO,
@@ -89,13 +95,17 @@ impl<I2C: I2c> Node<I2C> {
     }
 
     /// Begins: the first frame of a life says whose it is.
+    #[inline(never)]
     pub fn start(&mut self) {
         SENSOR.with(|executor, _| executor.reseed(self.boot.nonce));
         self.readable = self.health.add("sensor", CheckConfig::READINESS).ok();
         self.say_hello();
+        let event = Event::new(Happened::Start, Ended::Success, "", "", self.boot.cause.as_str());
+        self.record(&event, Timer.now());
     }
 
     /// Does what is due.
+    #[inline(never)]
     pub fn poll(&mut self) {
         let now = Timer.now();
         if now >= self.read_at {
@@ -108,6 +118,8 @@ impl<I2C: I2c> Node<I2C> {
             self.report();
         }
         SENSOR.with(Executor::poll);
+        self.audit.poll(now, None);
+        self.tell_audit(now);
         self.outbox.poll(now);
     }
 
@@ -131,6 +143,26 @@ impl<I2C: I2c> Node<I2C> {
     fn push(&mut self, record: &Record) {
         // What does not fit is counted and told by the outbox itself.
         let _ = self.outbox.push(record, Timer.now());
+    }
+
+    /// Appends to the audit chain. There is no wall clock here, and the record says so.
+    #[inline(never)]
+    fn record(&mut self, event: &Event, now: Instant) {
+        // What finds no room is counted and told by the chain itself.
+        let _ = self.audit.append(event, now, None);
+        self.tell_audit(now);
+    }
+
+    /// Hands on what the audit holds, as far as the outbox has room: a record stays in one of the two until the host
+    /// has it.
+    #[inline(never)]
+    fn tell_audit(&mut self, now: Instant) {
+        while let Some(entry) = self.audit.oldest() {
+            if self.outbox.offer(&Record::Audit { entry }, now).is_err() {
+                break;
+            }
+            self.audit.take();
+        }
     }
 
     fn count(&mut self, name: &'static str) {
@@ -321,13 +353,16 @@ impl<I2C: I2c> Node<I2C> {
         false
     }
 
+    #[inline(never)]
     fn obey(&mut self, token: &str, now: Instant) -> bool {
-        let (counter, verdict, message, restart) = match self.desk.admit(token, now) {
-            Ok((command, counter)) => {
+        let admitted = self.desk.admit(token, now);
+        self.audit_command(&admitted, now);
+        let (counter, verdict, message, restart) = match admitted {
+            Ok(Order { command, counter, .. }) => {
                 self.count("commands");
                 (counter, Verdict::Accepted, self.run(command), command == Command::Restart)
             }
-            Err(Refusal { counter, verdict }) => {
+            Err(Refusal { counter, verdict, .. }) => {
                 self.count("commands_refused");
                 self.log(Level::Warn, "command", verdict.as_str());
                 (counter, verdict, Text::EMPTY, false)
@@ -336,6 +371,26 @@ impl<I2C: I2c> Node<I2C> {
         defmt::info!("command {}: {}", counter, verdict);
         self.push(&Record::Reply { counter, verdict, message });
         restart
+    }
+
+    /// Who asked for what, and whether it is done. Of a flood, the first command that is one too many.
+    ///
+    /// Not inlined, as its neighbours: an event and a record are 500 bytes, and would stand on the stack all the time.
+    #[inline(never)]
+    fn audit_command(&mut self, admitted: &Result<Order, Refusal>, now: Instant) {
+        let mut event = match admitted {
+            Ok(order) => Event::command(order.user.as_str(), order.text.as_str(), true),
+            Err(Refusal { verdict: Verdict::Limited, .. }) if self.limited => return,
+            Err(refusal) => Event::denied(refusal.user.as_str(), "", refusal.verdict.as_str()),
+        };
+        if let Err(Refusal { text, .. }) = admitted
+            && !text.is_empty()
+        {
+            event.detail.push(": ");
+            event.detail.push(text.as_str());
+        }
+        self.limited = matches!(admitted, Err(Refusal { verdict: Verdict::Limited, .. }));
+        self.record(&event, now);
     }
 
     fn run(&mut self, command: Command) -> Text<48> {

@@ -8,6 +8,8 @@ use cortex_m_rt as _;
 #[cfg(test)]
 #[embedded_test::tests]
 mod tests {
+    use core::fmt::Write;
+
     use daur_core::hal::blocking;
     use daur_core::id::DeviceId;
     use daur_core::monitoring::histogram::{Auto, Quantile};
@@ -15,13 +17,13 @@ mod tests {
     use daur_core::reliability::breaker::{self, Breaker, Event, State};
     use daur_core::reliability::executor::{self, Cause, Executor, Failure};
     use daur_core::reliability::retry::{self, Attempts, Class, Decision, Jitter, Reason, Retry};
-    use daur_core::security::keys::{HmacKey, derive_device_key};
+    use daur_core::security::keys::{HmacKey, Kid, Role, derive_device_key};
     use daur_core::security::password::{self, Pbkdf2};
     use daur_core::security::permission::Permissions;
     use daur_core::security::token::{self, Claims, Gate, Keys};
     use daur_core::shared::CsShared;
     use daur_core::text::Text;
-    use daur_core::time::{Duration, Instant};
+    use daur_core::time::{Clock, Duration, Instant, UnixTime};
     use daur_core::wire::decoder::Decoder;
     use daur_core::wire::frame::{Frame, MAX_PAYLOAD};
     use daur_core::wire::outbox::{self, Outbox};
@@ -135,6 +137,35 @@ mod tests {
             changed[at] ^= 1;
             assert!(core::str::from_utf8(changed).is_ok_and(|changed| keys.verify(changed, None).is_err()));
         }
+    }
+
+    /// The lines that the host's tests run too: `tests/it/security/token/attacks.rs` says what each is made from.
+    #[test]
+    fn token_attacks_get_the_verdicts_that_they_get_on_the_host() {
+        let mut keys: Keys<2> = Keys::new(token::Config::DEFAULT, None, b"the key without a name: 32 bytes").unwrap();
+        keys.add(Kid::new("two").ok(), b"the key that has the name `two`!", Role::VerifyOnly).unwrap();
+        let now = Some(UnixTime::from_secs(1_800_000_000));
+        let (mut accepted, mut refused, mut slowest) = (0, 0, Duration::ZERO);
+        for line in include_str!("../../tests/golden/tokens.txt").lines().filter(|line| !line.starts_with('#')) {
+            let (name, rest) = line.split_once(' ').unwrap();
+            let (verdict, token) = rest.split_once(' ').unwrap();
+            let mut got: Text<16> = Text::EMPTY;
+            let begun = Timer.now();
+            let result = keys.verify(token, now);
+            slowest = slowest.max(Timer.now() - begun);
+            match result {
+                Ok(_) => got.push("Ok"),
+                Err(why) => write!(got, "{why:?}").is_ok(),
+            };
+            assert_eq!(got.as_str(), verdict, "{name}");
+            *(if verdict == "Ok" { &mut accepted } else { &mut refused }) += 1;
+        }
+        assert!(accepted >= 10 && refused >= 120);
+        // In bounded time: QEMU counts 125 instructions to the microsecond, so this is not a matter of luck.
+        assert!(slowest < Duration::from_millis(5), "{} us", slowest.as_micros());
+        // As long as fits beside it: refused unread.
+        static LONG: [u8; 256 * 1_024] = [b'A'; 256 * 1_024];
+        assert_eq!(keys.verify(core::str::from_utf8(&LONG).unwrap(), now), Err(token::Error::TooLong));
     }
 
     #[test]

@@ -170,7 +170,7 @@ class Chart {
 let session = null, source = null, staleTimer = null, lastUpdate = 0, history = [], status = null;
 const deviceHistory = new Map(); // "device/series" -> values
 const breakerHistory = new Map(); // name -> states
-let latencyChart = null, auditTimer = [], auditSeq = null;
+let latencyChart = null, auditTimer = [], auditSeq = null, renewTimer = null;
 
 async function api(method, path, body) {
   const response = await fetch(path, {
@@ -203,11 +203,22 @@ function open(who) {
     $("latency-legend").append(...series.map(({ name, cls }) => h("span", { class: cls }, `${name} `, h("b", { id: `legend-${name}` }, "–"))));
   }
   connect();
+  clearInterval(renewTimer); renewTimer = setInterval(renew, 60000);
   if (can("admin")) { verifyChain(); auditTimer = [setInterval(audit, 5000), setInterval(verifyChain, 60000)]; }
+}
+
+// A page that is looked at stays logged in for as long as its session may last.
+async function renew() {
+  if (!session?.expires_at || session.expires_at * 1000 - Date.now() > 600000) return;
+  const r = await api("POST", "/api/token/refresh").catch(() => null);
+  if (!r?.ok) return;
+  if (r.data.expires_at <= session.expires_at) clearInterval(renewTimer);
+  session.expires_at = r.data.expires_at;
 }
 
 function end() {
   session = null;
+  clearInterval(renewTimer);
   source?.close(); source = null;
   clearInterval(staleTimer); for (const timer of auditTimer) clearInterval(timer);
   $("app").hidden = true; $("login").hidden = false;
@@ -504,7 +515,7 @@ $("login-form").addEventListener("submit", async (e) => {
   button.disabled = true; error.hidden = true;
   try {
     const r = await api("POST", "/api/login", { user: form.user.value, password: form.password.value });
-    if (r.ok) { form.password.value = ""; open({ user: form.user.value, permissions: r.data.permissions }); $("main").focus(); } else {
+    if (r.ok) { form.password.value = ""; open({ user: form.user.value, permissions: r.data.permissions, expires_at: r.data.expires_at }); $("main").focus(); } else {
       error.textContent = r.retryAfter ? `${r.data?.detail} Try again in ${span(r.retryAfter * 1000)}.` : r.data?.detail || "That did not work.";
       error.hidden = false; form.password.select();
     }

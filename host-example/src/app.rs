@@ -16,7 +16,6 @@ use daur_std::link::{self, Registry};
 use daur_std::monitoring::system;
 use daur_std::rng::os_bytes;
 use daur_std::security::keys;
-use daur_std::security::users::Users;
 use daur_std::shared::StdShared;
 use tokio::sync::watch;
 
@@ -78,25 +77,16 @@ impl App {
         {
             return Err(format!("the device {twice} is named twice").into());
         }
+        config.policy.validate().map_err(|error| format!("[policy] {error}"))?;
         config.health.validate().map_err(|error| format!("[health] {error}"))?;
         let dir = DataDir::open(&config.data_dir)
             .map_err(|error| format!("the data directory {} cannot be used: {error}", config.data_dir.display()))?;
-        let users = Users::open(&dir.database()).map_err(|error| format!("the users cannot be opened: {error}"))?;
-        let token_key = keys::load_or_create(dir.path(), "token.key")
-            .map_err(|error| format!("the token key cannot be used: {error}"))?;
+        let gate = Arc::new(Gate::open(config.policy, &dir)?);
         let fleet_key = fleet_key(&config, &dir)?;
-        let gate = Arc::new(Gate::new(config.policy, users, &token_key)?);
         let boot = BootId(u32::from_le_bytes(os_bytes::<4>().map_err(|error| error.to_string())?));
         let (audit, writer) = audit::open(&dir.database(), boot, |key| dir.keep_audit_key(key))?;
-        let commands = Commands::new(
-            config.command.clone(),
-            config.policy.commands,
-            config.policy.max_command_len,
-            dir.work(),
-            dir.cache(),
-            stop.clone(),
-        )?;
-        let registry = Registry::new(link::Config::DEFAULT, Some(&fleet_key));
+        let commands = Commands::new(config.command.clone(), config.policy, dir.work(), dir.cache(), stop.clone())?;
+        let registry = Registry::with_audit_dir(link::Config::DEFAULT, Some(&fleet_key), dir.device_audit());
         for endpoint in &config.devices {
             registry.attach(endpoint);
         }
@@ -138,8 +128,7 @@ impl App {
         let what = format!("{} {}", request.method(), request.uri().path());
         let source = source(request);
         let caller = self.gate.identify(request.headers()).map_err(|error| {
-            let reason = error.map_or("no token".to_owned(), |error| error.to_string());
-            self.note_refusal("", &source, &format!("{what}: {reason}"));
+            self.note_refusal("", &source, &format!("{what}: {error}"));
             Problem::new(Code::Unauthenticated, "A valid token is needed: log in with POST /api/login.")
         })?;
         let refused = |problem: Problem, why: &str| {

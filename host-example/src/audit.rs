@@ -7,18 +7,21 @@
 //!    refuses is counted, and the count becomes a record of the chain.
 //! 3. While the disk refuses, [`Audit::ready`] fails: ask it before doing what is to be recorded after.
 
+use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 use daur_core::id::{BootId, DeviceId};
-use daur_core::security::audit::{Entry, Event, Head, Kind, Outcome};
+use daur_core::security::audit::{Entry, Event, Filter, Head, Kind, Outcome};
 use daur_core::time::{Clock, Instant, UnixTime, WallClock};
 use daur_std::clock::{StdClock, SystemWallClock};
 use daur_std::security::audit::{AuditLog, Error};
+use daur_std::security::keys;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use crate::config::DataDir;
 use crate::problem::{Code, Problem};
 
 /// Events that may wait for the thread.
@@ -31,7 +34,58 @@ type Stamped = (Event, Instant, Option<UnixTime>);
 enum Work {
     Append(Box<Stamped>, Option<oneshot::Sender<bool>>),
     Retry(oneshot::Sender<bool>),
-    Recent(u32, oneshot::Sender<Result<Vec<Entry>, Error>>),
+    Recent(u32, Wanted, oneshot::Sender<Result<Vec<Entry>, Error>>),
+}
+
+/// Says which records are asked for; what is `None` does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Of this kind.
+    pub kind: Option<Kind>,
+    /// By this user.
+    pub actor: Option<String>,
+    /// Not before this.
+    pub since: Option<UnixTime>,
+    /// Before this.
+    pub until: Option<UnixTime>,
+}
+
+impl Wanted {
+    /// As the stores ask it.
+    #[must_use]
+    pub fn filter(&self) -> Filter<'_> {
+        let Self { kind, actor, since, until } = self;
+        Filter { kind: *kind, actor: actor.as_deref(), since: *since, before: *until, ..Filter::ALL }
+    }
+}
+
+/// The kind of that name.
+#[must_use]
+pub fn kind_by_name(name: &str) -> Option<Kind> {
+    (0..=u8::MAX).filter_map(Kind::from_number).find(|kind| kind.name() == name)
+}
+
+/// A chain's end as it is shown and kept: its number, a colon, its tag in hexadecimal digits.
+#[must_use]
+pub fn head_text(head: &Head) -> String {
+    let mut text = format!("{}:", head.seq);
+    for byte in head.tag {
+        // Writing to a `String` does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// The head that [`head_text`] wrote.
+///
+/// # Errors
+/// What such a text must be.
+pub fn head_of(text: &str) -> Result<Head, String> {
+    let read = || {
+        let (seq, tag) = text.trim().split_once(':')?;
+        Some(Head { seq: seq.parse().ok()?, tag: keys::decode(tag.as_bytes())? })
+    };
+    read().ok_or_else(|| "a head is the number of a record, a colon, and 64 hexadecimal digits".to_owned())
 }
 
 /// Records who did what; clones write to the same chain.
@@ -49,7 +103,13 @@ struct Counts {
     lost: AtomicU64,
     failed: AtomicU64,
     broken: AtomicBool,
-    seq: AtomicU64,
+    head: std::sync::Mutex<Head>,
+}
+
+impl Counts {
+    fn head(&self) -> std::sync::MutexGuard<'_, Head> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Shows what the chain holds and what it lost.
@@ -68,14 +128,13 @@ pub struct Snapshot {
 }
 
 /// Ends the thread, once all that was sent is on disk.
-pub struct Writer(Option<JoinHandle<()>>);
+pub struct Writer(JoinHandle<()>, Arc<Counts>);
 
 impl Writer {
-    /// Waits until everything is written. Every [`Audit`] must be gone, or this waits for it.
-    pub fn join(mut self) {
-        if let Some(thread) = self.0.take() {
-            let _ = thread.join();
-        }
+    /// Waits until everything is written; gives the chain's end. Every [`Audit`] must be gone, or this waits for it.
+    pub fn join(self) -> Head {
+        let _ = self.0.join();
+        *self.1.head()
     }
 }
 
@@ -95,11 +154,23 @@ pub fn open(
         AuditLog::open_with(path, device, boot, keep_key).map_err(|error| format!("the audit chain: {error}"))?;
     let (work, waiting) = mpsc::channel(WAITING);
     let counts = Arc::new(Counts::default());
-    counts.seq.store(log.head().seq, Ordering::Relaxed);
+    *counts.head() = log.head();
     let of_thread = Arc::clone(&counts);
     let thread = std::thread::Builder::new().name("audit".into()).spawn(move || write(log, waiting, &of_thread))?;
     let (path, verifying) = (Arc::from(path), Arc::default());
-    Ok((Audit { work, counts, path, verifying }, Writer(Some(thread))))
+    Ok((Audit { work, counts: Arc::clone(&counts), path, verifying }, Writer(thread, counts)))
+}
+
+/// Records one event from a process of its own, beside the server's perhaps, and waits until it is on disk.
+///
+/// # Errors
+/// The store's.
+pub async fn record_once(dir: &DataDir, event: Event) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let (audit, writer) = open(&dir.database(), BootId(0), |key| dir.keep_audit_key(key))?;
+    let recorded = audit.record(event).await;
+    drop(audit);
+    writer.join();
+    recorded.map_err(|_| "the audit could not be written".into())
 }
 
 /// An event with the moment it happened at.
@@ -146,14 +217,14 @@ impl Audit {
         }
     }
 
-    /// The last `limit` records, newest first.
+    /// The last `limit` records that are wanted, newest first.
     ///
     /// # Errors
     /// `internal` if the chain cannot be read.
-    pub async fn recent(&self, limit: u32) -> Result<Vec<Entry>, Problem> {
+    pub async fn recent(&self, limit: u32, wanted: Wanted) -> Result<Vec<Entry>, Problem> {
         let (done, answer) = oneshot::channel();
         let unreadable = |error: &dyn std::fmt::Display| Problem::internal("the audit chain cannot be read", error);
-        self.work.send(Work::Recent(limit, done)).await.map_err(|error| unreadable(&error))?;
+        self.work.send(Work::Recent(limit, wanted, done)).await.map_err(|error| unreadable(&error))?;
         answer.await.map_err(|error| unreadable(&error))?.map_err(|error| unreadable(&error))
     }
 
@@ -178,7 +249,7 @@ impl Audit {
     pub fn snapshot(&self) -> Snapshot {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Snapshot {
-            records: load(&self.counts.seq),
+            records: self.counts.head().seq,
             written: load(&self.counts.written),
             lost: load(&self.counts.lost),
             failed: load(&self.counts.failed),
@@ -213,7 +284,7 @@ fn write(mut log: AuditLog, mut waiting: mpsc::Receiver<Work>, counts: &Counts) 
         if !events.is_empty() {
             let broken = match log.append(&events) {
                 Ok(head) => {
-                    counts.seq.store(head.seq, Ordering::Relaxed);
+                    *counts.head() = head;
                     counts.written.fetch_add(events.len() as u64, Ordering::Relaxed);
                     told_lost = lost;
                     false
@@ -233,7 +304,7 @@ fn write(mut log: AuditLog, mut waiting: mpsc::Receiver<Work>, counts: &Counts) 
         }
         for question in questions {
             match question {
-                Work::Recent(limit, answer) => drop(answer.send(log.recent(limit))),
+                Work::Recent(limit, wanted, answer) => drop(answer.send(log.find(&wanted.filter(), limit))),
                 Work::Append(..) | Work::Retry(_) => {}
             }
         }

@@ -25,6 +25,25 @@ const ARRIVAL: Duration = Duration::from_secs(10);
 /// # Errors
 /// `bad_request` if it is not what `T` needs, `payload_too_large`, `timeout` if it does not arrive.
 pub async fn json<T: DeserializeOwned>(request: Request<Body>, limit: usize) -> Result<T, Problem> {
+    parsed(request, limit, |error| format!("The body is not what is expected here: {error}.")).await
+}
+
+/// As [`json`], for a body with a secret in it: what is wrong is told by its place, not by its text.
+///
+/// # Errors
+/// Those of [`json`].
+pub async fn secret_json<T: DeserializeOwned>(request: Request<Body>, limit: usize) -> Result<T, Problem> {
+    let told = |error: serde_json::Error| {
+        format!("The body is not what is expected here, at line {} column {}.", error.line(), error.column())
+    };
+    parsed(request, limit, told).await
+}
+
+async fn parsed<T: DeserializeOwned>(
+    request: Request<Body>,
+    limit: usize,
+    told: impl FnOnce(serde_json::Error) -> String,
+) -> Result<T, Problem> {
     let declared = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = declared.and_then(|value| value.split(';').next()).unwrap_or("").trim();
     // A form of another site's page can send text, never this type. A program says what it likes.
@@ -34,8 +53,7 @@ pub async fn json<T: DeserializeOwned>(request: Request<Body>, limit: usize) -> 
     if !acceptable {
         return Err(Problem::new(Code::BadRequest, "A page must send JSON, with `Content-Type: application/json`."));
     }
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::new(Code::BadRequest, format!("The body is not what is expected here: {error}.")))
+    serde_json::from_slice(&bytes).map_err(|error| Problem::new(Code::BadRequest, told(error)))
 }
 
 /// Reads the body, at most `limit` bytes whatever its declared length is.

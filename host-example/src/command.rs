@@ -29,7 +29,8 @@ use daur_core::reliability::budget::Budget;
 use daur_core::reliability::bulkhead;
 use daur_core::reliability::executor::{Config as ExecutorConfig, Executor, Failure};
 use daur_core::reliability::retry::Class;
-use daur_core::security::input::command::{AllowList, Refusal};
+use daur_core::security::input::command::Refusal;
+use daur_core::security::policy::Policy;
 use daur_core::shared::Shared;
 use daur_core::time::{Clock, Duration};
 use daur_std::clock::{StdClock, SystemWallClock};
@@ -88,8 +89,7 @@ impl Program {
 /// Runs commands.
 pub struct Commands {
     config: Config,
-    allowed: AllowList<'static>,
-    max_len: usize,
+    policy: Policy<'static>,
     dir: PathBuf,
     policy_mark: [u8; 8],
     cache: ResultCache,
@@ -122,18 +122,18 @@ pub struct Admitted {
 }
 
 impl Commands {
-    /// Commands that `allowed` admits, run in `dir`, their results kept in the file `cache`.
+    /// Commands that `policy` admits, run in `dir`, their results kept in the file `cache`.
     ///
     /// # Errors
     /// An invalid config; a cache file that cannot be opened.
     pub fn new(
         mut config: Config,
-        allowed: AllowList<'static>,
-        max_len: usize,
+        policy: Policy<'static>,
         dir: PathBuf,
         cache: PathBuf,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, Error> {
+        let allowed = policy.commands;
         if let Some(unknown) =
             config.breakers.keys().find(|name| allowed.programs.iter().all(|known| known.name != **name))
         {
@@ -174,7 +174,8 @@ impl Commands {
             StdClock,
         )?;
         let mut hasher = DefaultHasher::new();
-        format!("{allowed:?} {} {:?}", config.output_limit, config.program_dirs).hash(&mut hasher);
+        format!("{allowed:?} {:?} {} {:?}", policy.forbidden_commands, config.output_limit, config.program_dirs)
+            .hash(&mut hasher);
         Ok(Self {
             cache: ResultCache::open(cache, config.cache)?,
             last_good: LastGood::new(config.fallback),
@@ -182,8 +183,7 @@ impl Commands {
             budget: config.budget.map(Budget::try_new).transpose()?.map(StdShared::new),
             policy_mark: hasher.finish().to_le_bytes(),
             config,
-            allowed,
-            max_len,
+            policy,
             dir,
             programs,
             stop,
@@ -195,11 +195,12 @@ impl Commands {
     /// # Errors
     /// `invalid_command`, `forbidden_command`.
     pub fn admit(&self, line: &str) -> Result<Admitted, Problem> {
-        if line.len() > self.max_len {
-            return Err(Problem::new(Code::InvalidCommand, format!("A command has {} bytes at most.", self.max_len)));
+        let max_len = self.policy.max_command_len;
+        if line.len() > max_len {
+            return Err(Problem::new(Code::InvalidCommand, format!("A command has {max_len} bytes at most.")));
         }
         let mut buffer = vec![0; line.len() + 1];
-        let argv = self.allowed.admit(line, &mut buffer).map_err(|refusal| {
+        let argv = self.policy.admit_command(line, &mut buffer).map_err(|refusal| {
             let code = match refusal {
                 Refusal::Invalid(_) => Code::InvalidCommand,
                 Refusal::Forbidden(_) => Code::ForbiddenCommand,

@@ -75,6 +75,16 @@ impl DataDir {
         Ok(dir)
     }
 
+    /// Opens a directory that is there, with a server's database in it.
+    ///
+    /// # Errors
+    /// The file system's; [`io::ErrorKind::NotFound`] names what is not there.
+    pub fn existing(path: &Path) -> io::Result<Self> {
+        let found = path.canonicalize().map(Self).ok().filter(|dir| dir.database().is_file());
+        let none = || io::Error::new(io::ErrorKind::NotFound, format!("{} is no data directory", path.display()));
+        found.ok_or_else(none)
+    }
+
     /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -97,6 +107,12 @@ impl DataDir {
     #[must_use]
     pub fn work(&self) -> PathBuf {
         self.0.join("work")
+    }
+
+    /// The audit chains of devices, a file for each of their lives.
+    #[must_use]
+    pub fn device_audit(&self) -> PathBuf {
+        self.0.join("devices")
     }
 
     /// Stores a new audit chain's first key.

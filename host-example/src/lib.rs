@@ -12,12 +12,14 @@
 //! * [`monitor`], [`status`], [`metrics`]: what is counted, and how it is shown; [`page`]: the dashboard.
 //! * [`health`]: what the server asks itself, for `/livez`, `/readyz` and `/startupz`.
 //! * [`problem`]: what a client is told when it is refused.
-//! * [`app`]: all of it together; [`cli`], [`config`], [`settings`], [`users`]: how it is set up.
+//! * [`app`]: all of it together; [`cli`], [`config`], [`settings`]: how it is set up.
+//! * [`users`], [`keys`], [`chain`]: what the command line does beside a server that runs.
 #![forbid(unsafe_code)]
 
 pub mod app;
 pub mod audit;
 pub mod body;
+pub mod chain;
 pub mod cli;
 pub mod command;
 pub mod config;
@@ -25,6 +27,7 @@ pub mod fallback;
 pub mod gate;
 pub mod health;
 pub mod http;
+pub mod keys;
 pub mod metrics;
 pub mod monitor;
 pub mod page;
@@ -41,7 +44,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use daur_core::security::policy::Policy;
+use tracing::Level;
 
 use crate::cli::{Cli, Task};
 
@@ -50,26 +53,37 @@ use crate::cli::{Cli, Task};
 pub fn main_entry() -> ExitCode {
     let cli = Cli::parse();
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(ansi).with_target(false).finish();
+    // One level for all: what is told, and to whom it may be shown, does not depend on it.
+    let level = std::env::var("RUST_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
+    let log = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(ansi)
+        .with_target(false)
+        .finish();
     // In a test's process there may be one already.
     let _ = tracing::subscriber::set_global_default(log);
+    let verifies = cli.verifies();
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("daur-host: {error}");
-            ExitCode::FAILURE
+            // What could not be checked is not broken.
+            if verifies { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
 
-fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// Does what is asked for; says whether it was found in order.
+fn run(cli: Cli) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
     let task = cli.task()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = match task {
-        Task::Serve(config) => runtime.block_on(server::run(*config)),
-        Task::AddUser { data_dir, name, password, permissions } => {
-            runtime.block_on(users::add(&data_dir, &name, &password, permissions, &Policy::DEFAULT))
-        }
+        Task::Serve(config) => runtime.block_on(server::run(*config)).map(|()| true),
+        Task::Users(dir, work, policy) => runtime.block_on(users::run(&dir, work, &policy)).map(|()| true),
+        Task::Keys(dir, work) => runtime.block_on(keys::run(&dir, work)).map(|()| true),
+        Task::Audit(dir, work) => chain::run(&dir, work),
     };
     // A password that is being hashed is not worth waiting for.
     runtime.shutdown_timeout(Duration::from_millis(200));

@@ -284,17 +284,25 @@ impl Drop for Stream {
 /// The name of an operation in the tables: its method and its route, never what a client made up.
 #[must_use]
 pub fn operation(method: &Method, route: Option<&str>) -> &'static str {
-    const KNOWN: [(&str, &str, &str); 16] = [
+    const KNOWN: [(&str, &str, &str); 24] = [
         ("GET", "/", "GET /"),
         ("POST", "/api/login", "POST /api/login"),
         ("POST", "/api/logout", "POST /api/logout"),
+        ("POST", "/api/token/refresh", "POST /api/token/refresh"),
         ("GET", "/api/session", "GET /api/session"),
+        ("GET", "/api/sessions", "GET /api/sessions"),
+        ("DELETE", "/api/sessions/{number}", "DELETE /api/sessions/{number}"),
+        ("GET", "/api/users", "GET /api/users"),
+        ("POST", "/api/users", "POST /api/users"),
+        ("PATCH", "/api/users/{name}", "PATCH /api/users/{name}"),
+        ("DELETE", "/api/users/{name}", "DELETE /api/users/{name}"),
         ("POST", "/api/command", "POST /api/command"),
         ("GET", "/api/status", "GET /api/status"),
         ("GET", "/api/events", "GET /api/events"),
         ("GET", "/api/devices", "GET /api/devices"),
         ("GET", "/api/devices/{id}", "GET /api/devices/{id}"),
         ("POST", "/api/devices/{id}/commands", "POST /api/devices/{id}/commands"),
+        ("GET", "/api/devices/{id}/audit", "GET /api/devices/{id}/audit"),
         ("GET", "/api/audit", "GET /api/audit"),
         ("GET", "/api/audit/verify", "GET /api/audit/verify"),
         ("GET", "/metrics", "GET /metrics"),

@@ -43,6 +43,10 @@ pub enum Code {
     NotConfigured,
     /// Something failed that is not the client's fault.
     Internal,
+    /// What is asked for does not go together with what there is.
+    Conflict,
+    /// A value cannot be: a name, a password.
+    InvalidInput,
 }
 
 impl Code {
@@ -65,6 +69,8 @@ impl Code {
             Self::Timeout => "timeout",
             Self::NotConfigured => "not_configured",
             Self::Internal => "internal",
+            Self::Conflict => "conflict",
+            Self::InvalidInput => "invalid_input",
         }
     }
 
@@ -72,7 +78,7 @@ impl Code {
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest | Self::InvalidCommand => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::InvalidCommand | Self::InvalidInput => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::ForbiddenCommand => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -82,6 +88,7 @@ impl Code {
             Self::CircuitOpen | Self::Overloaded | Self::NotConfigured => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Conflict => StatusCode::CONFLICT,
         }
     }
 
@@ -102,6 +109,8 @@ impl Code {
             Self::Timeout => "Out of time",
             Self::NotConfigured => "Not set up",
             Self::Internal => "An error of the server",
+            Self::Conflict => "Not with what there is",
+            Self::InvalidInput => "A value that cannot be",
         }
     }
 }

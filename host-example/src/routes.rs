@@ -1,5 +1,9 @@
 //! The routes: what can be asked, by whom, and what comes back.
 
+mod audit;
+mod logins;
+mod users;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -7,28 +11,26 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{MatchedPath, Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Request, Response, header};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, patch, post};
 use daur_core::reliability::health;
 use daur_core::security::audit::{Event, Kind, Outcome};
 use daur_core::security::permission::Permissions;
 use daur_core::text::Text;
-use daur_core::time::{Duration, UnixTime};
+use daur_core::time::Duration;
 use daur_core::wire::record::Verdict;
 use daur_std::link::SendError;
 use daur_std::monitoring::prometheus::Format;
 use daur_std::reliability::health::handlers::{self, Detail};
-use daur_std::security::keys;
 use http_body_util::channel::Channel;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio::time;
 
 use crate::app::{App, source};
-use crate::gate::{COOKIE, Caller, check_origin};
-use crate::http::{Peer, stopped};
+use crate::gate::Caller;
+use crate::http::stopped;
 use crate::monitor::operation;
 use crate::problem::{Code, Problem, Shown};
 use crate::{body, metrics, page, status};
@@ -46,17 +48,23 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(readyz))
         .route("/startupz", get(startupz))
         .route("/metrics", get(metrics_text))
-        .route("/api/login", post(login))
-        .route("/api/logout", post(logout))
-        .route("/api/session", get(session))
+        .route("/api/login", post(logins::login))
+        .route("/api/logout", post(logins::logout))
+        .route("/api/token/refresh", post(logins::refresh))
+        .route("/api/session", get(logins::session))
+        .route("/api/sessions", get(logins::sessions))
+        .route("/api/sessions/{number}", delete(logins::end_session))
+        .route("/api/users", get(users::list).post(users::add))
+        .route("/api/users/{name}", patch(users::change).delete(users::remove))
         .route("/api/command", post(command))
         .route("/api/status", get(status_json))
         .route("/api/events", get(events))
         .route("/api/devices", get(devices))
         .route("/api/devices/{id}", get(device))
         .route("/api/devices/{id}/commands", post(device_command))
-        .route("/api/audit", get(audit))
-        .route("/api/audit/verify", get(audit_verify))
+        .route("/api/devices/{id}/audit", get(audit::of_device))
+        .route("/api/audit", get(audit::list))
+        .route("/api/audit/verify", get(audit::verify))
         .fallback(async || Problem::new(Code::NotFound, "There is nothing at this path."))
         .method_not_allowed_fallback(async || {
             Problem::new(Code::MethodNotAllowed, "The path exists, but not with this method; `Allow` says with which.")
@@ -96,80 +104,9 @@ fn as_json(value: &impl Serialize) -> Answer {
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
 }
 
-// ---- logins
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Login {
-    user: String,
-    password: String,
-}
-
-async fn login(State(app): Shared, request: Request<Body>) -> Answer {
-    let from = source(&request);
-    check_origin(request.method(), request.headers(), false)?;
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
-    let Login { user, password } = body::json(request, app.config.policy.max_body).await?;
-    // A body that cannot be read is no attempt to log in.
-    if let Some(address) = peer
-        && let Err(problem) = app.gate.admit_address(address)
-    {
-        app.note_refusal("", &from, "POST /api/login: rate limit");
-        return Err(problem);
-    }
-    let issued = match app.gate.login(&user, password).await {
-        Ok(issued) => issued,
-        Err(refused) => {
-            let outcome = if refused.problem.code() == Code::LockedOut { Outcome::Denied } else { Outcome::Failure };
-            app.audit.record(Event::new(Kind::Login, outcome, &user, &from, refused.reason)).await?;
-            if refused.locked {
-                app.audit
-                    .record(Event::new(Kind::Lockout, Outcome::Denied, &user, &from, "too many wrong passwords"))
-                    .await?;
-            }
-            return Err(refused.problem);
-        }
-    };
-    app.audit
-        .record(Event::new(Kind::Login, Outcome::Success, &user, &from, &format!("permissions {}", issued.permissions)))
-        .await?;
-    let lifetime = app.config.policy.token_lifetime.as_secs();
-    let cookie = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={lifetime}", issued.token);
-    let mut response = as_json(&json!({
-        "token": issued.token,
-        "expires_at": issued.expires_at,
-        "permissions": issued.permissions,
-    }))?;
-    set_cookie(&mut response, &cookie)?;
-    Ok(response)
-}
-
-async fn logout(State(app): Shared, request: Request<Body>) -> Answer {
-    let caller = app.admit(&request, Permissions::NONE)?;
-    app.gate.revoke(&caller)?;
-    app.audit.record(Event::new(Kind::Logout, Outcome::Success, caller.name(), &source(&request), "")).await?;
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    set_cookie(&mut response, &format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"))?;
-    Ok(response)
-}
-
-fn set_cookie(response: &mut Response<Body>, cookie: &str) -> Result<(), Problem> {
-    let value = HeaderValue::from_str(cookie).map_err(|error| Problem::internal("a cookie cannot be set", &error))?;
-    response.headers_mut().insert(header::SET_COOKIE, value);
-    Ok(())
-}
-
-/// Who the page's user is. Anybody may ask, so that a page can tell that nobody is logged in without
-/// causing an error.
-async fn session(State(app): Shared, headers: HeaderMap) -> Answer {
-    match app.gate.identify(&headers) {
-        Ok(caller) => as_json(&json!({
-            "user": caller.name(),
-            "permissions": caller.permissions(),
-            "expires_at": caller.expires_at(),
-        })),
-        Err(_) => as_json(&json!({ "user": null, "setup_needed": app.gate.users()? == 0 })),
-    }
+/// Does what must not be left half-done: to its end, also when the client has gone.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Problem> {
+    tokio::spawn(work).await.map_err(|error| Problem::internal("a request failed", &error))
 }
 
 // ---- commands
@@ -357,47 +294,5 @@ async fn device_command(State(app): Shared, id: Id, request: Request<Body>) -> A
                 _ => Problem::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1)),
             })
         }
-    }
-}
-
-// ---- the audit
-
-async fn audit(State(app): Shared, request: Request<Body>) -> Answer {
-    app.admit(&request, Permissions::ADMIN)?;
-    let limit = request.uri().query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("limit=")));
-    let limit = limit.map_or(Ok(100), str::parse::<u32>);
-    let limit = limit.map_err(|_| Problem::new(Code::BadRequest, "`limit` must be a whole number."))?.min(1_000);
-    let events: Vec<_> = app
-        .audit
-        .recent(limit)
-        .await?
-        .iter()
-        .map(|entry| {
-            json!({
-                "seq": entry.seq,
-                "at_ms": entry.unix.map(UnixTime::as_millis),
-                "boot": entry.boot.to_string(),
-                "kind": entry.event.kind.name(),
-                "outcome": entry.event.outcome,
-                "actor": entry.event.actor.as_str(),
-                "source": entry.event.source.as_str(),
-                "detail": entry.event.detail.as_str(),
-            })
-        })
-        .collect();
-    as_json(&json!({ "total": app.audit.snapshot().records, "events": events }))
-}
-
-async fn audit_verify(State(app): Shared, request: Request<Body>) -> Answer {
-    app.admit(&request, Permissions::ADMIN)?;
-    let key = keys::load(&app.dir.audit_key()).map_err(|_| {
-        Problem::new(
-            Code::NotConfigured,
-            "The chain's first key is not in the data directory: verify where it is kept.",
-        )
-    })?;
-    match app.audit.verify(key).await {
-        Ok(head) => as_json(&json!({ "intact": true, "records": head.seq })),
-        Err(error) => as_json(&json!({ "intact": false, "error": error })),
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
+use daur_core::security::audit::Head;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -24,6 +25,7 @@ pub struct Server {
     serving: JoinHandle<usize>,
     sampling: JoinHandle<()>,
     checking: JoinHandle<()>,
+    tidying: JoinHandle<()>,
     writer: audit::Writer,
 }
 
@@ -57,8 +59,9 @@ impl Server {
             }
         });
         let sampling = tokio::spawn(status::sampler(Arc::clone(&app)));
+        let tidying = tokio::spawn(tidy(Arc::clone(&app)));
         let serving = tokio::spawn(http::serve(listener, routes::router(Arc::clone(&app)), limits, stopped));
-        Ok(Self { address, app, stop, serving, sampling, checking, writer })
+        Ok(Self { address, app, stop, serving, sampling, checking, tidying, writer })
     }
 
     /// The server's parts.
@@ -67,8 +70,9 @@ impl Server {
         &self.app
     }
 
-    /// Ends it: no new requests, streams and commands end, what is under way is answered.
-    pub async fn stop(self) {
+    /// Ends it: no new requests, streams and commands end, what is under way is answered. Gives the end of the audit
+    /// chain, unless something still holds it.
+    pub async fn stop(self) -> Option<Head> {
         self.stop.send_replace(true);
         self.app.registry.shutdown();
         self.app.system.stop().await;
@@ -78,13 +82,36 @@ impl Server {
         }
         let _ = self.sampling.await;
         let _ = self.checking.await;
+        let _ = self.tidying.await;
         drop(self.app);
         // What still holds the app, holds the audit open: give it a moment, no more.
         let writer = self.writer;
         let written = tokio::task::spawn_blocking(move || writer.join());
-        if tokio::time::timeout(StdDuration::from_millis(500), written).await.is_err() {
-            tracing::warn!("the audit was still in use");
+        match tokio::time::timeout(StdDuration::from_millis(500), written).await {
+            Ok(head) => head.ok(),
+            Err(_) => {
+                tracing::warn!("the audit was still in use");
+                None
+            }
         }
+    }
+}
+
+/// How often what time has ended is forgotten.
+const TIDY_EVERY: StdDuration = StdDuration::from_secs(60);
+
+/// Forgets sessions, revoked tokens and locks whose time is over, now and then.
+async fn tidy(app: Arc<App>) {
+    let mut stop = app.stop.clone();
+    let mut ticks = tokio::time::interval(TIDY_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = http::stopped(&mut stop) => return,
+        }
+        let gate = Arc::clone(&app.gate);
+        let _ = tokio::task::spawn_blocking(move || gate.poll()).await;
     }
 }
 
@@ -116,7 +143,9 @@ pub async fn run(config: Config) -> Result<(), Error> {
     }
     let signal = ended.await;
     tracing::info!(signal, "stopping");
-    server.stop().await;
+    if let Some(head) = server.stop().await {
+        let _ = writeln!(stdout, "audit head {}", audit::head_text(&head));
+    }
     Ok(())
 }
 

@@ -11,7 +11,9 @@ use std::path::Path;
 use daur_core::reliability::breaker::{self, Breaker as Machine, Growth, ModeConfig, Opens, SlowCalls};
 use daur_core::reliability::budget;
 use daur_core::reliability::retry::{self, Attempts, Jitter, Strategy};
+use daur_core::security::policy::Policy;
 use daur_core::time::Duration;
+use daur_std::security::policy::PolicyToml;
 use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 
@@ -52,6 +54,7 @@ pub struct Settings {
     health: Health,
     breaker: Breaker,
     programs: BTreeMap<String, Program>,
+    policy: toml::Table,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -280,11 +283,25 @@ impl Settings {
         Self::parse(&text).map_err(|error| said(&error))
     }
 
+    /// What becomes of a policy by the file and, before it, by the environment's `DAUR_POLICY_..`.
+    ///
+    /// # Errors
+    /// What cannot be so, by its key and its variable.
+    pub fn policy(&self, mut policy: Policy<'static>) -> Result<Policy<'static>, String> {
+        let mut read = || PolicyToml::from_table(&self.policy)?.with_env()?.apply(&mut policy);
+        read().map_err(|error| format!("[policy] {error}"))?;
+        if policy.any_command {
+            return Err("[policy] `any_command` is not for this server: what it runs has a breaker of its own".into());
+        }
+        Ok(policy)
+    }
+
     /// Puts what the file says into `config`.
     ///
     /// # Errors
     /// What cannot be so, by its table and key.
     pub fn apply(&self, config: &mut Config) -> Result<(), String> {
+        config.policy = self.policy(config.policy)?;
         let command = &mut config.command;
         within("commands", self.commands.apply(command))?;
         within("retry", self.retry.apply(&mut command.retry))?;
@@ -321,6 +338,23 @@ mod tests {
     }
 
     const EXAMPLE: &str = include_str!("../example.toml");
+
+    #[test]
+    fn the_policy_is_part_of_the_file() {
+        let policy = Settings::parse("[policy]\napi_rate = 7\ncommands = ['df']\n[policy.session]\nidle = '5m'\n");
+        let policy = policy.unwrap().policy(Policy::DEFAULT).unwrap();
+        assert_eq!((policy.api_rate, policy.session.idle), (7, Duration::from_secs(300)));
+        assert_eq!(policy.commands.programs.len(), 1);
+        for (text, told) in [
+            ("[policy]\niterations = 5", "`iterations` must be between 1000 and 10000000"),
+            ("[policy]\nno_such = 5", "`no_such`"),
+            ("[policy.lockout]\nmax_attempts = 'x'", "`lockout.max_attempts` must be a whole number"),
+            ("[policy]\nany_command = true", "`any_command` is not for this server"),
+        ] {
+            let error = Settings::parse(text).unwrap().apply(&mut config()).unwrap_err();
+            assert!(error.starts_with("[policy] ") && error.contains(told), "{error}");
+        }
+    }
 
     #[test]
     fn the_example_is_read_and_names_the_defaults() {

@@ -1,13 +1,16 @@
 //! Tests of adapters.
 
-mod allocations;
+pub(crate) mod allocations;
 mod attributes;
+mod audit;
 mod breaker;
 mod executor;
 mod fallback;
 mod health;
+mod input;
 mod keyed;
 mod layers;
+mod passwords;
 mod reliability;
 mod result_cache;
 mod retry;

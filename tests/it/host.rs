@@ -1,18 +1,24 @@
 //! The server from outside: a real one, in this process or in its own, over real connections.
 
+mod audit;
 mod commands;
 mod devices;
 mod fallbacks;
 mod health;
+mod keys;
 mod limits;
 mod logins;
 mod process;
+mod secrets;
+mod sessions;
 mod settings;
 mod streams;
+mod users;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -41,11 +47,48 @@ impl Drop for Dir {
     }
 }
 
+/// The program itself, of which Cargo tells a test of this package.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_daur-host-under-test");
+
+/// What the program did.
+struct Done {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Done {
+    #[track_caller]
+    fn good(self) -> String {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        self.stdout
+    }
+}
+
+/// Runs the program beside a server with this data directory, with a line on its stdin.
+fn program(data: &Path, args: &[&str], line: &str) -> Done {
+    let mut child = Command::new(PROGRAM)
+        .args(args)
+        .arg("--data-dir")
+        .arg(data)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Most of them do not listen.
+    let _ = child.stdin.take().unwrap().write_all(format!("{line}\n").as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Done { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
 /// A server in this process, on a port of its own.
 struct Host {
     runtime: tokio::runtime::Runtime,
     server: Option<Server>,
     address: SocketAddr,
+    config: Config,
     dir: Dir,
 }
 
@@ -66,33 +109,42 @@ impl Host {
         change(&mut config);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (data, policy) = (config.data_dir.clone(), config.policy);
+        let kept = config.clone();
         let server = runtime.block_on(async {
             for (name, permissions) in [("ada", Permissions::ALL), ("bob", Permissions::READ)] {
                 daur_host::users::add(&data, name, PASSWORD, permissions, &policy).await.unwrap();
             }
             Server::start(config).await.unwrap()
         });
-        Self { runtime, address: server.address, server: Some(server), dir }
+        Self { runtime, address: server.address, server: Some(server), config: kept, dir }
+    }
+
+    /// Its data directory.
+    fn data(&self) -> PathBuf {
+        self.dir.0.join("data")
+    }
+
+    /// Runs the program beside it.
+    fn program(&self, args: &[&str], line: &str) -> Done {
+        program(&self.data(), args, line)
+    }
+
+    /// Ends the server, does something in its absence, and starts another one on the same data.
+    fn restart(&mut self, meanwhile: impl FnOnce(&Path)) {
+        self.stop();
+        meanwhile(&self.data());
+        let server = self.runtime.block_on(Server::start(self.config.clone())).unwrap();
+        (self.address, self.server) = (server.address, Some(server));
+    }
+
+    /// As whoever has this token.
+    fn ask(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> Reply {
+        let body = body.map(Value::to_string);
+        self.call(method, path, &[("Authorization", &format!("Bearer {token}"))], body.as_deref())
     }
 
     fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Reply {
-        let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .timeout_global(Some(Duration::from_secs(30)))
-            .build()
-            .into();
-        let response = match body {
-            Some(body) => agent.run(request.header("Content-Type", "application/json").body(body).unwrap()),
-            None => agent.run(request.body(()).unwrap()),
-        };
-        let mut response = response.expect("an answer");
-        let text = response.body_mut().read_to_string().expect("text");
-        Reply { status: response.status().as_u16(), headers: response.headers().clone(), text }
+        call(self.address, method, path, headers, body)
     }
 
     fn login(&self, user: &str, password: &str) -> Reply {
@@ -154,6 +206,27 @@ impl Drop for Host {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Asks the server at this address.
+fn call(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Reply {
+    let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", address));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .timeout_global(Some(Duration::from_secs(30)))
+        .build()
+        .into();
+    let response = match body {
+        Some(body) => agent.run(request.header("Content-Type", "application/json").body(body).unwrap()),
+        None => agent.run(request.body(()).unwrap()),
+    };
+    let mut response = response.expect("an answer");
+    let text = response.body_mut().read_to_string().expect("text");
+    Reply { status: response.status().as_u16(), headers: response.headers().clone(), text }
 }
 
 struct Reply {

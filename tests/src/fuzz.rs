@@ -3,8 +3,12 @@
 //! The fuzzers (`tests/fuzz`, run by `.ci/long`) look for inputs; `cargo test` replays those that are kept under
 //! `tests/fuzz/corpus`, so a fault that was found once stays found.
 
+mod audit;
+mod input;
+mod phc;
 #[cfg(feature = "policy")]
 mod policy;
+mod token;
 mod wire;
 
 /// One parser: its name, which is that of its corpus, and its function.
@@ -12,8 +16,17 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
 pub const TARGETS: &[Target] = &[
+    ("audit", audit::run),
+    ("claims", token::claims),
+    ("command", input::command),
+    ("email", input::email),
+    ("header", token::header),
+    ("path", input::path),
+    ("phc", phc::run),
     #[cfg(feature = "policy")]
     ("policy", policy::run),
+    ("sanitize", input::sanitize),
+    ("token", token::run),
     ("wire", wire::run),
 ];
 

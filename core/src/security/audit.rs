@@ -1,58 +1,64 @@
 //! What happened, in a chain that shows what was changed.
-
-use core::fmt;
+//!
+//! * [`Event`]: what its author knows; [`Entry`]: one as it stands in a chain, with one spelling in bytes.
+//! * [`Chain`]: makes entries of events. [`Log`]: the same, and holds the last ones in memory.
+//! * [`Verifier`]: checks entries from the chain's first key; a [`Report`] tells integrity and completeness apart.
+//! * [`Filter`]: which entries are asked for.
+//!
+//! # What a chain shows, and to whom
+//! * Whoever has the records, the database or the line and no key can change nothing that is not found and named.
+//! * Whoever breaks in and takes the present [`State`] can go on with the chain as if he were its owner. What was
+//!   written before he came he cannot change, since its keys are gone.
+//! * A chain's end can be cut off by either, as if the last records had never been written: that shows to whoever
+//!   keeps a [`Head`] elsewhere, and only to them.
+//! * Whoever has the first key can make the whole chain anew. Where it was derived ([`first_key`]), that is whoever
+//!   has the key it was derived from.
 
 use zeroize::Zeroize;
 
-use super::keys::{HmacKey, Mac, TAG_LEN, same};
+use super::keys::{HmacKey, TAG_LEN};
 use crate::id::{BootId, DeviceId};
 use crate::time::{Instant, UnixTime};
 
+mod entry;
 mod event;
+mod filter;
+mod log;
+mod verify;
 
+#[cfg(feature = "serde")]
+pub(crate) use entry::spelling;
+#[cfg(test)]
+pub(crate) use entry::tests::longest;
+pub use entry::{Entry, MAX_LEN, Malformed};
 pub use event::{Event, Kind, Outcome};
+pub use filter::Filter;
+pub use log::{Full, Log, Snapshot};
+pub use verify::{Broken, Completeness, Report, Verifier};
 
-/// Holds one record of a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Entry {
-    /// Its number: 1, 2, 3..
-    pub seq: u64,
-    /// On which device.
-    pub device: DeviceId,
-    /// In which of its lives.
-    pub boot: BootId,
-    /// When, since that life's start.
-    pub at: Instant,
-    /// When, if the device knew.
-    pub unix: Option<UnixTime>,
-    /// What.
-    pub event: Event,
-    /// The tag over all of this and the tag before.
-    pub tag: [u8; TAG_LEN],
-}
+/// What the first of the tags is made of, and the next key: so that no tag is ever a key.
+const RECORD: &[u8] = b"daur audit record v2\0";
+const RATCHET: &[u8] = b"daur audit ratchet v2\0";
 
-impl Entry {
-    /// What the tag is made of: fixed widths, and a length before every text, so that no two records read the same.
-    fn absorb(&self, mac: &mut Mac<'_>) {
-        mac.update(b"daur audit v1\0");
-        mac.update(&self.seq.to_be_bytes());
-        text(mac, self.device.as_str());
-        mac.update(&self.boot.0.to_be_bytes());
-        mac.update(&self.at.as_nanos().to_be_bytes());
-        mac.update(&[u8::from(self.unix.is_some())]);
-        mac.update(&self.unix.map_or(0, UnixTime::as_millis).to_be_bytes());
-        mac.update(&[self.event.kind as u8, self.event.outcome as u8]);
-        text(mac, self.event.actor.as_str());
-        text(mac, self.event.source.as_str());
-        text(mac, self.event.detail.as_str());
-    }
-}
-
-fn text(mac: &mut Mac<'_>, text: &str) {
-    mac.update(&(text.len() as u64).to_be_bytes());
-    mac.update(text.as_bytes());
+/// The first key of the chain that a device begins in its life `boot`: HMAC-SHA256(device key,
+/// `daur audit chain v1`, a zero byte, the boot id, the nonce).
+///
+/// A device has no safe way to tell its host a random key; so both derive it, and every life begins a chain of its
+/// own. The price: whoever reads the device's key out of its flash can make that life's chain anew, up to now. What
+/// the host has by then he cannot change; so the host keeps records as they come.
+///
+/// # Example
+/// ```
+/// use daur_core::id::{BootId, DeviceId};
+/// use daur_core::security::{audit, keys::derive_device_key};
+///
+/// let device_key = derive_device_key(&[7; 32], &DeviceId::new("boiler-7").unwrap());
+/// let [a, b] = [1, 2].map(|boot| audit::first_key(&device_key, BootId(boot), 99));
+/// assert_ne!(a, b);
+/// ```
+#[must_use]
+pub fn first_key(device_key: &[u8], boot: BootId, nonce: u64) -> [u8; TAG_LEN] {
+    HmacKey::new(device_key).tag(&[b"daur audit chain v1\0", &boot.0.to_be_bytes(), &nonce.to_be_bytes()])
 }
 
 /// Holds what must survive for a chain to go on: store it in the transaction that stores the record.
@@ -75,20 +81,21 @@ impl Drop for State {
 }
 
 impl State {
-    /// The tag of the next record.
-    fn tag(&self, entry: &Entry) -> [u8; TAG_LEN] {
-        let key = HmacKey::new(&self.key);
+    /// The tag of the next record; `key` is the state's, absorbed.
+    fn tag(&self, key: &HmacKey, entry: &Entry) -> [u8; TAG_LEN] {
         let mut mac = key.start();
+        mac.update(RECORD);
         mac.update(&self.tag);
-        entry.absorb(&mut mac);
+        entry.covered(&mut |piece| mac.update(piece));
         mac.finish()
     }
 
     /// One record further: the key that made its tag is gone.
-    fn advance(&mut self, tag: [u8; TAG_LEN]) {
-        let next = HmacKey::new(&self.key).tag(&[b"daur audit ratchet v1"]);
-        self.key.zeroize();
+    fn advance(&mut self, key: &HmacKey, tag: [u8; TAG_LEN]) {
+        let mut next = key.tag(&[RATCHET]);
         self.key = next;
+        // By the next record this would be a key that has moved on, left on the stack.
+        next.zeroize();
         self.tag = tag;
         self.seq = self.seq.saturating_add(1);
     }
@@ -108,16 +115,17 @@ pub struct Head {
 /// Appends events to a chain of tags: the seed's `AuditLogger`.
 ///
 /// Whoever breaks in finds the key of the next record only: no earlier one can be changed so that [`Verifier`] does
-/// not see it. `daur-std` stores the chain in SQLite.
+/// not see it. `daur-std` stores the chain in SQLite and in a file; [`Log`] holds its end in memory.
 ///
 /// # Rules
 /// 1. A record's tag covers all of it and the tag before; any bit changed, record removed or reordered is found.
 /// 2. The key moves on with each record and the last one is wiped: it cannot be had from the new one.
 /// 3. A chain that is cut at its end is found with the [`Head`] that was kept elsewhere.
 /// 4. Without wall time a record says so.
+/// 5. A chain goes on from its [`State`], in another life or on another device, and verifies as one.
 ///
 /// # Cost
-/// 100 bytes; some eleven compressions of SHA-256 a record.
+/// 128 bytes; some eight compressions of SHA-256 a record.
 ///
 /// # Example
 /// ```
@@ -174,8 +182,9 @@ impl Chain {
             event: *event,
             tag: [0; TAG_LEN],
         };
-        entry.tag = self.state.tag(&entry);
-        self.state.advance(entry.tag);
+        let key = HmacKey::new(&self.state.key);
+        entry.tag = self.state.tag(&key, &entry);
+        self.state.advance(&key, entry.tag);
         entry
     }
 
@@ -189,98 +198,6 @@ impl Chain {
     #[must_use]
     pub const fn head(&self) -> Head {
         Head { seq: self.state.seq, tag: self.state.tag }
-    }
-}
-
-/// Says what is wrong with a chain, and where first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum Broken {
-    /// A record is not the one that was written.
-    Changed {
-        /// Its number.
-        seq: u64,
-    },
-    /// Another record stands where this one should: it was removed, or its order changed.
-    Missing {
-        /// Its number.
-        seq: u64,
-    },
-    /// The chain ends before its head.
-    Truncated {
-        /// The last record that is there.
-        seq: u64,
-    },
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Changed { seq } => write!(f, "audit record {seq} was changed"),
-            Self::Missing { seq } => write!(f, "audit record {seq} is missing"),
-            Self::Truncated { seq } => write!(f, "the audit chain was cut after record {seq}"),
-        }
-    }
-}
-
-impl core::error::Error for Broken {}
-
-/// Checks a chain, record by record, in the order of their numbers.
-pub struct Verifier {
-    state: State,
-    kept: Option<Head>,
-}
-
-impl Verifier {
-    /// From the chain's first key.
-    #[must_use]
-    pub const fn new(key: [u8; TAG_LEN]) -> Self {
-        Self { state: State { seq: 0, tag: [0; TAG_LEN], key }, kept: None }
-    }
-
-    /// The same, and the head that was kept must be passed on the way or be the end.
-    #[must_use]
-    pub const fn with_head(key: [u8; TAG_LEN], head: Head) -> Self {
-        Self { state: State { seq: 0, tag: [0; TAG_LEN], key }, kept: Some(head) }
-    }
-
-    /// Checks the next record.
-    ///
-    /// # Errors
-    /// [`Broken::Missing`] or [`Broken::Changed`]; what follows cannot be checked then.
-    pub fn check(&mut self, entry: &Entry) -> Result<(), Broken> {
-        let seq = self.state.seq.saturating_add(1);
-        if entry.seq != seq {
-            return Err(Broken::Missing { seq });
-        }
-        if !same(&self.state.tag(entry), &entry.tag) {
-            return Err(Broken::Changed { seq });
-        }
-        self.state.advance(entry.tag);
-        match self.kept {
-            Some(kept) if kept.seq == seq && kept.tag != entry.tag => Err(Broken::Changed { seq }),
-            _ => Ok(()),
-        }
-    }
-
-    /// The end, and whether the chain has reached `head` and the one given at the start.
-    ///
-    /// # Errors
-    /// [`Broken::Truncated`] if it has not; [`Broken::Changed`] if the end has another tag than `head`.
-    pub fn finish(self, head: Option<Head>) -> Result<Head, Broken> {
-        let end = Head { seq: self.state.seq, tag: self.state.tag };
-        for head in [head, self.kept].into_iter().flatten() {
-            if end.seq < head.seq {
-                return Err(Broken::Truncated { seq: end.seq });
-            }
-            if end.seq == head.seq && end.tag != head.tag {
-                return Err(Broken::Changed { seq: end.seq });
-            }
-        }
-        Ok(end)
     }
 }
 
@@ -310,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_verifies() {
+    fn rule_4_what_was_written_verifies_with_and_without_wall_time() {
         let (entries, head) = chain(20);
         assert_eq!(verify(&entries, Some(head)), Ok(head));
         assert_eq!(verify(&entries, None), Ok(head));
@@ -318,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn any_field_changed_is_found_and_named() {
+    fn rule_1_any_field_changed_is_found_and_named() {
         let (entries, _) = chain(5);
         let changes: [fn(&mut Entry); 11] = [
             |e| e.device = DeviceId::new("e").unwrap(),
@@ -343,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_removed_or_reordered_is_found() {
+    fn rule_1_a_record_removed_or_reordered_is_found() {
         let (entries, _) = chain(5);
         let mut removed = entries.clone();
         removed.remove(1);
@@ -359,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_end_is_found_with_the_head() {
+    fn rule_3_a_cut_end_is_found_with_the_head() {
         let (entries, head) = chain(5);
         assert!(verify(&entries[..4], None).is_ok(), "without its head a chain may end anywhere");
         assert_eq!(verify(&entries[..4], Some(head)), Err(Broken::Truncated { seq: 4 }));
@@ -375,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_goes_on_from_its_state() {
+    fn rule_5_a_chain_goes_on_from_its_state() {
         let (device, event) = (DeviceId::new("d").unwrap(), Event::new(Kind::Start, Outcome::Success, "", "", ""));
         let mut first = Chain::new(device, BootId(1), KEY);
         let one = first.append(&event, Instant::ZERO, None);
@@ -384,5 +301,71 @@ mod tests {
         assert_eq!(verify(&[one, two], Some(second.head())), Ok(second.head()));
         assert_ne!(first.state().key, KEY, "the first key is gone");
         assert_ne!(first.state().key, second.state().key);
+    }
+
+    #[test]
+    fn rule_2_the_key_of_a_record_that_was_written_is_gone() {
+        let mut chain = Chain::new(DeviceId::new("d").unwrap(), BootId(1), KEY);
+        let event = Event::new(Kind::Start, Outcome::Success, "", "", "");
+        let mut keys = Vec::from([KEY]);
+        for _ in 0..5 {
+            let entry = chain.append(&event, Instant::ZERO, None);
+            // Neither a key that was, nor a tag that everybody sees.
+            assert!(!keys.contains(&chain.state().key) && chain.state().key != entry.tag);
+            keys.push(chain.state().key);
+        }
+    }
+
+    #[test]
+    fn integrity_and_completeness_are_told_apart() {
+        let (entries, head) = chain(5);
+        let report = |entries: &[Entry], head: Option<Head>| {
+            let mut verifier = head.map_or_else(|| Verifier::new(KEY), |head| Verifier::with_head(KEY, head));
+            for entry in entries {
+                let _ = verifier.check(entry);
+            }
+            verifier.report(None)
+        };
+        let of = |entries: &[Entry], head| {
+            let report = report(entries, head);
+            (report.integrity, report.completeness, report.end.seq)
+        };
+        let (whole, changed) = (Ok(()), Err(Broken::Changed { seq: 4 }));
+        assert_eq!(of(&entries, None), (whole, Completeness::Unproven, 5));
+        assert_eq!(of(&entries, Some(head)), (whole, Completeness::Complete, 5));
+        assert_eq!(of(&entries[..2], Some(head)), (whole, Completeness::Truncated { seq: 2, of: 5 }, 2));
+        let mut bad = entries.clone();
+        bad[3].event.outcome = Outcome::Denied;
+        assert_eq!(of(&bad, Some(head)), (changed, Completeness::Unproven, 3));
+        // The head was passed before the bad record.
+        let early = Head { seq: 2, tag: entries[1].tag };
+        assert_eq!(of(&bad, Some(early)), (changed, Completeness::Complete, 3));
+        // There is one beginning.
+        assert_eq!(of(&entries, Some(Head::default())).0, whole);
+        let other_beginning = Head { seq: 0, tag: [1; 32] };
+        assert_eq!(of(&entries, Some(other_beginning)).0, Err(Broken::Changed { seq: 0 }));
+    }
+
+    #[test]
+    fn after_the_first_bad_record_nothing_is_believed() {
+        let (entries, _) = chain(3);
+        let mut verifier = Verifier::new(KEY);
+        verifier.check(&entries[0]).unwrap();
+        let missing = Err(Broken::Missing { seq: 2 });
+        assert_eq!(verifier.check(&entries[2]), missing);
+        assert_eq!(verifier.check(&entries[1]), missing);
+        assert_eq!((verifier.unreadable(), verifier.end().seq), (Broken::Missing { seq: 2 }, 1));
+        assert_eq!(Verifier::new(KEY).unreadable(), Broken::Unreadable { seq: 1 });
+    }
+
+    #[test]
+    fn the_last_number_of_all_ends_a_chain() {
+        let state = State { seq: u64::MAX - 1, tag: [3; 32], key: KEY };
+        let mut chain = Chain::resume(DeviceId::new("d").unwrap(), BootId(1), state.clone());
+        let event = Event::new(Kind::Start, Outcome::Success, "", "", "");
+        let [last, beyond] = [(); 2].map(|()| chain.append(&event, Instant::ZERO, None));
+        let mut verifier = Verifier::resume(state);
+        assert_eq!(verifier.check(&last), Ok(()));
+        assert_eq!(verifier.check(&beyond), Err(Broken::Missing { seq: u64::MAX }));
     }
 }

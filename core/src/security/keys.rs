@@ -65,21 +65,22 @@ impl HmacKey {
         if key.len() > BLOCK {
             let mut hash = Sha::new(INITIAL, 0);
             hash.update(key);
-            fill(&mut block, &hash.finish());
+            // The hash is the key from here on.
+            let mut short = hash.finish();
+            fill(&mut block, &short);
+            short.zeroize();
         } else {
             fill(&mut block, key);
         }
-        let absorb = |block: &mut [u8; BLOCK], pad: u8| {
-            let mut state = INITIAL;
-            block.iter_mut().for_each(|b| *b ^= pad);
-            compress256(&mut state, core::slice::from_ref(block));
-            state
-        };
-        let inner = absorb(&mut block, 0x36);
+        // Absorbed where they stay, so that no copy of a state is left behind.
+        let mut absorbed = Self { inner: INITIAL, outer: INITIAL };
+        block.iter_mut().for_each(|b| *b ^= 0x36);
+        compress256(&mut absorbed.inner, core::slice::from_ref(&block));
         // The first pad is still in the block: this takes it out and puts the second in.
-        let outer = absorb(&mut block, 0x36 ^ 0x5C);
+        block.iter_mut().for_each(|b| *b ^= 0x36 ^ 0x5C);
+        compress256(&mut absorbed.outer, core::slice::from_ref(&block));
         block.zeroize();
-        Self { inner, outer }
+        absorbed
     }
 
     /// The tag of the parts, one after the other, with nothing between them.
@@ -141,6 +142,7 @@ impl Mac<'_> {
         compress256(&mut state, core::slice::from_ref(&block));
         let mut tag = [0; TAG_LEN];
         store(state, &mut tag);
+        wipe(&mut block);
         tag
     }
 }
@@ -200,10 +202,14 @@ impl Sha {
 impl Drop for Sha {
     fn drop(&mut self) {
         self.state.zeroize();
-        // `zeroize` would write byte by byte, which is felt in every tag.
-        self.block = [0; BLOCK];
-        zeroize::optimization_barrier(&self.block);
+        wipe(&mut self.block);
     }
+}
+
+/// Overwrites bytes on the stack. `zeroize` would write byte by byte, which is felt in every tag.
+pub(crate) fn wipe<const N: usize>(bytes: &mut [u8; N]) {
+    *bytes = [0; N];
+    zeroize::optimization_barrier(bytes);
 }
 
 /// Copies as much as fits. Not `copy_from_slice`, whose length check would bring a panic into the image.

@@ -42,6 +42,26 @@ impl Config {
         }
         Ok(())
     }
+
+    /// Whether a session lasts still: for one that is kept elsewhere, such as in a database.
+    ///
+    /// # Errors
+    /// [`NoSession::Expired`], [`NoSession::Idle`].
+    pub fn state(&self, begun: Instant, seen: Instant, now: Instant) -> Result<(), NoSession> {
+        if now - begun >= self.absolute {
+            return Err(NoSession::Expired);
+        }
+        if now - seen >= self.idle {
+            return Err(NoSession::Idle);
+        }
+        Ok(())
+    }
+
+    /// The moment at which a session is over if nobody resumes it: the first at which [`Config::state`] refuses.
+    #[must_use]
+    pub fn ends_at(&self, begun: Instant, seen: Instant) -> Instant {
+        (seen + self.idle).min(begun + self.absolute)
+    }
 }
 
 impl Default for Config {
@@ -182,6 +202,13 @@ struct Slot {
     session: Session,
 }
 
+/// Ends the session where it stands. Not by `take`, which would move the id away and leave its bytes behind.
+fn end(place: &mut Option<Slot>) -> Option<Session> {
+    let session = place.as_ref()?.session;
+    *place = None;
+    Some(session)
+}
+
 /// Keeps up to `N` sessions (the seed's session timeout of the `SecurityPolicy`, with all that goes with it).
 ///
 /// For logins that must be able to end at once. A [`token`](super::token) needs no memory instead, but ends
@@ -197,7 +224,7 @@ struct Slot {
 /// 7. A clock that steps backwards ends no session early and brings none back.
 ///
 /// # Cost
-/// 744 bytes of RAM for eight sessions and 4.3 KB of flash on thumbv6m (image `session`); every verb looks at all `N`.
+/// 744 bytes of RAM for eight sessions and 4.6 KB of flash on thumbv6m (image `session`); every verb looks at all `N`.
 ///
 /// # Errors
 /// [`Refused`] where none begins, [`NoSession`] where there is none.
@@ -312,7 +339,7 @@ impl<const N: usize> Sessions<N> {
             return Err(NoSession::Unknown);
         };
         let Some(slot) = place else { return Err(NoSession::Unknown) };
-        if let Some(why) = over(&config, &slot.session, now) {
+        if let Err(why) = config.state(slot.session.begun, slot.session.seen, now) {
             *place = None;
             self.expired = self.expired.saturating_add(1);
             return Err(why);
@@ -341,12 +368,12 @@ impl<const N: usize> Sessions<N> {
     /// Ends a session by its id: a logout.
     pub fn end(&mut self, id: &Id) -> Option<Session> {
         let place = self.find(id)?;
-        self.slots.get_mut(place)?.take().map(|slot| slot.session)
+        end(self.slots.get_mut(place)?)
     }
 
     /// Ends a session by its number: by the user, or by who administers.
     pub fn end_number(&mut self, number: u32) -> Option<Session> {
-        self.slot_of(number)?.take().map(|slot| slot.session)
+        end(self.slot_of(number)?)
     }
 
     /// Ends all sessions of a user; says how many.
@@ -361,20 +388,35 @@ impl<const N: usize> Sessions<N> {
         ended
     }
 
+    /// Ends all other sessions of the user whose session `id` is; says how many. After a change of the password.
+    pub fn end_others(&mut self, id: &Id) -> usize {
+        let Some(kept) = self.find(id).and_then(|place| self.slots.get(place)?.as_ref()).map(|slot| slot.session)
+        else {
+            return 0;
+        };
+        let other = |slot: &Slot| slot.session.user == kept.user && slot.session.number != kept.number;
+        let mut ended = 0;
+        for slot in self.slots.iter_mut().filter(|slot| slot.as_ref().is_some_and(other)) {
+            *slot = None;
+            ended += 1;
+        }
+        ended
+    }
+
     /// The sessions that are not over, in no order.
     pub fn iter(&self, now: Instant) -> impl Iterator<Item = &Session> {
         self.slots
             .iter()
             .flatten()
             .map(|slot| &slot.session)
-            .filter(move |session| over(&self.config, session, now).is_none())
+            .filter(move |session| self.config.state(session.begun, session.seen, now).is_ok())
     }
 
     /// Forgets what time has ended; says how many.
     pub fn poll(&mut self, now: Instant) -> usize {
         let (config, mut ended) = (self.config, 0_u32);
         for slot in &mut self.slots {
-            if slot.as_ref().is_some_and(|slot| over(&config, &slot.session, now).is_some()) {
+            if slot.as_ref().is_some_and(|slot| config.state(slot.session.begun, slot.session.seen, now).is_err()) {
                 *slot = None;
                 ended = ended.saturating_add(1);
             }
@@ -386,7 +428,7 @@ impl<const N: usize> Sessions<N> {
     /// The moment at which [`Sessions::poll`] has something to do.
     #[must_use]
     pub fn poll_at(&self) -> Option<Instant> {
-        let ends = |slot: &Slot| (slot.session.seen + self.config.idle).min(slot.session.begun + self.config.absolute);
+        let ends = |slot: &Slot| self.config.ends_at(slot.session.begun, slot.session.seen);
         self.slots.iter().flatten().map(ends).min()
     }
 
@@ -418,16 +460,6 @@ impl<const N: usize> Sessions<N> {
             self.slots.iter().flatten().all(|slot| slot.session.begun <= slot.session.seen),
             "a session is seen when it begins"
         );
-    }
-}
-
-fn over(config: &Config, session: &Session, now: Instant) -> Option<NoSession> {
-    if now - session.begun >= config.absolute {
-        Some(NoSession::Expired)
-    } else if now - session.seen >= config.idle {
-        Some(NoSession::Idle)
-    } else {
-        None
     }
 }
 
@@ -470,6 +502,32 @@ mod tests {
         let absolute = Config { absolute: Duration::from_secs(1), ..Config::DEFAULT };
         assert_eq!(absolute.validate(), Err(ConfigError::AbsoluteBelowIdle));
         assert_eq!(Config { per_user: 0, ..Config::DEFAULT }.validate(), Err(ConfigError::NonePerUser));
+    }
+
+    #[test]
+    fn a_session_kept_elsewhere_ends_at_the_same_moments() {
+        let config = Config { idle: Duration::from_secs(10), absolute: Duration::from_secs(60), ..Config::DEFAULT };
+        let at = Instant::from_secs;
+        let just_before = |at: Instant| Instant::from_nanos(at.as_nanos() - 1);
+        for (seen, ends, why) in [(0, 10, NoSession::Idle), (45, 55, NoSession::Idle), (55, 60, NoSession::Expired)] {
+            let ends_at = config.ends_at(at(0), at(seen));
+            assert_eq!(ends_at, at(ends));
+            assert_eq!(config.state(at(0), at(seen), just_before(ends_at)), Ok(()));
+            assert_eq!(config.state(at(0), at(seen), ends_at), Err(why));
+        }
+        assert_eq!(config.state(at(100), at(100), at(0)), Ok(()), "a clock that steps back ends nothing");
+    }
+
+    #[test]
+    fn all_others_of_the_same_user_end_and_nobody_elses() {
+        let mut sessions = Sessions::<4>::new(Config::DEFAULT);
+        for (id, user) in [(1, "ada"), (2, "ada"), (3, "bob"), (4, "ada")] {
+            sessions.begin(Id::from_random([id; 16]), user, Permissions::READ, Instant::ZERO).unwrap();
+        }
+        assert_eq!(sessions.end_others(&Id::from_random([9; 16])), 0, "an id that is nobody's ends nothing");
+        assert_eq!(sessions.end_others(&Id::from_random([2; 16])), 2);
+        let mut resumed = |id| sessions.resume(&Id::from_random([id; 16]), Instant::ZERO).is_ok();
+        assert_eq!([1, 2, 3, 4].map(&mut resumed), [false, true, true, false]);
     }
 
     #[test]

@@ -210,17 +210,28 @@ impl<const BYTES: usize> Outbox<BYTES> {
     /// # Errors
     /// [`Full`] if there is no room; the record is counted as lost.
     pub fn push(&mut self, record: &Record, now: Instant) -> Result<u32, Full> {
-        let before = (self.len, self.next, self.lost);
-        let pushed = if self.tell_loss(now) { self.append(record, now) } else { None };
-        self.invariants();
-        pushed.ok_or_else(|| {
-            // A `Lost` without a record behind it would fill the outbox with losses.
-            (self.len, self.next, self.lost) = before;
+        self.offer(record, now).map_err(|_| {
             if self.lost == 0 {
                 self.lost_since = now;
             }
             self.lost = self.lost.saturating_add(1);
             self.lost_total = self.lost_total.saturating_add(1);
+            Full { lost: self.lost }
+        })
+    }
+
+    /// Keeps `record` if there is room, and counts nothing if there is not: for a record that its owner keeps and
+    /// offers again, as those of an [audit log](crate::security::audit::Log).
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; nothing is lost.
+    pub fn offer(&mut self, record: &Record, now: Instant) -> Result<u32, Full> {
+        let before = (self.len, self.next, self.lost);
+        let kept = if self.tell_loss(now) { self.append(record, now) } else { None };
+        self.invariants();
+        kept.ok_or_else(|| {
+            // A `Lost` without a record behind it would fill the outbox with losses.
+            (self.len, self.next, self.lost) = before;
             Full { lost: self.lost }
         })
     }
@@ -589,6 +600,25 @@ mod tests {
         }
         assert_eq!(outbox.poll_at(), None);
         assert_eq!(outbox.snapshot().held, 0);
+    }
+
+    #[test]
+    fn what_is_offered_and_finds_no_room_is_not_lost() {
+        let mut outbox = Outbox::<48>::new(Config::DEFAULT);
+        let mut offered = 0;
+        while outbox.offer(&counter(offered), T).is_ok() {
+            offered += 1;
+        }
+        let full = outbox.snapshot();
+        assert_eq!((u64::from(full.next), full.lost), (offered, 0));
+        let mut line = [0; 64];
+        outbox.read(&mut line, T);
+        outbox.ack(0, T);
+        assert_eq!(outbox.offer(&counter(offered), T), Ok(full.next));
+        // Behind a loss it waits until both have room, and the loss is told first.
+        assert_eq!(outbox.push(&counter(99), T), Err(Full { lost: 1 }));
+        assert_eq!(outbox.offer(&counter(99), T), Err(Full { lost: 1 }));
+        assert_eq!(outbox.snapshot().lost, 1);
     }
 
     #[test]

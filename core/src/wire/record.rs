@@ -2,11 +2,12 @@
 
 use super::cobs::{Encoder, Place};
 use crate::id::{BootId, DeviceId};
+use crate::security::audit::{self, Entry};
 use crate::text::Text;
 use crate::time::{Duration, Instant};
 
 /// The number of this list of records, sent in [`Record::Hello`]. It grows by one whenever a variant is added.
-pub const SCHEMA: u16 = 1;
+pub const SCHEMA: u16 = 2;
 
 /// Names a series, a breaker or a cache.
 pub type Name = Text<24>;
@@ -22,7 +23,8 @@ pub type Name = Text<24>;
 /// 2. A host that does not know a variant skips that frame and counts it, and loses no other.
 ///
 /// # Cost
-/// At most [`MAX_PAYLOAD`](super::frame::MAX_PAYLOAD) bytes on the line; a counter takes about 20.
+/// 320 bytes in memory, for the longest of them; on the line at most [`MAX_PAYLOAD`](super::frame::MAX_PAYLOAD), a
+/// counter about 20.
 ///
 /// # Example
 /// ```
@@ -168,6 +170,12 @@ pub enum Record {
         /// It does its job.
         ready: bool,
     },
+    /// A record of the device's audit chain, in its one spelling. Since schema 2.
+    Audit {
+        /// The record.
+        #[serde(with = "audit::spelling")]
+        entry: Entry,
+    },
 }
 
 impl Record {
@@ -187,6 +195,7 @@ impl Record {
             Self::Reply { .. } => "reply",
             Self::Cache { .. } => "cache",
             Self::Health { .. } => "health",
+            Self::Audit { .. } => "audit",
         }
     }
 
@@ -205,6 +214,7 @@ impl Record {
             Self::Reply { .. } => 9,
             Self::Cache { .. } => 10,
             Self::Health { .. } => 11,
+            Self::Audit { .. } => 12,
         }
     }
 
@@ -278,6 +288,14 @@ impl Record {
             }
             Self::Health { live, ready } => {
                 out.byte(u8::from(*live)).byte(u8::from(*ready));
+            }
+            Self::Audit { entry } => {
+                out.small(u32::try_from(entry.encoded_len()).unwrap_or(u32::MAX));
+                entry.pieces(&mut |piece| {
+                    for &byte in piece {
+                        out.byte(byte);
+                    }
+                });
             }
         }
     }

@@ -10,6 +10,9 @@ use daur_core::wire::inbox::{Arrival, Inbox};
 use daur_core::wire::record::{Record, Verdict};
 use tokio::sync::oneshot;
 
+use crate::security::audit::device::Life;
+
+use super::audit::{Keeper, Store};
 use super::registry::{Config, Reply};
 use super::status::{
     BreakerStatus, CacheStatus, DeviceStatus, ErrorStatus, LogLine, Series, SeriesValue, SystemStatus,
@@ -32,7 +35,12 @@ pub(super) struct Device {
     /// The counter of the last command.
     pub(super) counter: u64,
     pub(super) pending: Option<Pending>,
+    /// Its audit chain.
+    pub(super) audit: Keeper,
 }
+
+/// The first schema whose devices keep an audit chain.
+const AUDITS: u16 = 2;
 
 /// What the line must say after a payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +52,7 @@ pub(super) struct Answer {
 }
 
 impl Device {
-    pub(super) fn new(name: &str, config: Config) -> Self {
+    pub(super) fn new(name: &str, config: Config, store: Store) -> Self {
         Self {
             config,
             status: DeviceStatus { endpoint: name.to_owned(), ..DeviceStatus::default() },
@@ -54,6 +62,7 @@ impl Device {
             nonce: 0,
             counter: 0,
             pending: None,
+            audit: Keeper::new(store),
         }
     }
 
@@ -66,6 +75,7 @@ impl Device {
         status.lost_line = seen.lost;
         status.lost = status.lost_device.saturating_add(seen.lost);
         status.duplicates = seen.duplicates;
+        status.audit = self.audit.status();
         status
     }
 
@@ -168,6 +178,7 @@ impl Device {
                 self.status.dropped += put(&mut self.status.caches, name.as_str(), status, self.config.max_series);
             }
             Record::Health { live, ready } => (self.status.live, self.status.ready) = (Some(live), Some(ready)),
+            Record::Audit { ref entry } => self.audit.on_entry(entry),
             _ => self.status.unknown += 1,
         }
     }
@@ -187,6 +198,7 @@ impl Device {
             self.status.errors.clear();
             (self.status.system, self.status.live, self.status.ready) = (None, None, None);
         }
+        self.audit.on_hello(Life { device, boot, nonce }, schema >= AUDITS);
         self.id = Some(device);
         self.nonce = nonce;
         self.status.id = Some(device.to_string());

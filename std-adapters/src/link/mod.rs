@@ -2,8 +2,10 @@
 //!
 //! [`Registry::attach`] starts a task that connects to an [`Endpoint`], reads frames, acknowledges them, and
 //! connects again by the core retry machine when the line breaks. [`Registry::snapshot`] tells how every device
-//! stands, and [`Registry::send_command`] asks one to do something.
+//! stands, and [`Registry::send_command`] asks one to do something. The audit chain of each device is verified as it
+//! comes, and kept where [`Registry::with_audit_dir`] says.
 
+mod audit;
 mod device;
 mod endpoint;
 mod registry;

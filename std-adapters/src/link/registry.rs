@@ -3,10 +3,12 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use daur_core::id::DeviceId;
 use daur_core::reliability::retry::{self, Attempts, Jitter};
+use daur_core::security::audit::Entry;
 use daur_core::security::keys::derive_device_key;
 use daur_core::security::permission::Permissions;
 use daur_core::security::token::{self, Claims, Keys};
@@ -22,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use super::audit::Store;
 use super::device::{Device, Pending};
 use super::endpoint::Endpoint;
 use super::status::DeviceStatus;
@@ -88,6 +91,8 @@ impl Default for Config {
 /// 3. A device's status holds at most `max_series` names of each kind and `log_lines` lines; what is left out is
 ///    counted.
 /// 4. A command is signed for one device, one life of it and one use; one is under way at a time.
+/// 5. The records of a device's audit chain are verified in order and, where there is a directory for them, on disk
+///    before their frames are acknowledged; if they cannot be, the line is broken off, and the device keeps them.
 ///
 /// # Cost
 /// One task and about 3 KB a device, and what its series take.
@@ -117,6 +122,7 @@ pub struct Registry {
 struct Inner {
     config: Config,
     fleet_key: Option<Vec<u8>>,
+    store: Store,
     attached: Mutex<Vec<Attached>>,
 }
 
@@ -172,11 +178,24 @@ impl fmt::Display for SendError {
 impl std::error::Error for SendError {}
 
 impl Registry {
-    /// A registry without devices. Without `fleet_key` it cannot send commands.
+    /// A registry without devices. Without `fleet_key` it cannot send commands, nor verify audit chains. Of those it
+    /// holds the last records in memory.
     #[must_use]
     pub fn new(config: Config, fleet_key: Option<&[u8]>) -> Self {
+        Self::with_store(config, fleet_key, None)
+    }
+
+    /// As [`new`](Self::new), and keeps the audit chain of each life of each device in a file in `dir`, which is made
+    /// when the first comes. [`device::check_at`](crate::security::audit::device::check_at) verifies one later.
+    #[must_use]
+    pub fn with_audit_dir(config: Config, fleet_key: Option<&[u8]>, dir: impl Into<PathBuf>) -> Self {
+        Self::with_store(config, fleet_key, Some(dir.into()))
+    }
+
+    fn with_store(config: Config, fleet_key: Option<&[u8]>, dir: Option<PathBuf>) -> Self {
+        let store = Store { dir, fleet_key: fleet_key.map(Arc::from) };
         let fleet_key = fleet_key.map(<[u8]>::to_vec);
-        Self { inner: Arc::new(Inner { config, fleet_key, attached: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { config, fleet_key, store, attached: Mutex::default() }) }
     }
 
     /// Starts to read the device at `endpoint`. Call it inside a tokio runtime.
@@ -212,7 +231,7 @@ impl Registry {
         Fut: Future<Output = io::Result<S>> + Send + 'static,
     {
         let config = self.inner.config;
-        let device = Arc::new(StdShared::with_clock(Device::new(name, config), TokioClock));
+        let device = Arc::new(StdShared::with_clock(Device::new(name, config, self.inner.store.clone()), TokioClock));
         let (commands, receiver) = mpsc::channel(1);
         let task = tokio::spawn(task::run(device.clone(), config, connect, receiver)).abort_handle();
         self.inner.attached().push(Attached { device, commands, task });
@@ -228,6 +247,13 @@ impl Registry {
     #[must_use]
     pub fn device(&self, id: &str) -> Option<DeviceStatus> {
         self.find(id).map(|(_, attached)| attached.status())
+    }
+
+    /// The last records of the audit chain of the device called `id`, of its present life, the newest first.
+    #[must_use]
+    pub fn audit(&self, id: &str) -> Vec<Entry> {
+        let recent = |attached: Attached| attached.device.with(|device, _| device.audit.recent().to_vec());
+        self.find(id).map(|(_, attached)| recent(attached)).unwrap_or_default()
     }
 
     /// Signs `command` with the device's key and waits for its answer.

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use daur_core::wire::record::{BreakerState, Level, ResetCause, Unit};
 use serde::Serialize;
 
+use crate::security::audit::device;
+
 /// Tells how one device stands. Times are on the host's monotonic clock unless their name says `device`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -71,6 +73,8 @@ pub struct DeviceStatus {
     pub commands_accepted: u64,
     /// Commands that it refused, whoever sent them.
     pub commands_refused: u64,
+    /// Its audit chain; `None` for a device that keeps none.
+    pub audit: Option<device::Status>,
 }
 
 /// Tells one series of a device.

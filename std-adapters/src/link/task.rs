@@ -140,6 +140,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
             device.on_decoded(before, decoder.snapshot());
             (answer, device.ack())
         });
+        self.keep_audit().await?;
         if answer.identify {
             self.say(&Downlink::Identify).await?;
         }
@@ -150,6 +151,18 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
         }
         // The same once more says that the next one is missing.
         if answer.ask { self.say(&Downlink::Ack { seq }).await } else { Ok(()) }
+    }
+
+    /// Stores what came of the device's audit chain: what is acknowledged, the device forgets.
+    async fn keep_audit(&mut self) -> io::Result<()> {
+        let Some(mut work) = self.device.with(|device, _| device.audit.work()) else { return Ok(()) };
+        let done = tokio::task::spawn_blocking(move || {
+            let result = work.run();
+            (work, result)
+        });
+        let (work, result) = done.await.map_err(io::Error::other)?;
+        self.device.with(|device, _| device.audit.done(work));
+        result
     }
 
     async fn say(&mut self, message: &Downlink<'_>) -> io::Result<()> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use daur_core::id::{BootId, DeviceId};
+use daur_core::security::audit::{Chain, Event, Head};
 use daur_core::security::keys::derive_device_key;
 use daur_core::security::permission::Permissions;
 use daur_core::security::token::{self, Gate, Keys};
@@ -19,6 +20,9 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::*;
 use crate::clock::TokioClock;
+use crate::security::audit::device::{self, Life};
+use crate::security::keys::hex;
+use crate::security::test_dir;
 
 const FLEET_KEY: &[u8] = b"a fleet key of at least 32 bytes, for tests only";
 
@@ -34,6 +38,7 @@ struct Node {
     /// Flip a bit of so many frames to come.
     damage: u32,
     identified: Arc<AtomicU32>,
+    chain: Chain,
 }
 
 impl Node {
@@ -48,6 +53,7 @@ impl Node {
             mute: false,
             damage: 0,
             identified: Arc::default(),
+            chain: Chain::new(Self::id(), BootId(boot), Self::life(boot).first_key(FLEET_KEY)),
         };
         node.hello();
         node
@@ -55,6 +61,17 @@ impl Node {
 
     fn id() -> DeviceId {
         DeviceId::new("node-1").unwrap()
+    }
+
+    fn life(boot: u32) -> Life {
+        Life { device: Self::id(), boot: BootId(boot), nonce: 1_000 + u64::from(boot) }
+    }
+
+    /// Appends to its audit chain and tells the host.
+    fn audit(&mut self, what: &str) -> Head {
+        let entry = self.chain.append(&Event::command("alice", what, true), TokioClock.now(), None);
+        self.push(&Record::Audit { entry });
+        self.chain.head()
     }
 
     fn push(&mut self, record: &Record) {
@@ -65,7 +82,7 @@ impl Node {
     fn hello(&mut self) {
         let firmware = Text::cut("0.1.0");
         let (device, boot, nonce, reset) = (Self::id(), self.boot, self.nonce, ResetCause::PowerOn);
-        self.push(&Record::Hello { device, boot, nonce, schema: 1, firmware, reset });
+        self.push(&Record::Hello { device, boot, nonce, schema: 2, firmware, reset });
     }
 
     fn counter(&mut self, total: u64) {
@@ -158,15 +175,22 @@ impl Story {
     }
 
     fn with(node: Node, config: Config, key: Option<&[u8]>) -> Self {
-        let (node, cut) = (Arc::new(Mutex::new(node)), Arc::new(AtomicBool::new(false)));
-        let registry = Registry::new(config, key);
-        let (device, cutter) = (node.clone(), cut.clone());
-        registry.attach_with("memory", move || {
+        Self::over(node, Registry::new(config, key))
+    }
+
+    fn over(node: Node, registry: Registry) -> Self {
+        let story = Self { registry, node: Arc::new(Mutex::new(node)), cut: Arc::default() };
+        story.attach();
+        story
+    }
+
+    fn attach(&self) {
+        let (device, cutter) = (self.node.clone(), self.cut.clone());
+        self.registry.attach_with("memory", move || {
             let (near, far) = duplex(256);
             tokio::spawn(serve(device.clone(), far, cutter.clone()));
             async move { Ok::<DuplexStream, _>(near) }
         });
-        Self { registry, node, cut }
     }
 
     fn status(&self) -> DeviceStatus {
@@ -422,6 +446,113 @@ async fn a_command_that_cannot_be_sent_says_why() {
     short.registry.shutdown();
     assert_eq!(short.send("report").await, Err(SendError::Disconnected));
     assert!(short.status().link_error.is_some());
+}
+
+fn verdict(status: &DeviceStatus) -> Option<(device::Verdict, u64)> {
+    status.audit.as_ref().map(|audit| (audit.verdict, audit.records))
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_5_an_audit_chain_is_verified_as_it_comes_over_a_line_that_breaks_and_kept() {
+    let dir = test_dir("chains");
+    let registry = Registry::with_audit_dir(Config::DEFAULT, Some(FLEET_KEY), dir.path().join("devices"));
+    let story = Story::over(Node::new(1, outbox::Config::DEFAULT), registry);
+    let status = story.until("a chain", |status| status.audit.is_some()).await;
+    assert_eq!(verdict(&status), Some((device::Verdict::Missing, 0)));
+    let mut head = Head::default();
+    for n in 1..=30 {
+        head = story.node.lock().await.audit(&format!("set {n}"));
+        if n % 7 == 0 {
+            story.cut.store(true, Ordering::Relaxed);
+        }
+        if n % 3 == 0 {
+            story.until("this far", |status| verdict(status) == Some((device::Verdict::Verified, n))).await;
+        }
+    }
+    let status = story.until("all", |status| verdict(status) == Some((device::Verdict::Verified, 30))).await;
+    assert_eq!((status.audit.unwrap().head, status.lost), (Some(hex(&head.tag)), 0));
+    assert_eq!(story.registry.audit("node-1")[0].event.detail, "set 30");
+    let path = dir.path().join("devices").join(Node::life(1).file_name());
+    assert_eq!(device::check_at(&path, FLEET_KEY, Some(head)).unwrap().result(), Ok(head));
+
+    // Another life has another chain, and its own file.
+    *story.node.lock().await = Node::new(2, outbox::Config::DEFAULT);
+    story.node.lock().await.audit("report");
+    story
+        .until("the second life", |status| verdict(status) == Some((device::Verdict::Verified, 1)) && status.boots == 2)
+        .await;
+    assert_eq!(device::kept(&dir.path().join("devices")).unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_5_a_host_that_starts_again_goes_on_with_the_chain_that_it_kept() {
+    let dir = test_dir("restart");
+    let registry = || Registry::with_audit_dir(Config::DEFAULT, Some(FLEET_KEY), dir.path());
+    let mut node = Node::new(1, outbox::Config::DEFAULT);
+    node.audit("one");
+    let first = Story::over(node, registry());
+    first.until("one", |status| verdict(status) == Some((device::Verdict::Verified, 1))).await;
+    first.registry.shutdown();
+    first.node.lock().await.audit("two");
+    let second = Story { registry: registry(), node: first.node.clone(), cut: Arc::default() };
+    second.attach();
+    let status = second.until("two", |status| verdict(status) == Some((device::Verdict::Verified, 2))).await;
+    assert_eq!(status.audit.unwrap().broken, None);
+    // Without a directory, what another host has had is missing here, and that is told.
+    second.registry.shutdown();
+    let third = Story { registry: Registry::new(Config::DEFAULT, Some(FLEET_KEY)), ..second };
+    third.node.lock().await.audit("three");
+    third.attach();
+    let status = third.until("three", |status| verdict(status) == Some((device::Verdict::Broken, 0))).await;
+    assert_eq!(status.audit.unwrap().broken.as_deref(), Some("audit record 1 is missing"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_5_what_cannot_be_kept_is_not_acknowledged_and_comes_again() {
+    let dir = test_dir("no-room");
+    // A file stands where the directory should be.
+    let chains = dir.path().join("chains");
+    std::fs::write(&chains, "").unwrap();
+    let mut node = Node::new(1, outbox::Config::DEFAULT);
+    node.audit("one");
+    let story = Story::over(node, Registry::with_audit_dir(Config::DEFAULT, Some(FLEET_KEY), &chains));
+    story.until("a second try", |status| status.connections > 2).await;
+    let outbox = story.node.lock().await.outbox.snapshot();
+    assert_eq!(outbox.held, outbox.next, "nothing was acknowledged");
+    std::fs::remove_file(&chains).unwrap();
+    story.until("one", |status| verdict(status) == Some((device::Verdict::Verified, 1))).await;
+    story.node.lock().await.counter(1);
+    story.until("the rest", |status| reads(status) == Some(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_of_the_first_schema_has_no_chain_and_one_that_is_tampered_with_is_named() {
+    let mut node = Node::new(1, outbox::Config::DEFAULT);
+    node.audit("one");
+    let mut entry = node.chain.append(&Event::command("alice", "report", true), TokioClock.now(), None);
+    entry.event.detail = Text::cut("nothing");
+    node.push(&Record::Audit { entry });
+    node.audit("three");
+    let story = Story::new(node);
+    let status = story.until("the tampered one", |status| verdict(status) == Some((device::Verdict::Broken, 1))).await;
+    let audit = status.audit.unwrap();
+    assert_eq!((audit.broken_seq, audit.broken.as_deref()), (Some(2), Some("audit record 2 was changed")));
+
+    let mut old = Node::new(1, outbox::Config::DEFAULT);
+    old.outbox = Outbox::new(outbox::Config::DEFAULT);
+    let hello = Record::Hello {
+        device: Node::id(),
+        boot: BootId(1),
+        nonce: 1_001,
+        schema: 1,
+        firmware: Text::EMPTY,
+        reset: ResetCause::PowerOn,
+    };
+    old.push(&hello);
+    old.counter(1);
+    let story = Story::new(old);
+    let status = story.until("a counter", |status| reads(status) == Some(1)).await;
+    assert_eq!(status.audit, None);
 }
 
 #[tokio::test(start_paused = true)]

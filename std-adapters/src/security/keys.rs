@@ -4,6 +4,8 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 /// Bytes of a key.
 pub const KEY_LEN: usize = 32;
 
@@ -58,7 +60,7 @@ pub fn load(path: &Path) -> io::Result<[u8; KEY_LEN]> {
         }
     }
     // One byte more than a key has: a longer file is not a key with something behind it.
-    let mut text = Vec::with_capacity(2 * KEY_LEN + 2);
+    let mut text = Zeroizing::new(Vec::with_capacity(2 * KEY_LEN + 2));
     file.take(2 * KEY_LEN as u64 + 2).read_to_end(&mut text)?;
     decode(&text).ok_or_else(|| {
         let text = format!("{}: not a key: expected 64 hexadecimal digits", path.display());
@@ -82,10 +84,16 @@ pub fn store(path: &Path, key: &[u8; KEY_LEN]) -> io::Result<()> {
         options.mode(0o600);
     }
     let mut file = options.open(&aside)?;
-    let written = file.write_all(format!("{}\n", hex(key)).as_bytes()).and_then(|()| file.sync_all());
+    let digits = Zeroizing::new(hex(key));
+    let written = file.write_all(digits.as_bytes()).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all());
     let linked = written.and_then(|()| fs::hard_link(&aside, path));
     let removed = fs::remove_file(&aside);
     linked.and(removed)?;
+    sync_dir_of(path)
+}
+
+/// Has the directory of `path` on disk: a name that was made or changed there is, after a crash.
+pub(super) fn sync_dir_of(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     if let Some(dir) = path.parent() {
         fs::File::open(if dir.as_os_str().is_empty() { Path::new(".") } else { dir })?.sync_all()?;

@@ -1,11 +1,22 @@
-//! The gate of a service, and its keys, users and audit chain on a host's disk.
+//! The gate of a service; its keys, users, sessions and audit chain on a host's disk; passwords on its blocking pool;
+//! files from outside below one directory.
 
-#[cfg(feature = "sqlite")]
 pub mod audit;
 pub mod keys;
 pub mod manager;
+#[cfg(feature = "tokio")]
+pub mod password;
+#[cfg(feature = "cap-std")]
+pub mod path;
 #[cfg(feature = "toml")]
 pub mod policy;
+#[cfg(feature = "sqlite")]
+pub mod revoked;
+pub mod ring;
+#[cfg(feature = "sqlite")]
+pub mod schema;
+#[cfg(feature = "sqlite")]
+pub mod sessions;
 #[cfg(feature = "sqlite")]
 pub mod users;
 
@@ -24,10 +35,10 @@ fn open(path: &std::path::Path) -> rusqlite::Result<rusqlite::Connection> {
 
 /// A directory of one test, removed at its end.
 #[cfg(test)]
-struct TestDir(std::path::PathBuf);
+pub(crate) struct TestDir(std::path::PathBuf);
 
 #[cfg(test)]
-fn test_dir(name: &str) -> TestDir {
+pub(crate) fn test_dir(name: &str) -> TestDir {
     let number = u64::from_ne_bytes(keys::random().expect("random bytes"));
     // Beside the test's own program, below `target`: tests write nowhere else.
     let program = std::env::current_exe().expect("the test's program");
@@ -38,7 +49,7 @@ fn test_dir(name: &str) -> TestDir {
 
 #[cfg(test)]
 impl TestDir {
-    fn path(&self) -> &std::path::Path {
+    pub(crate) fn path(&self) -> &std::path::Path {
         &self.0
     }
 }

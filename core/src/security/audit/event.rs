@@ -34,13 +34,15 @@ pub enum Kind {
     UserChange = 11,
     /// Events were lost; the detail says how many.
     Lost = 12,
+    /// A session was ended by somebody, or made room for another.
+    SessionChange = 13,
     /// An input was refused, or made harmless.
     InputRefused = 14,
     /// Access was granted, or an input let in as it came.
     Access = 15,
 }
 
-const KINDS: [(Kind, &str); 14] = [
+const KINDS: [(Kind, &str); 15] = [
     (Kind::Start, "start"),
     (Kind::Login, "login"),
     (Kind::Logout, "logout"),
@@ -53,6 +55,7 @@ const KINDS: [(Kind, &str); 14] = [
     (Kind::Lockout, "lockout"),
     (Kind::UserChange, "user_change"),
     (Kind::Lost, "lost"),
+    (Kind::SessionChange, "session_change"),
     (Kind::InputRefused, "input_refused"),
     (Kind::Access, "access"),
 ];
@@ -87,6 +90,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// [`Success`](Self::Success) or [`Failure`](Self::Failure).
+    #[must_use]
+    pub const fn of(success: bool) -> Self {
+        if success { Self::Success } else { Self::Failure }
+    }
+
     /// Its name: `success`..
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -131,6 +140,32 @@ impl Event {
     #[must_use]
     pub fn new(kind: Kind, outcome: Outcome, actor: &str, source: &str, detail: &str) -> Self {
         Self { kind, outcome, actor: Text::cut(actor), source: Text::cut(source), detail: Text::cut(detail) }
+    }
+
+    /// A login that went well or did not: the seed's `log_login`.
+    #[doc(alias = "log_login")]
+    #[must_use]
+    pub fn login(user: &str, success: bool, source: &str) -> Self {
+        Self::new(Kind::Login, Outcome::of(success), user, source, "")
+    }
+
+    /// A logout.
+    #[must_use]
+    pub fn logout(user: &str, source: &str) -> Self {
+        Self::new(Kind::Logout, Outcome::Success, user, source, "")
+    }
+
+    /// A command that was run: the seed's `log_command_execution`.
+    #[doc(alias = "log_command_execution")]
+    #[must_use]
+    pub fn command(user: &str, command: &str, success: bool) -> Self {
+        Self::new(Kind::Command, Outcome::of(success), user, "", command)
+    }
+
+    /// Something asked for without the right to it; `detail` says what.
+    #[must_use]
+    pub fn denied(user: &str, source: &str, detail: &str) -> Self {
+        Self::new(Kind::AccessDenied, Outcome::Denied, user, source, detail)
     }
 }
 

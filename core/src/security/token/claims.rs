@@ -2,8 +2,8 @@
 
 use super::base64::{Bad, Writer};
 use super::json::{Date, Reader, Str, hex};
-use super::{Claims, Error};
-use crate::security::permission::Permissions;
+use super::{Claims, Config, Error};
+use crate::security::permission::{Permissions, Scopes};
 use crate::text::Text;
 
 /// Claims and their exact times.
@@ -20,7 +20,7 @@ impl From<Bad> for Error {
 }
 
 /// Reads the payload of a token whose tag was right.
-pub(super) fn read(payload: &[u8]) -> Result<Read, Error> {
+pub(super) fn read(payload: &[u8], scopes: &Scopes) -> Result<Read, Error> {
     let mut reader = Reader::new(payload)?;
     let (mut name, mut value) = (Str::new(), Str::new());
     let mut read = Read { claims: Claims::default(), exp: None, nbf: None };
@@ -39,7 +39,7 @@ pub(super) fn read(payload: &[u8]) -> Result<Read, Error> {
                 reader.string_value(&mut value)?;
                 claims.jti = Some(value.as_str().and_then(number).ok_or(Error::Claims)?);
             }
-            Some(b"permissions") => claims.permissions = permissions(&mut reader, &mut value)?,
+            Some(b"permissions") => claims.permissions = permissions(&mut reader, &mut value, scopes)?,
             _ => reader.skip(&mut value)?,
         }
     }
@@ -69,7 +69,7 @@ fn number(text: &str) -> Option<[u8; 16]> {
 }
 
 /// A list of names; a name that is unknown here grants nothing here.
-fn permissions(reader: &mut Reader<'_>, value: &mut Str) -> Result<Permissions, Error> {
+fn permissions(reader: &mut Reader<'_>, value: &mut Str, scopes: &Scopes) -> Result<Permissions, Error> {
     let mut all = Permissions::NONE;
     if reader.token()? != b'[' {
         return Err(Error::Claims);
@@ -83,14 +83,14 @@ fn permissions(reader: &mut Reader<'_>, value: &mut Str) -> Result<Permissions, 
             _ => return Err(Error::Claims),
         }
         first = false;
-        if let Some(permission) = value.as_str().and_then(Permissions::by_name) {
+        if let Some(permission) = value.as_str().and_then(|name| scopes.by_name(name)) {
             all = all.with(permission);
         }
     }
 }
 
-/// Writes the payload.
-pub(super) fn write(claims: &Claims, out: &mut Writer<'_>) {
+/// Writes the payload, with the config's issuer and audience where the claims name none.
+pub(super) fn write(claims: &Claims, config: &Config, out: &mut Writer<'_>) {
     out.raw(b"{");
     text_member(out, b"\"sub\":", claims.sub.as_str());
     for (name, value) in [(b",\"exp\":", claims.exp), (b",\"nbf\":", claims.nbf), (b",\"iat\":", claims.iat)] {
@@ -106,21 +106,22 @@ pub(super) fn write(claims: &Claims, out: &mut Writer<'_>) {
         }
         out.raw(b"\"");
     }
-    if let Some(iss) = &claims.iss {
+    if let Some(iss) = claims.iss.as_ref().or(config.issuer.as_ref()) {
         text_member(out, b",\"iss\":", iss.as_str());
     }
-    if let Some(aud) = &claims.aud {
+    if let Some(aud) = claims.aud.as_ref().or(config.audience.as_ref()) {
         text_member(out, b",\"aud\":", aud.as_str());
     }
     if !claims.permissions.is_empty() {
         out.raw(b",\"permissions\":[");
-        let mut comma: &[u8] = b"";
-        for name in claims.permissions.names() {
-            out.raw(comma);
-            string(out, name);
-            comma = b",";
+        let mut open: &[u8] = b"\"";
+        for name in config.scopes.names(claims.permissions) {
+            // No character of a name needs an escape.
+            out.raw(open);
+            out.raw(name.as_bytes());
+            open = b"\",\"";
         }
-        out.raw(b"]");
+        out.raw(if open.len() > 1 { b"\"]" } else { b"]" });
     }
     if let Some(cmd) = &claims.cmd {
         text_member(out, b",\"cmd\":", cmd.as_str());

@@ -466,9 +466,12 @@ fn a_number_of_any_length_reads_back() {
     for value in [0, 9, 10, 99, 100, 101, 999, 1_000, 12_345, 99_999_999_999, 253_402_300_799] {
         let mut buffer = [0; 64];
         let mut out = Writer::new(&mut buffer);
-        claims::write(&Claims { nbf: Some(value), ..Claims::default() }, &mut out);
+        claims::write(&Claims { nbf: Some(value), ..Claims::default() }, &Config::DEFAULT, &mut out);
         assert_eq!(out.written().unwrap(), format!(r#"{{"sub":"","nbf":{value}}}"#).as_bytes());
         out.encode();
-        assert_eq!(claims::read(out.written().unwrap()).ok().and_then(|read| read.claims.nbf), Some(value));
+        assert_eq!(
+            claims::read(out.written().unwrap(), &Scopes::DEFAULT).ok().and_then(|read| read.claims.nbf),
+            Some(value)
+        );
     }
 }

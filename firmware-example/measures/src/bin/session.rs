@@ -13,5 +13,6 @@ image!(sessions: Sessions<8> = Sessions::new(Config::DEFAULT); {
     black_box(sessions.rotate(&id, Id::from_random(black_box([8; 16])), Permissions::ALL, now()).is_ok());
     black_box(sessions.end(&id).is_some());
     black_box(sessions.end_user(black_box("ada")));
+    black_box(sessions.end_others(&id));
     black_box(sessions.poll(now()));
 });

@@ -2,8 +2,12 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::{Account, BoxError, Sink, Stamped, UserStore};
+use daur_core::security::token::Claims;
+use daur_core::time::UnixTime;
+
+use super::{Account, BoxError, Revocations, Sink, Stamped, UserStore};
 use crate::security::audit::AuditLog;
+use crate::security::revoked::{self, Revoked};
 use crate::security::users::Users;
 
 impl UserStore for Mutex<Users> {
@@ -14,6 +18,20 @@ impl UserStore for Mutex<Users> {
 
     fn rehash(&self, name: &str, phc: &str) -> Result<(), BoxError> {
         Ok(self.lock().unwrap_or_else(PoisonError::into_inner).set_phc(name, phc)?)
+    }
+}
+
+impl Revocations for Mutex<Revoked> {
+    fn is_revoked(&self, claims: &Claims) -> Result<bool, BoxError> {
+        match self.lock().unwrap_or_else(PoisonError::into_inner).check(claims) {
+            Ok(()) => Ok(false),
+            Err(revoked::Error::Revoked) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn revoke(&self, claims: &Claims, now: UnixTime) -> Result<bool, BoxError> {
+        Ok(self.lock().unwrap_or_else(PoisonError::into_inner).revoke(claims, now)?)
     }
 }
 

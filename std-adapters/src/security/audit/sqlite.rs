@@ -1,0 +1,559 @@
+//! The audit chain in SQLite: records and the key that moved on, in one transaction.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use daur_core::id::{BootId, DeviceId};
+use daur_core::security::audit::{
+    Broken, Chain, Completeness, Entry, Event, Filter, Head, Kind, Outcome, Report, State, Verifier,
+};
+use daur_core::text::Text;
+use daur_core::time::{Instant, UnixTime};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, TransactionBehavior, params};
+
+use super::lines;
+use crate::security::{keys, open, schema};
+
+/// Says what went wrong with the audit log.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// SQLite's.
+    Sqlite(rusqlite::Error),
+    /// The database is not one of this program's.
+    Schema(schema::Error),
+    /// The operating system gave no random key.
+    Random(io::Error),
+    /// A new chain's first key could not be stored.
+    Key(io::Error),
+    /// The chain does not verify: the first bad record.
+    Broken(Broken),
+    /// A stored record is none: somebody wrote into the table.
+    Unreadable {
+        /// Its number.
+        seq: u64,
+    },
+    /// What should take an export did not.
+    Export(io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(error) => write!(f, "the audit log: {error}"),
+            Self::Schema(error) => write!(f, "the audit log: {error}"),
+            Self::Random(error) => write!(f, "the audit log's key: {error}"),
+            Self::Key(error) => write!(f, "a new chain's first key cannot be stored: {error}"),
+            Self::Broken(broken) => broken.fmt(f),
+            Self::Unreadable { seq } => write!(f, "audit record {seq} cannot be read"),
+            Self::Export(error) => write!(f, "the audit log cannot be exported: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Sqlite(error) => Some(error),
+            Self::Schema(error) => Some(error),
+            Self::Random(error) | Self::Key(error) | Self::Export(error) => Some(error),
+            Self::Broken(broken) => Some(broken),
+            Self::Unreadable { .. } => None,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<schema::Error> for Error {
+    fn from(error: schema::Error) -> Self {
+        match error {
+            schema::Error::Sqlite(error) => Self::Sqlite(error),
+            other => Self::Schema(other),
+        }
+    }
+}
+
+pub(in crate::security) const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS audit (
+    seq INTEGER PRIMARY KEY NOT NULL,
+    device TEXT NOT NULL,
+    boot INTEGER NOT NULL,
+    at_ns INTEGER NOT NULL,
+    unix_ms INTEGER,
+    kind INTEGER NOT NULL,
+    outcome INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    source TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    tag BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS audit_state (
+    one INTEGER PRIMARY KEY NOT NULL CHECK (one = 1),
+    seq INTEGER NOT NULL,
+    tag BLOB NOT NULL,
+    key BLOB NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS audit_by_kind ON audit (kind);
+CREATE INDEX IF NOT EXISTS audit_by_actor ON audit (actor);
+CREATE INDEX IF NOT EXISTS audit_by_unix_ms ON audit (unix_ms);";
+
+const COLUMNS: &str = "seq, device, boot, at_ns, unix_ms, kind, outcome, actor, source, detail, tag";
+
+/// Appends to the audit chain in a SQLite database and reads it. Blocks: call it from the blocking pool.
+///
+/// # Rules
+/// 1. The records and the key that moved on are stored in one transaction, on disk before `append` returns.
+/// 2. The chain's first key is told once, by the `open` that creates it, and not stored.
+/// 3. Two processes on one database make one chain: each `append` goes on from what is stored.
+/// 4. `check`, `verify`, `find`, `recent` and `export` read what is stored and change nothing.
+/// 5. A key that has moved on is wiped from the database file; the write-ahead log may hold the last ones until
+///    SQLite's next checkpoint, so whoever copies it can still forge those records that came since.
+///
+/// # Cost
+/// One transaction with one sync of the disk for each call of `append`: give it all events that wait.
+pub struct AuditLog {
+    db: Connection,
+    device: DeviceId,
+    boot: BootId,
+    head: Head,
+}
+
+impl AuditLog {
+    /// Opens the chain in the database at `path`, to be continued by this device in this life.
+    ///
+    /// A new chain gives its first key, for whoever shall verify it. Keep it away from this machine: with it the
+    /// whole chain can be made anew.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`], [`Error::Random`].
+    pub fn open(path: &Path, device: DeviceId, boot: BootId) -> Result<(Self, Option<[u8; 32]>), Error> {
+        Self::open_with(path, device, boot, |_| Ok(()))
+    }
+
+    /// As [`open`](Self::open), and has `keep` store a new chain's first key before there is a chain: one whose key
+    /// was lost on the way could never be verified.
+    ///
+    /// # Errors
+    /// Those of `open`, and [`Error::Key`] if `keep` fails; the database then is as it was.
+    pub fn open_with(
+        path: &Path,
+        device: DeviceId,
+        boot: BootId,
+        keep: impl FnOnce(&[u8; 32]) -> io::Result<()>,
+    ) -> Result<(Self, Option<[u8; 32]>), Error> {
+        let mut db = schema::open(path)?;
+        // Keys that have moved on must not stay in free pages of the file.
+        db.pragma_update(None, "secure_delete", "ON")?;
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (key, head) = match state(&transaction)? {
+            Some(state) => (None, Head { seq: state.seq, tag: state.tag }),
+            None => {
+                let key = keys::random().map_err(Error::Random)?;
+                store(&transaction, &State { seq: 0, tag: [0; 32], key })?;
+                keep(&key).map_err(Error::Key)?;
+                (Some(key), Head::default())
+            }
+        };
+        transaction.commit()?;
+        Ok((Self { db, device, boot, head }, key))
+    }
+
+    /// Appends events: all of them are on disk when it returns, or none. Gives the chain's new end.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`]; the chain is as it was then.
+    pub fn append(&mut self, events: &[(Event, Instant, Option<UnixTime>)]) -> Result<Head, Error> {
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let state = state(&transaction)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        let mut chain = Chain::resume(self.device, self.boot, state);
+        for (event, at, unix) in events {
+            insert(&transaction, &chain.append(event, *at, *unix))?;
+        }
+        store(&transaction, chain.state())?;
+        transaction.commit()?;
+        self.head = chain.head();
+        Ok(self.head)
+    }
+
+    /// The last `limit` records, the newest first.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`], [`Error::Unreadable`].
+    pub fn recent(&self, limit: u32) -> Result<Vec<Entry>, Error> {
+        self.find(&Filter::ALL, limit)
+    }
+
+    /// The last `limit` records that `filter` asks for, the newest first. Kinds, actors and wall times have indexes.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`], [`Error::Unreadable`].
+    pub fn find(&self, filter: &Filter<'_>, limit: u32) -> Result<Vec<Entry>, Error> {
+        let (kind, outcome) = (filter.kind.map(|kind| kind as u8), filter.outcome.map(|outcome| outcome as u8));
+        let wall = |unix: Option<UnixTime>| unix.map(|unix| i64::try_from(unix.as_millis()).unwrap_or(i64::MAX));
+        let (since, before) = (wall(filter.since), wall(filter.before));
+        // What the indexes can answer; the filter itself is asked as well. A number that SQLite takes for a negative
+        // one is a very late time.
+        let conditions: [(&str, Option<&dyn ToSql>); 5] = [
+            ("kind = ?", kind.as_ref().map(|it| it as _)),
+            ("outcome = ?", outcome.as_ref().map(|it| it as _)),
+            ("actor = ?", filter.actor.as_ref().map(|it| it as _)),
+            ("(unix_ms >= ? OR unix_ms < 0)", since.as_ref().map(|it| it as _)),
+            ("unix_ms <= ?", before.as_ref().map(|it| it as _)),
+        ];
+        let mut sql = format!("SELECT {COLUMNS} FROM audit WHERE TRUE");
+        let mut values = Vec::new();
+        for (condition, value) in conditions {
+            if let Some(value) = value {
+                sql.push_str(" AND ");
+                sql.push_str(condition);
+                values.push(value);
+            }
+        }
+        sql.push_str(" ORDER BY seq DESC");
+        let mut query = self.db.prepare_cached(&sql)?;
+        let mut rows = query.query(values.as_slice())?;
+        let mut found = Vec::new();
+        while found.len() < limit as usize
+            && let Some(row) = rows.next()?
+        {
+            let entry = entry(row)?;
+            if filter.matches(&entry) {
+                found.push(entry);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes all records as [lines], the oldest first, and gives the last one's head.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`], [`Error::Unreadable`], [`Error::Export`].
+    pub fn export(&self, to: &mut impl io::Write) -> Result<Head, Error> {
+        let snapshot = self.db.unchecked_transaction()?;
+        let mut all = snapshot.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY seq"))?;
+        let mut rows = all.query([])?;
+        let mut head = Head::default();
+        while let Some(row) = rows.next()? {
+            let entry = entry(row)?;
+            to.write_all(lines::line(&entry).as_bytes()).map_err(Error::Export)?;
+            head = Head { seq: entry.seq, tag: entry.tag };
+        }
+        to.flush().map_err(Error::Export)?;
+        Ok(head)
+    }
+
+    /// Checks the whole chain from its first key, and against a head that was kept elsewhere: tells what was changed
+    /// apart from what was cut.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`]. What is wrong with the chain is in the [`Report`].
+    pub fn check(&self, key: [u8; 32], head: Option<Head>) -> Result<Report, Error> {
+        check(&self.db, key, head)
+    }
+
+    /// As [`check`](Self::check), on a connection of its own: whoever writes to the chain meanwhile need not wait.
+    ///
+    /// # Errors
+    /// Those of `check`; [`Error::Sqlite`] if there is no chain at `path`.
+    pub fn check_at(path: &Path, key: [u8; 32], head: Option<Head>) -> Result<Report, Error> {
+        check(&open(path)?, key, head)
+    }
+
+    /// As [`check`](Self::check), its two answers as one.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] names the first bad record.
+    pub fn verify(&self, key: [u8; 32], head: Option<Head>) -> Result<Head, Error> {
+        self.check(key, head)?.result().map_err(Error::Broken)
+    }
+
+    /// As [`check_at`](Self::check_at), its two answers as one.
+    ///
+    /// # Errors
+    /// Those of `check_at`; [`Error::Broken`] names the first bad record.
+    pub fn verify_at(path: &Path, key: [u8; 32], head: Option<Head>) -> Result<Head, Error> {
+        Self::check_at(path, key, head)?.result().map_err(Error::Broken)
+    }
+
+    /// The chain's end after the last `append` of this value: keep it elsewhere, so that a later cut shows.
+    #[must_use]
+    pub const fn head(&self) -> Head {
+        self.head
+    }
+}
+
+fn check(db: &Connection, key: [u8; 32], head: Option<Head>) -> Result<Report, Error> {
+    // One snapshot: what is appended meanwhile is neither here nor in the state.
+    let snapshot = db.unchecked_transaction()?;
+    let mut verifier = head.map_or_else(|| Verifier::new(key), |head| Verifier::with_head(key, head));
+    let mut all = snapshot.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY seq"))?;
+    let mut rows = all.query([])?;
+    while let Some(row) = rows.next()? {
+        let entry = match entry(row) {
+            Ok(entry) => Some(entry),
+            Err(Error::Unreadable { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        if lines::check(&mut verifier, entry.as_ref()).is_err() {
+            break;
+        }
+    }
+    let stored = state(&snapshot)?.map(|state| Head { seq: state.seq, tag: state.tag });
+    let mut report = verifier.report(stored);
+    // The stored state is no proof, since whoever cuts the chain can set it back; but it shows a careless cut.
+    if head.is_none() && report.completeness == Completeness::Complete {
+        report.completeness = Completeness::Unproven;
+    }
+    Ok(report)
+}
+
+fn state(db: &Connection) -> Result<Option<State>, Error> {
+    let mut get = db.prepare_cached("SELECT seq, tag, key FROM audit_state WHERE one = 1")?;
+    let state = get.query_row([], |row| Ok(State { seq: number(row, 0)?, tag: row.get(1)?, key: row.get(2)? }));
+    Ok(state.optional()?)
+}
+
+fn store(transaction: &Transaction<'_>, state: &State) -> Result<(), Error> {
+    transaction.prepare_cached("INSERT OR REPLACE INTO audit_state VALUES (1, ?1, ?2, ?3)")?.execute(params![
+        state.seq.cast_signed(),
+        state.tag,
+        state.key
+    ])?;
+    Ok(())
+}
+
+fn insert(transaction: &Transaction<'_>, entry: &Entry) -> Result<(), Error> {
+    transaction.prepare_cached("INSERT INTO audit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?.execute(
+        params![
+            entry.seq.cast_signed(),
+            entry.device.as_str(),
+            entry.boot.0,
+            entry.at.as_nanos().cast_signed(),
+            entry.unix.map(|unix| unix.as_millis().cast_signed()),
+            entry.event.kind as u8,
+            entry.event.outcome as u8,
+            entry.event.actor.as_str(),
+            entry.event.source.as_str(),
+            entry.event.detail.as_str(),
+            entry.tag
+        ],
+    )?;
+    Ok(())
+}
+
+/// SQLite's integers have a sign; all 64 bits come back as they went in.
+fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get(column).map(i64::cast_unsigned)
+}
+
+/// A record as stored; whatever cannot be one is unreadable, not an error of SQLite.
+fn entry(row: &Row<'_>) -> Result<Entry, Error> {
+    let seq = number(row, 0)?;
+    let read = || {
+        let text = |column| row.get_ref(column).ok()?.as_str().ok();
+        let unix: Option<i64> = row.get(4).ok()?;
+        Some(Entry {
+            seq,
+            device: DeviceId::new(text(1)?).ok()?,
+            boot: BootId(row.get(2).ok()?),
+            at: Instant::from_nanos(number(row, 3).ok()?),
+            unix: unix.map(|ms| UnixTime::from_millis(ms.cast_unsigned())),
+            event: Event {
+                kind: Kind::from_number(row.get(5).ok()?)?,
+                outcome: Outcome::from_number(row.get(6).ok()?)?,
+                actor: Text::new(text(7)?).ok()?,
+                source: Text::new(text(8)?).ok()?,
+                detail: Text::new(text(9)?).ok()?,
+            },
+            tag: row.get(10).ok()?,
+        })
+    };
+    read().ok_or(Error::Unreadable { seq })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::security::test_dir;
+
+    type Timed = (Event, Instant, Option<UnixTime>);
+
+    fn event(n: u64) -> Timed {
+        let event = Event::new(Kind::Command, Outcome::Success, "alice", "127.0.0.1", &format!("echo {n}\n'; --"));
+        (event, Instant::from_nanos(u64::MAX - n), n.is_multiple_of(2).then(|| UnixTime::from_secs(n)))
+    }
+
+    fn open_log(path: &Path, boot: u32) -> (AuditLog, Option<[u8; 32]>) {
+        AuditLog::open(path, DeviceId::new("host").unwrap(), BootId(boot)).unwrap()
+    }
+
+    /// A log of ten records, as two lives wrote them.
+    fn ten(path: &Path) -> (AuditLog, [u8; 32]) {
+        let (mut log, key) = open_log(path, 1);
+        log.append(&[event(1), event(2), event(3)]).unwrap();
+        drop(log);
+        let (mut log, none) = open_log(path, 2);
+        assert_eq!(none, None, "the first key is told once");
+        for n in 4..=10 {
+            log.append(&[event(n)]).unwrap();
+        }
+        (log, key.unwrap())
+    }
+
+    #[test]
+    fn a_chain_of_several_lives_verifies_and_lists_the_newest_first() {
+        let dir = test_dir("audit");
+        let (log, key) = ten(&dir.path().join("daur.db"));
+        assert_eq!(log.head().seq, 10);
+        assert_eq!(log.verify(key, None).unwrap(), log.head());
+        assert_eq!(log.verify(key, Some(log.head())).unwrap(), log.head());
+        assert_eq!(AuditLog::verify_at(&dir.path().join("daur.db"), key, Some(log.head())).unwrap(), log.head());
+        let recent = log.recent(3).unwrap();
+        assert_eq!(recent.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [10, 9, 8]);
+        assert_eq!((recent[0].event, recent[0].at, recent[0].unix), event(10));
+        assert!(matches!(log.verify([0; 32], None), Err(Error::Broken(Broken::Changed { seq: 1 }))));
+    }
+
+    #[test]
+    fn what_is_changed_in_the_file_is_found_and_named() {
+        for (sql, expected) in [
+            ("UPDATE audit SET actor = 'bob' WHERE seq = 4", "audit record 4 was changed"),
+            ("UPDATE audit SET unix_ms = NULL WHERE seq = 6", "audit record 6 was changed"),
+            ("UPDATE audit SET kind = 200 WHERE seq = 5", "audit record 5 cannot be read"),
+            ("UPDATE audit SET tag = x'00' WHERE seq = 5", "audit record 5 cannot be read"),
+            ("DELETE FROM audit WHERE seq = 2", "audit record 2 is missing"),
+            ("DELETE FROM audit WHERE seq > 8", "the audit chain was cut after record 8"),
+        ] {
+            let dir = test_dir("tamper");
+            let (log, key) = ten(&dir.path().join("daur.db"));
+            log.db.execute_batch(sql).unwrap();
+            assert_eq!(log.verify(key, None).unwrap_err().to_string(), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_cut_that_sets_the_state_back_is_found_with_the_head_kept_elsewhere() {
+        let dir = test_dir("cut");
+        let (log, key) = ten(&dir.path().join("daur.db"));
+        let (head, cut) = (log.head(), log.recent(2).unwrap()[1]);
+        log.db.execute("DELETE FROM audit WHERE seq = 10", []).unwrap();
+        log.db.execute("UPDATE audit_state SET seq = 9, tag = ?1", [cut.tag]).unwrap();
+        assert!(log.verify(key, None).is_ok());
+        assert!(matches!(log.verify(key, Some(head)), Err(Error::Broken(Broken::Truncated { seq: 9 }))));
+    }
+
+    #[test]
+    fn what_was_changed_and_what_was_cut_are_told_apart() {
+        let dir = test_dir("report");
+        let (log, key) = ten(&dir.path().join("daur.db"));
+        let of = |head| log.check(key, head).map(|report| (report.integrity, report.completeness)).unwrap();
+        assert_eq!(of(None), (Ok(()), Completeness::Unproven));
+        assert_eq!(of(Some(log.head())), (Ok(()), Completeness::Complete));
+        log.db.execute("DELETE FROM audit WHERE seq > 8", []).unwrap();
+        assert_eq!(of(None), (Ok(()), Completeness::Truncated { seq: 8, of: 10 }));
+        log.db.execute("UPDATE audit SET kind = 200 WHERE seq = 3", []).unwrap();
+        assert_eq!(of(Some(log.head())), (Err(Broken::Unreadable { seq: 3 }), Completeness::Unproven));
+    }
+
+    #[test]
+    fn find_gives_what_the_filter_matches_and_an_export_verifies_without_the_database() {
+        let dir = test_dir("find");
+        let (mut log, key) = open_log(&dir.path().join("daur.db"), 1);
+        let times = [None, Some(0), Some(1_000), Some(i64::MAX.cast_unsigned()), Some(u64::MAX)];
+        let mut events = Vec::new();
+        for (n, unix) in (0_u64..).zip(times.iter().cycle().take(40)) {
+            let kind = [Kind::Login, Kind::Command, Kind::Logout][n as usize % 3];
+            let outcome = [Outcome::Success, Outcome::Denied][n as usize % 2];
+            let actor = ["alice", "bob", "", "o'brien"][n as usize % 4];
+            events.push((
+                Event::new(kind, outcome, actor, "", ""),
+                Instant::from_secs(n),
+                unix.map(UnixTime::from_millis),
+            ));
+        }
+        log.append(&events).unwrap();
+        let all = log.recent(100).unwrap();
+        assert_eq!(all.len(), 40);
+        let at = |ms| Some(UnixTime::from_millis(ms));
+        for filter in [
+            Filter { kind: Some(Kind::Login), ..Filter::ALL },
+            Filter { outcome: Some(Outcome::Denied), actor: Some("bob"), ..Filter::ALL },
+            Filter { actor: Some("o'brien"), ..Filter::ALL },
+            Filter { actor: Some("' OR 1 --"), ..Filter::ALL },
+            Filter { since: at(0), ..Filter::ALL },
+            Filter { since: at(1), before: at(u64::MAX), ..Filter::ALL },
+            Filter { since: at(u64::MAX), ..Filter::ALL },
+            Filter { before: at(1_000), ..Filter::ALL },
+            Filter { before: at(i64::MAX.cast_unsigned() + 1), ..Filter::ALL },
+            Filter { at_since: Some(Instant::from_secs(7)), at_before: Some(Instant::from_secs(30)), ..Filter::ALL },
+        ] {
+            let expected: Vec<_> = all.iter().filter(|entry| filter.matches(entry)).copied().collect();
+            assert_eq!(log.find(&filter, 100).unwrap(), expected, "{filter:?}");
+            assert_eq!(log.find(&filter, 2).unwrap(), expected[..expected.len().min(2)], "{filter:?}");
+        }
+        let mut text = Vec::new();
+        assert_eq!(log.export(&mut text).unwrap(), log.head());
+        let report = lines::verify_lines(text.as_slice(), key.unwrap(), Some(log.head())).unwrap();
+        assert_eq!(report.result(), Ok(log.head()));
+    }
+
+    #[test]
+    fn a_chain_whose_first_key_cannot_be_stored_does_not_begin() {
+        let dir = test_dir("no-key");
+        let path = dir.path().join("daur.db");
+        let device = DeviceId::new("host").unwrap();
+        let refused = AuditLog::open_with(&path, device, BootId(1), |_| Err(io::ErrorKind::AlreadyExists.into()));
+        assert!(matches!(refused, Err(Error::Key(_))));
+        let mut kept = None;
+        let (mut log, key) = AuditLog::open_with(&path, device, BootId(1), |key| {
+            kept = Some(*key);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!((kept, key.is_some()), (key, true));
+        log.append(&[event(1)]).unwrap();
+        assert_eq!(log.verify(key.unwrap(), None).unwrap(), log.head());
+    }
+
+    #[test]
+    fn two_writers_make_one_chain() {
+        let dir = test_dir("writers");
+        let path = dir.path().join("daur.db");
+        let (mut one, key) = open_log(&path, 1);
+        let (mut two, _) = open_log(&path, 2);
+        for n in 0..10 {
+            if n % 2 == 0 { &mut one } else { &mut two }.append(&[event(n)]).unwrap();
+        }
+        assert_eq!(one.verify(key.unwrap(), None).unwrap().seq, 10);
+    }
+
+    #[test]
+    fn a_batch_is_stored_whole_or_not_at_all() {
+        let dir = test_dir("batch");
+        let (mut log, key) = ten(&dir.path().join("daur.db"));
+        // The second record of the batch finds its number taken.
+        log.db.execute("INSERT INTO audit SELECT 12, device, boot, at_ns, unix_ms, kind, outcome, actor, source, detail, tag FROM audit WHERE seq = 1", []).unwrap();
+        assert!(log.append(&[event(11), event(12)]).is_err());
+        log.db.execute("DELETE FROM audit WHERE seq = 12", []).unwrap();
+        assert_eq!(log.verify(key, None).unwrap(), log.head());
+        assert_eq!(log.append(&[event(11), event(12)]).unwrap().seq, 12);
+        assert_eq!(log.verify(key, None).unwrap().seq, 12);
+    }
+
+    #[test]
+    fn keys_that_have_moved_on_are_not_in_the_file() {
+        let dir = test_dir("keys-gone");
+        let path = dir.path().join("daur.db");
+        let (log, key) = ten(&path);
+        log.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!bytes.windows(32).any(|window| window == key));
+        drop(log);
+    }
+}
