@@ -29,12 +29,16 @@ pub mod layer;
 #[cfg(feature = "tokio")]
 mod login;
 mod requests;
+#[cfg(feature = "tokio")]
+mod schemes;
 mod sinks;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod stores;
 
 pub use requests::{Answer, Bearing};
+#[cfg(feature = "tokio")]
+pub use schemes::ByScheme;
 pub use sinks::{Queue, Recent, Sink, Stamped, WithoutGrants, Writer};
 pub use stores::{Account, BoxError, Checked, MemoryUsers, Passwords, Pbkdf2, Revocations, UserStore};
 
@@ -418,12 +422,37 @@ impl SecurityManager {
         })
     }
 
-    /// Ends all tokens whose login was before this second, by decision of `actor`. Of this process alone.
+    /// Ends all tokens whose login was before this second, by decision of `actor`.
     ///
     /// # Errors
-    /// [`Denied::NoClock`]
+    /// [`Denied::NoClock`]; [`Denied::Internal`] if the store of revoked tokens fails.
     pub fn revoke_all(&self, actor: &str, source: &str) -> Result<(), Denied> {
+        self.revoke_before(None, 0, actor, source)?;
         self.decide(source, |machine, audit, at| machine.revoke_all(actor, audit, at))
+    }
+
+    /// Ends all tokens of a user whose login was until now, by decision of `actor`: after a change of their password or of
+    /// what they may do.
+    ///
+    /// # Errors
+    /// As [`revoke_all`](Self::revoke_all); [`Denied::Overloaded`] if no further user can be remembered.
+    pub fn revoke_user(&self, user: &str, actor: &str, source: &str) -> Result<(), Denied> {
+        if self.inner.revocations.is_none() {
+            return self.decide(source, |machine, audit, at| machine.revoke_user(user, actor, audit, at));
+        }
+        self.revoke_before(Some(user), 1, actor, source)?;
+        self.note(&[Event::new(What::TokenRevoked, Outcome::Success, actor, source, &format!("all of {user}"))])
+    }
+
+    /// In the store, where there is one; `more` seconds after now.
+    fn revoke_before(&self, user: Option<&str>, more: u64, actor: &str, source: &str) -> Result<(), Denied> {
+        let Some(store) = &self.inner.revocations else { return Ok(()) };
+        let now = self.inner.wall.unix_now().ok_or(Denied::NoClock)?.as_secs();
+        store.revoke_before(user, now.saturating_add(more)).map_err(|error| {
+            let why = "the store of revoked tokens failed";
+            self.tell(&Event::new(What::TokenRevoked, Outcome::Failure, actor, source, why));
+            failed("tokens cannot be revoked", &*error)
+        })
     }
 
     /// Checks an input and makes it harmless: the seed's pair of whether it is valid and what is left of it.

@@ -5,7 +5,7 @@ use crate::id::DeviceId;
 use crate::reliability::limiter::{self, Limiter};
 use crate::security::audit::{Event, Kind, Outcome};
 use crate::security::keys::KeyError;
-use crate::security::permission::Permissions;
+use crate::security::permission::{Permissions, Scopes};
 use crate::security::token::{Config, Error, Gate, Keys};
 use crate::text::Text;
 
@@ -195,7 +195,7 @@ impl CommandGate {
                     Refused::Replayed { counter }
                 }
                 Error::Permission => {
-                    *detail = super::named("needs ", needed);
+                    *detail = super::named("needs ", needed, &Scopes::DEFAULT);
                     Refused::Forbidden { counter }
                 }
                 _ => {

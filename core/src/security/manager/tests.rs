@@ -73,7 +73,13 @@ fn rule_1_nothing_is_granted_but_by_a_right_token_with_the_permission() {
     assert_eq!(manager.authorize(&token, NOTHING, &mut told, &at(2)), Err(Denied::Unauthenticated));
     assert_eq!(told.last(), (What::AccessDenied, Outcome::Denied, "alice", "token: revoked"));
     let second = login(&mut manager, &mut told, "alice", Permissions::READ, 3);
+    let bob = login(&mut manager, &mut told, "bob", Permissions::READ, 3);
+    manager.revoke_user("alice", "root", &mut told, &at(3)).unwrap();
+    assert_eq!(told.last(), (What::TokenRevoked, Outcome::Success, "root", "all of alice"));
+    assert_eq!(manager.verify(&second, &mut told, &at(3)), Err(Denied::Unauthenticated));
+    assert!(manager.verify(&bob, &mut told, &at(3)).is_ok());
     manager.revoke_all("root", &mut told, &at(4)).unwrap();
+    assert_eq!(manager.verify(&bob, &mut told, &at(4)), Err(Denied::Unauthenticated));
     assert_eq!(manager.verify(&second, &mut told, &at(4)), Err(Denied::Unauthenticated));
 }
 

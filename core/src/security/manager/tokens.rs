@@ -52,7 +52,7 @@ impl<const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'_, KE
         self.granted = self.granted.saturating_add(1);
         let event = Event {
             actor: user,
-            detail: named("", needed),
+            detail: named("", needed, &self.tokens.scopes),
             ..Event::new(What::Access, Outcome::Success, "", at.source, "")
         };
         audit.record(&event, at);
@@ -90,6 +90,31 @@ impl<const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'_, KE
         self.revoked.revoke_all_before(unix.as_secs());
         audit.record(&Event::new(What::TokenRevoked, Outcome::Success, actor, at.source, "all"), at);
         Ok(())
+    }
+
+    /// Ends all tokens of a user whose login was until now, by decision of `actor`: after a change of their password or
+    /// of what they may do.
+    ///
+    /// # Errors
+    /// [`Denied::NoClock`]; [`Denied::Overloaded`] if no further user can be remembered, and then
+    /// [`revoke_all`](Self::revoke_all) always helps.
+    pub fn revoke_user(&mut self, user: &str, actor: &str, audit: &mut impl Audit, at: &At<'_>) -> Result<(), Denied> {
+        let revoked = match at.unix {
+            None => Err(Denied::NoClock),
+            Some(unix) => {
+                let before = unix.as_secs().saturating_add(1);
+                let mut marked = self.revoked.revoke_user(user, before);
+                if marked == Err(RevokeError::Full) && self.revoked.reclaim(unix, &self.tokens) > 0 {
+                    marked = self.revoked.revoke_user(user, before);
+                }
+                marked.map_err(|_| Denied::Overloaded)
+            }
+        };
+        let mut detail = Text::<128>::cut("all of ");
+        detail.push(user);
+        let outcome = if revoked.is_ok() { Outcome::Success } else { Outcome::Failure };
+        audit.record(&Event { detail, ..Event::new(What::TokenRevoked, outcome, actor, at.source, "") }, at);
+        revoked
     }
 
     /// Changes a token for a new one; the old one ends. `granted` is what its user may by now; `None`, that there is

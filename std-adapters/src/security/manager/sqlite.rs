@@ -33,6 +33,14 @@ impl Revocations for Mutex<Revoked> {
     fn revoke(&self, claims: &Claims, now: UnixTime) -> Result<bool, BoxError> {
         Ok(self.lock().unwrap_or_else(PoisonError::into_inner).revoke(claims, now)?)
     }
+
+    fn revoke_before(&self, user: Option<&str>, iat: u64) -> Result<(), BoxError> {
+        let mut revoked = self.lock().unwrap_or_else(PoisonError::into_inner);
+        match user {
+            Some(user) => Ok(revoked.revoke_user(user, iat)?),
+            None => Ok(revoked.revoke_all_before(iat)?),
+        }
+    }
 }
 
 impl Sink for Mutex<AuditLog> {

@@ -60,6 +60,12 @@ pub trait Revocations: Send + Sync + 'static {
     /// # Errors
     /// The store's; nobody is told then that it was revoked.
     fn revoke(&self, claims: &Claims, now: UnixTime) -> Result<bool, BoxError>;
+
+    /// Revokes all tokens of a user, or of all, whose login was before `iat`, in seconds since 1970.
+    ///
+    /// # Errors
+    /// The store's; nothing is revoked then.
+    fn revoke_before(&self, user: Option<&str>, iat: u64) -> Result<(), BoxError>;
 }
 
 /// Says what became of a password.
@@ -177,5 +183,9 @@ impl<T: Revocations + ?Sized> Revocations for Arc<T> {
 
     fn revoke(&self, claims: &Claims, now: UnixTime) -> Result<bool, BoxError> {
         (**self).revoke(claims, now)
+    }
+
+    fn revoke_before(&self, user: Option<&str>, iat: u64) -> Result<(), BoxError> {
+        (**self).revoke_before(user, iat)
     }
 }
