@@ -85,7 +85,8 @@ impl<E> Refused<E> {
 /// 3. Every decision gives an event to the audit.
 ///
 /// # Cost
-/// 300 bytes; a refusal of what comes too fast costs nothing else, and all others one HMAC.
+/// 310 bytes of RAM and 27 KB of flash on thumbv6m (image `command_gate`), most of it the token's. What comes too fast
+/// costs a comparison, all else one HMAC.
 ///
 /// # Errors
 /// [`Refused`]
