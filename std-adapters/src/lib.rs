@@ -8,7 +8,8 @@
 //! * [`clock`] and [`shared`]: the present moment, and one machine used by many tasks.
 //! * [`monitoring`]: the system monitor, Prometheus text.
 //! * [`reliability`]: runners for retry, breaker and executor, blocking and on tokio.
-//! * [`performance`], [`security`]: the host halves of caches and of secrets.
+//! * [`performance`]: the host halves of caches.
+//! * [`security`]: the gate of a service ([`security_manager`]), its policy, users, keys and audit.
 //! * [`services`]: the result cache in SQLite.
 //! * `link` (feature `tokio`): devices over TCP and serial lines.
 //!
@@ -72,6 +73,29 @@
 //!
 //! assert_eq!(temperature(0), Ok(20));
 //! assert_eq!(temperature(1), Err("no answer"));
+//! ```
+//!
+//! # Who may
+//!
+//! The [security manager](security::manager::SecurityManager) logs in, signs and checks tokens, and audits what it decides.
+//! What it found out is a *context*, and a function that takes one says who may call it:
+//!
+//! ```
+//! use daur_std::core::security::permission::Permissions;
+//! use daur_std::core::security::token::Claims;
+//! use daur_std::core::text::Text;
+//! use daur_std::security::manager::Denied;
+//!
+//! #[daur_std::require_permission("read, write")]
+//! async fn store(claims: &Claims, value: u32) -> Result<u32, Denied> {
+//!     Ok(value)
+//! }
+//! # fn main() {
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let reader = Claims { sub: Text::cut("alice"), permissions: Permissions::READ, ..Claims::default() };
+//! assert_eq!(store(&reader, 7).await, Err(Denied::Forbidden));
+//! # });
+//! # }
 //! ```
 //!
 //! # A first machine

@@ -11,3 +11,4 @@ mod layers;
 mod reliability;
 mod result_cache;
 mod retry;
+mod security;

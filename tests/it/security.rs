@@ -3,6 +3,7 @@
 mod audit;
 mod command;
 mod deny;
+mod manager;
 mod path;
 mod sanitize;
 mod session;

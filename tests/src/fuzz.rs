@@ -3,6 +3,8 @@
 //! The fuzzers (`tests/fuzz`, run by `.ci/long`) look for inputs; `cargo test` replays those that are kept under
 //! `tests/fuzz/corpus`, so a fault that was found once stays found.
 
+#[cfg(feature = "policy")]
+mod policy;
 mod token;
 mod wire;
 
@@ -10,8 +12,17 @@ mod wire;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: &[Target] =
-    &[("claims", token::claims), ("header", token::header), ("token", token::run), ("wire", wire::run)];
+pub const TARGETS: &[Target] = &[
+    ("claims", token::claims),
+    ("header", token::header),
+    #[cfg(feature = "policy")]
+    ("policy", policy::run),
+    ("token", token::run),
+    ("wire", wire::run),
+];
+
+/// Those that this build leaves out, since they need `daur-std`.
+pub const LEFT_OUT: &[&str] = if cfg!(feature = "policy") { &[] } else { &["policy"] };
 
 /// Runs the parser called `name`.
 ///

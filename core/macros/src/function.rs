@@ -233,7 +233,7 @@ impl Function {
     }
 
     /// Puts statements in front of the body, which may return: of a future, when it is first polled.
-    pub(crate) fn guard(&mut self, core: &TokenStream, statements: TokenStream) {
+    pub(crate) fn guard(&mut self, core: &TokenStream, statements: &TokenStream) {
         self.wrapped = Some(match &self.kind {
             Kind::Sync | Kind::Async => {
                 let body = self.body();

@@ -1,7 +1,7 @@
 //! `#[require_auth]` and `#[require_permission]`.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens as _, quote};
+use quote::{ToTokens as _, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Expr, LitStr};
 
@@ -16,7 +16,7 @@ const PERMISSIONS: [(&str, &str); 3] = [("read", "READ"), ("write", "WRITE"), ("
 
 pub(crate) fn auth(mut args: Args, function: &mut Function) -> syn::Result<()> {
     let core = args.roots().core;
-    guard(args, function, &core, quote!(#core::security::permission::Permissions::NONE))
+    guard(args, function, &core, &quote!(#core::security::permission::Permissions::NONE))
 }
 
 pub(crate) fn permission(mut args: Args, function: &mut Function) -> syn::Result<()> {
@@ -30,7 +30,7 @@ pub(crate) fn permission(mut args: Args, function: &mut Function) -> syn::Result
             quote!(#core::security::permission::Permissions::NONE)
         }
     };
-    guard(args, function, &core, needed)
+    guard(args, function, &core, &needed)
 }
 
 /// An expression of the set of permissions that `text` names; the compiler makes it a constant.
@@ -67,7 +67,7 @@ fn needed(args: &mut Args, core: &TokenStream, scopes: Option<&syn::Path>, text:
 }
 
 /// Puts the question in front of the body.
-fn guard(mut args: Args, function: &mut Function, core: &TokenStream, needed: TokenStream) -> syn::Result<()> {
+fn guard(mut args: Args, function: &mut Function, core: &TokenStream, needed: &TokenStream) -> syn::Result<()> {
     let attribute = args.attribute;
     let given = args.take("context");
     let context = match context(function, attribute, given) {
@@ -81,14 +81,23 @@ fn guard(mut args: Args, function: &mut Function, core: &TokenStream, needed: To
         args.errors(error);
     }
     args.finish()?;
-    function.guard(core, quote! {
-        if let ::core::result::Result::Err(__daur_denied) =
-            #core::security::manager::require(&#context, #needed)
-        {
-            return ::core::result::Result::Err(#core::attributes::FromDenied::from_denied(__daur_denied));
-        }
-    });
+    // What is wrong with the context is told where it stands, and what is wrong with the error at the return type.
+    let context = quote_spanned!(spanned(&context)=> &#context);
+    let error = quote_spanned!(function.output_span()=> #core::attributes::FromDenied::from_denied(__daur_denied));
+    function.guard(
+        core,
+        &quote! {
+            if let ::core::result::Result::Err(__daur_denied) = #core::security::manager::require(#context, #needed) {
+                return ::core::result::Result::Err(#error);
+            }
+        },
+    );
     Ok(())
+}
+
+/// Where the first of some tokens stands.
+fn spanned(tokens: &TokenStream) -> Span {
+    tokens.clone().into_iter().next().map_or_else(Span::call_site, |token| token.span())
 }
 
 /// What says who is asking: as the attribute says, else the first argument of a name that is known for it.

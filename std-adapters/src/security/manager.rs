@@ -512,11 +512,14 @@ impl SecurityManager {
 
     fn revoke_in(&self, store: &dyn Revocations, claims: &Claims, source: &str) -> Result<(), Denied> {
         let now = self.inner.wall.unix_now().unwrap_or(UnixTime::from_secs(0));
-        store.revoke(claims, now).map_err(|error| {
-            let event = Event::new(What::TokenRevoked, Outcome::Failure, claims.sub.as_str(), source, "internal");
-            self.tell(&event);
-            failed("a token cannot be revoked", &*error)
-        })
+        let (denied, why) = match store.revoke(claims, now) {
+            Ok(true) => return Ok(()),
+            // Somebody else was faster.
+            Ok(false) => (Denied::Unauthenticated, "token: revoked"),
+            Err(error) => (failed("a token cannot be revoked", &*error), "the store of revoked tokens failed"),
+        };
+        self.tell(&Event::new(What::TokenRevoked, Outcome::Failure, claims.sub.as_str(), source, why));
+        Err(denied)
     }
 
     /// Asks the machine, and records what it decided before anybody learns it.

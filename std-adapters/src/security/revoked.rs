@@ -6,7 +6,7 @@ use std::path::Path;
 
 use daur_core::security::token::{Claims, MAX_LEEWAY};
 use daur_core::time::UnixTime;
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::schema;
 
@@ -122,30 +122,36 @@ impl Revoked {
         Ok(this)
     }
 
-    /// Revokes a token that was verified: an unverified one would let anybody fill the store.
+    /// Revokes a token that was verified: an unverified one would let anybody fill the store. Says whether it counted
+    /// until now: of two who revoke it at the same time, only one is told so.
     ///
     /// # Errors
     /// [`Error::NoId`], [`Error::Full`], [`Error::Sqlite`]; nothing changed then.
-    pub fn revoke(&mut self, claims: &Claims, now: UnixTime) -> Result<(), Error> {
+    pub fn revoke(&mut self, claims: &Claims, now: UnixTime) -> Result<bool, Error> {
         let jti = claims.jti.ok_or(Error::NoId)?;
         self.catch_up()?;
-        // A renewed token may have the same number and live longer.
-        let until = end(claims).max(self.tokens.get(&jti).copied().unwrap_or(0));
+        let counted = !self.holds(claims);
         if !self.tokens.contains_key(&jti) && self.tokens.len() >= self.capacity {
             self.poll(now)?;
             if self.tokens.len() >= self.capacity {
                 return Err(Error::Full);
             }
         }
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Another process may have been faster.
+        let before: Option<i64> = transaction
+            .prepare_cached("SELECT until FROM revoked WHERE jti = ?1")?
+            .query_row([jti], |row| row.get(0))
+            .optional()?;
+        // A renewed token may have the same number and live longer.
+        let until = end(claims).max(before.map_or(0, i64::unsigned_abs));
         // A new row each time: by its number the other processes find it.
-        let mut insert = self.db.prepare_cached(
-            "INSERT OR REPLACE INTO revoked (jti, until)
-             VALUES (?1, max(?2, coalesce((SELECT until FROM revoked WHERE jti = ?1), 0)))",
-        )?;
-        insert.execute(params![jti, to_sql(until)])?;
-        drop(insert);
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO revoked (jti, until) VALUES (?1, ?2)")?
+            .execute(params![jti, to_sql(until)])?;
+        transaction.commit()?;
         self.tokens.insert(jti, until);
-        Ok(())
+        Ok(counted && before.is_none())
     }
 
     /// Revokes every token of `user` issued before `iat`, in seconds since 1970.
@@ -375,7 +381,10 @@ mod tests {
         let (mut one, mut two) = (store(&dir), store(&dir));
         for jti in 1..10 {
             assert!(!refused(&mut two, &token(jti, "ada", None)));
-            one.revoke(&token(jti, "ada", None), UnixTime::from_secs(1)).unwrap();
+            assert!(one.revoke(&token(jti, "ada", None), UnixTime::from_secs(1)).unwrap());
+            let again =
+                [&mut one, &mut two].map(|store| store.revoke(&token(jti, "ada", None), UnixTime::from_secs(1)));
+            assert!(again.into_iter().all(|counted| !counted.unwrap()), "only one is told that it counted");
             assert!(refused(&mut two, &token(jti, "ada", None)));
         }
         two.revoke_user("bob", 101).unwrap();

@@ -38,7 +38,7 @@ pub enum Kind {
     SessionChange = 13,
     /// An input was refused, or made harmless.
     InputRefused = 14,
-    /// Access was granted.
+    /// Access was granted, or an input let in as it came.
     Access = 15,
 }
 

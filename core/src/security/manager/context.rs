@@ -55,7 +55,8 @@ pub trait Context {
 impl Context for Claims {
     /// `None` for claims without a name, and for those of a single command.
     fn identity(&self) -> Option<Identity<'_>> {
-        (!self.sub.is_empty() && self.cmd.is_none()).then_some(Identity { user: self.sub.as_str(), permissions: self.permissions })
+        (!self.sub.is_empty() && self.cmd.is_none())
+            .then_some(Identity { user: self.sub.as_str(), permissions: self.permissions })
     }
 }
 

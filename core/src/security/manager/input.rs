@@ -66,7 +66,8 @@ impl Rejected {
     pub const fn is_forbidden(self) -> bool {
         matches!(
             self,
-            Self::Command(command::Refusal::Forbidden(_)) | Self::Path(path::Refusal::Forbidden | path::Refusal::Outside)
+            Self::Command(command::Refusal::Forbidden(_))
+                | Self::Path(path::Refusal::Forbidden | path::Refusal::Outside)
         )
     }
 

@@ -30,7 +30,7 @@ impl Revocations for Mutex<Revoked> {
         }
     }
 
-    fn revoke(&self, claims: &Claims, now: UnixTime) -> Result<(), BoxError> {
+    fn revoke(&self, claims: &Claims, now: UnixTime) -> Result<bool, BoxError> {
         Ok(self.lock().unwrap_or_else(PoisonError::into_inner).revoke(claims, now)?)
     }
 }

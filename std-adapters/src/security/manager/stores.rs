@@ -54,11 +54,12 @@ pub trait Revocations: Send + Sync + 'static {
     /// The store's; the token is refused then.
     fn is_revoked(&self, claims: &Claims) -> Result<bool, BoxError>;
 
-    /// Revokes a token that verifies.
+    /// Revokes a token that verifies; says whether it counted until now. Of two who revoke it at the same time only one is
+    /// told so, or one token could be renewed twice.
     ///
     /// # Errors
     /// The store's; nobody is told then that it was revoked.
-    fn revoke(&self, claims: &Claims, now: UnixTime) -> Result<(), BoxError>;
+    fn revoke(&self, claims: &Claims, now: UnixTime) -> Result<bool, BoxError>;
 }
 
 /// Says what became of a password.
@@ -174,7 +175,7 @@ impl<T: Revocations + ?Sized> Revocations for Arc<T> {
         (**self).is_revoked(claims)
     }
 
-    fn revoke(&self, claims: &Claims, now: UnixTime) -> Result<(), BoxError> {
+    fn revoke(&self, claims: &Claims, now: UnixTime) -> Result<bool, BoxError> {
         (**self).revoke(claims, now)
     }
 }

@@ -62,10 +62,14 @@ impl Revocations for Fallible<Numbers> {
         Ok(self.inner.0.lock().unwrap().contains(&claims.jti.unwrap()))
     }
 
-    fn revoke(&self, claims: &Claims, _now: UnixTime) -> Result<(), BoxError> {
+    fn revoke(&self, claims: &Claims, _now: UnixTime) -> Result<bool, BoxError> {
         self.switch.ask()?;
-        self.inner.0.lock().unwrap().push(claims.jti.unwrap());
-        Ok(())
+        let (mut revoked, jti) = (self.inner.0.lock().unwrap(), claims.jti.unwrap());
+        let is_new = !revoked.contains(&jti);
+        if is_new {
+            revoked.push(jti);
+        }
+        Ok(is_new)
     }
 }
 
