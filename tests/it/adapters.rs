@@ -2,6 +2,7 @@
 
 mod allocations;
 mod attributes;
+mod audit;
 mod breaker;
 mod executor;
 mod fallback;

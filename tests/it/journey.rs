@@ -13,8 +13,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use daur_core::security::audit::Broken;
 use daur_core::wire::decoder::Decoder;
 use daur_core::wire::frame::{Frame, MAX_PAYLOAD};
+use daur_std::security::audit::device as chains;
+use daur_std::security::keys;
 use serde_json::{Value, json};
 
 const HOST: &str = env!("CARGO_BIN_EXE_daur-host-under-test");
@@ -354,5 +357,58 @@ fn what_the_device_had_no_room_for_while_nobody_acknowledged_is_told_as_lost() {
     // Afterwards it goes on as before.
     let later = host.until("more frames", |device| count(device, "frames") > count(&status, "frames") + 30);
     assert_eq!(count(&later, "lost_line"), 0);
+    host.stop();
+}
+
+#[test]
+fn a_chain_begun_on_the_device_verifies_on_the_host_and_a_tampered_copy_is_refused_by_its_record() {
+    let device = Device::start();
+    let host = Host::start(&device, &KeyFile::of_the_example());
+    let records = |device: &Value| device["audit"]["records"].as_u64().unwrap_or(0);
+    host.until("its start", |device| records(device) == 1 && device["audit"]["verdict"] == "verified");
+    assert_eq!(host.command("set-interval 200")["verdict"], "accepted");
+    assert_eq!(host.command("self-destruct")["verdict"], "unknown_command");
+    assert_eq!(host.command("restart")["verdict"], "accepted");
+    // The next life begins a chain of its own.
+    let second = host.until("the second life", |device| device["boot_id"] == "00000002" && records(device) == 1);
+    assert_eq!((second["audit"]["broken"].is_null(), second["audit"]["kept"].as_bool()), (true, Some(true)));
+
+    let fleet_key = std::fs::read_to_string(example().join("demo-fleet.key")).unwrap();
+    let fleet_key = keys::decode(fleet_key.trim().as_bytes()).unwrap();
+    let chains = chains::kept(&host.dir.join("devices")).unwrap();
+    assert_eq!(chains.iter().map(|(life, _)| life.boot.0).collect::<Vec<_>>(), [1, 2]);
+    let (_, path) = &chains[0];
+    let report = chains::check_at(path, &fleet_key, None).unwrap();
+    assert_eq!((report.integrity, report.end.seq), (Ok(()), 4));
+    let text = std::fs::read_to_string(path).unwrap();
+    let told: Vec<_> = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
+    let shown = |n: usize| {
+        (told[n]["kind"].as_str().unwrap(), told[n]["actor"].as_str().unwrap(), told[n]["detail"].as_str().unwrap())
+    };
+    assert_eq!(shown(0), ("start", "", "power_on"));
+    assert_eq!(shown(1), ("command", "ada", "set-interval 200"));
+    assert_eq!(shown(2), ("access_denied", "ada", "unknown_command: self-destruct"));
+    assert_eq!(shown(3), ("command", "ada", "restart"));
+
+    // Copies that somebody has written to, under the same name.
+    let head = Some(report.end);
+    let copies = host.dir.join("copies");
+    std::fs::create_dir(&copies).unwrap();
+    let copy = copies.join(path.file_name().unwrap());
+    let lines: Vec<_> = text.split_inclusive('\n').collect();
+    for (tampered, expected) in [
+        (text.replacen("set-interval 200", "set-interval 900", 1), Err(Broken::Unreadable { seq: 2 })),
+        ([lines[0], lines[2], lines[3]].concat(), Err(Broken::Missing { seq: 2 })),
+        ([lines[0], lines[1], lines[1]].concat(), Err(Broken::Missing { seq: 3 })),
+        ([lines[0], lines[1]].concat(), Err(Broken::Truncated { seq: 2 })),
+        (text.clone(), Ok(())),
+    ] {
+        std::fs::write(&copy, tampered).unwrap();
+        let report = chains::check_at(&copy, &fleet_key, head).unwrap();
+        assert_eq!(report.result().map(|_| ()), expected);
+    }
+    // Another fleet's key verifies nothing.
+    let stranger = chains::check_at(path, &[0x5A; 32], None).unwrap();
+    assert_eq!(stranger.integrity, Err(Broken::Changed { seq: 1 }));
     host.stop();
 }

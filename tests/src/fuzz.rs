@@ -3,6 +3,7 @@
 //! The fuzzers (`tests/fuzz`, run by `.ci/long`) look for inputs; `cargo test` replays those that are kept under
 //! `tests/fuzz/corpus`, so a fault that was found once stays found.
 
+mod audit;
 #[cfg(feature = "policy")]
 mod policy;
 mod token;
@@ -13,6 +14,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
 pub const TARGETS: &[Target] = &[
+    ("audit", audit::run),
     ("claims", token::claims),
     ("header", token::header),
     #[cfg(feature = "policy")]

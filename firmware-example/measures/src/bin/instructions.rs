@@ -8,7 +8,7 @@
 
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
-use daur_core::id::DeviceId;
+use daur_core::id::{BootId, DeviceId};
 use daur_core::monitoring::histogram::{Auto, Full};
 use daur_core::performance::cache::{self, Cache, Lru};
 use daur_core::reliability::breaker::{self, Breaker, CountWindow, Mode, Permit, Span, TimeWindow, Window};
@@ -18,6 +18,7 @@ use daur_core::reliability::executor::{self, Admit, Executor};
 use daur_core::reliability::limiter::{self, Limiter};
 use daur_core::reliability::retry::{self, Class, Retry};
 use daur_core::reliability::timeout::{self, Timeout};
+use daur_core::security::audit::{Chain, Event, MAX_LEN};
 use daur_core::security::keys::HmacKey;
 use daur_core::security::password::Pbkdf2;
 use daur_core::security::permission::Permissions;
@@ -220,11 +221,25 @@ fn security() {
         let key = HmacKey::new(black_box(&[7; 32]));
         black_box(key.tag(&[text.as_bytes().get(..signed).unwrap_or_default()]));
     });
+    audit(device);
     if let Ok(mut derivation) = Pbkdf2::new(b"correct horse", &[7; 16], 1_000) {
         measure("pbkdf2_iteration", || {
             black_box(black_box(&mut derivation).step(1));
         });
     }
+}
+
+fn audit(device: DeviceId) {
+    let mut chain = Chain::new(device, BootId(1), [7; 32]);
+    let event = Event::command("alice", "set-interval 500", true);
+    measure("audit_append", || {
+        black_box(black_box(&mut chain).append(black_box(&event), now(), None));
+    });
+    let entry = chain.append(&event, now(), None);
+    let mut buffer = [0; MAX_LEN];
+    measure("audit_encode", || {
+        black_box(black_box(&entry).encode(&mut buffer));
+    });
 }
 
 fn wire() {
