@@ -1,6 +1,6 @@
 //! Tests of adapters.
 
-mod allocations;
+pub(crate) mod allocations;
 mod attributes;
 mod audit;
 mod breaker;

@@ -217,7 +217,7 @@ struct Slot {
 /// 7. A clock that steps backwards ends no session early and brings none back.
 ///
 /// # Cost
-/// 744 bytes of RAM for eight sessions and 4.3 KB of flash on thumbv6m (image `session`); every verb looks at all `N`.
+/// 744 bytes of RAM for eight sessions and 4.6 KB of flash on thumbv6m (image `session`); every verb looks at all `N`.
 ///
 /// # Errors
 /// [`Refused`] where none begins, [`NoSession`] where there is none.

@@ -271,10 +271,13 @@ impl Slot {
 ///
 /// # Rules
 /// 1. A token is three parts and no longer than `max_len`; the header is ours byte for byte, or one that a strict
-///    scanner accepts: `HS256`, no `crit`, no `b64`, no name twice, no type but `JWT`.
-/// 2. `kid` chooses the key; a token without one is checked with the key that has none; no other key is tried.
+///    scanner accepts: `HS256`, no `crit`, no `b64`, no name twice, no type but `JWT`. Other members, also `jku`, `jwk`,
+///    `x5u` and `x5c`, are passed over: nothing is fetched, and no key comes from a token.
+/// 2. `kid` chooses the key; a token without one is checked with the key that has none; no other key is tried. A key
+///    has at least 32 bytes; one signs, the others verify only; a retired one is forgotten.
 /// 3. The tag's 43 characters are compared in constant time before anything of the payload is looked at.
-/// 4. Claims are read strictly: no name twice in any spelling, no float rounded, no fault in what is ignored.
+/// 4. Claims are read strictly: no name twice in any spelling, no float rounded, no fault in what is ignored. A
+///    permission that has no name in `scopes` is not granted.
 /// 5. `exp == now` is expired; a token lives at most `max_lifetime`; without a clock a token with times is refused.
 /// 6. [`Revoked`] is asked by the caller, after `verify`.
 ///
@@ -307,7 +310,7 @@ impl Slot {
 /// ```
 ///
 /// # References
-/// RFC 7515, RFC 7519, RFC 8725.
+/// RFC 7515, RFC 7519, RFC 8725. The attacks of `tests/golden/tokens.txt` get the same verdicts on the host and in QEMU.
 #[doc(alias = "TokenManager")]
 pub struct Keys<const N: usize> {
     config: Config,

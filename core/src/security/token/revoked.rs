@@ -18,7 +18,8 @@ use crate::time::UnixTime;
 ///    everybody's then: a token that cannot expire does not come back.
 ///
 /// # Cost
-/// 32 bytes a token and 48 a user; a check looks at the places that were ever in use.
+/// 32 bytes a token and 48 a user: 656 bytes of RAM for eight of each, and 6.3 KB of flash on thumbv6m with what reads
+/// scopes (image `revoked`). A check looks at the places up to the last that is in use.
 ///
 /// # Errors
 /// [`RevokeError`]: nothing changed. After `Full`, [`Revoked::reclaim`] may make room;
@@ -46,7 +47,7 @@ use crate::time::UnixTime;
 #[derive(Debug)]
 pub struct Revoked<const N: usize, const USERS: usize = N> {
     slots: [Option<Slot>; N],
-    /// Places of `slots` that were ever in use: all of them at the front.
+    /// Places of `slots` up to the last that is in use.
     used: usize,
     marks: [Mark; USERS],
     users: usize,
