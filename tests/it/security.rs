@@ -1,14 +1,19 @@
 //! Tokens, passwords, commands and the audit chain, against published vectors and against attackers.
 
+mod allow;
 mod audit;
 mod command;
 mod deny;
+mod email;
+mod flood;
+mod lockout;
 mod manager;
 mod path;
 mod sanitize;
 mod session;
 mod token;
 mod vectors;
+mod wiped;
 
 /// The bytes of hexadecimal digits.
 fn unhex(text: &str) -> Vec<u8> {

@@ -4,6 +4,8 @@
 //! `tests/fuzz/corpus`, so a fault that was found once stays found.
 
 mod audit;
+mod input;
+mod phc;
 #[cfg(feature = "policy")]
 mod policy;
 mod token;
@@ -16,9 +18,14 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("audit", audit::run),
     ("claims", token::claims),
+    ("command", input::command),
+    ("email", input::email),
     ("header", token::header),
+    ("path", input::path),
+    ("phc", phc::run),
     #[cfg(feature = "policy")]
     ("policy", policy::run),
+    ("sanitize", input::sanitize),
     ("token", token::run),
     ("wire", wire::run),
 ];

@@ -7,9 +7,16 @@ use zeroize::Zeroize;
 use super::keys::{HmacKey, PADDED, same};
 use crate::text::Text;
 
+mod calibration;
+mod common;
+mod fold;
+mod pepper;
 mod phc;
 mod rules;
 
+pub use calibration::{Calibration, calibrate};
+pub use common::Common;
+pub use pepper::{Pepper, Peppered};
 pub use phc::Phc;
 pub use rules::{Broken, Rule, Rules};
 
@@ -140,7 +147,9 @@ impl Drop for Pbkdf2 {
 
 /// The PHC string of a password: the seed's `hash_password`, with the salt inside.
 ///
-/// `salt` is fresh random bytes ([`SALT_LEN`] of them) on every call.
+/// `salt` is fresh random bytes ([`SALT_LEN`] of them) on every call. The password's bytes are hashed as they come:
+/// nothing is cut, and Unicode is not normalised, since its tables have no room on a device. A program that takes
+/// passwords from many keyboards brings them to one form (NFC) first, always.
 ///
 /// # Errors
 /// [`Error::Iterations`] outside [`MIN_ITERATIONS`] to [`MAX_ITERATIONS`]; [`Error::Salt`]; [`Error::Nul`].
@@ -160,6 +169,10 @@ pub fn hash(password: &str, salt: &[u8], iterations: u32) -> Result<Text<{ Phc::
     if has_nul(password) {
         return Err(Error::Nul);
     }
+    hash_bytes(password.as_bytes(), salt, iterations)
+}
+
+fn hash_bytes(password: &[u8], salt: &[u8], iterations: u32) -> Result<Text<{ Phc::LEN }>, Error> {
     let mut phc = Phc::new(iterations, salt)?;
     phc.hash = derive(password, salt, iterations)?;
     Ok(phc.text())
@@ -171,20 +184,71 @@ pub fn hash(password: &str, salt: &[u8], iterations: u32) -> Result<Text<{ Phc::
 /// [`Error`] if the stored text cannot be used.
 #[doc(alias = "verify_password")]
 pub fn verify(password: &str, stored: &str) -> Result<bool, Error> {
-    let phc = Phc::parse(stored)?;
-    let hash = derive(password, phc.salt(), phc.iterations)?;
     // HMAC fills a short key up with NULs, so that a password with some at its end would be as good.
-    Ok(same(&hash, &phc.hash) && !has_nul(password))
+    Ok(verify_bytes(password.as_bytes(), stored)? && !has_nul(password))
+}
+
+fn verify_bytes(password: &[u8], stored: &str) -> Result<bool, Error> {
+    let phc = Phc::parse(stored)?;
+    matches(password, phc.salt(), phc.iterations, &phc.hash)
+}
+
+/// The hash and the salt of a password: the seed's pair, for whoever stores the two (and the iterations) himself.
+///
+/// # Errors
+/// As [`hash`].
+///
+/// # Example
+/// ```
+/// use daur_core::security::password::{hash_with_salt, verify_with_salt};
+///
+/// let (hash, salt) = hash_with_salt("correct horse", *b"random 16 bytes!", 1_000).unwrap();
+/// assert_eq!(verify_with_salt("correct horse", &hash, &salt, 1_000), Ok(true));
+/// assert_eq!(verify_with_salt("correct horse", &hash, &salt, 1_001), Ok(false));
+/// ```
+#[doc(alias = "hash_password")]
+pub fn hash_with_salt(
+    password: &str,
+    salt: [u8; SALT_LEN],
+    iterations: u32,
+) -> Result<([u8; HASH_LEN], [u8; SALT_LEN]), Error> {
+    if has_nul(password) {
+        return Err(Error::Nul);
+    }
+    within_bounds(iterations)?;
+    Ok((derive(password.as_bytes(), &salt, iterations)?, salt))
+}
+
+/// Whether `password` is the one that [`hash_with_salt`] hashed.
+///
+/// # Errors
+/// [`Error::Iterations`], before anything is derived.
+#[doc(alias = "verify_password")]
+pub fn verify_with_salt(
+    password: &str,
+    hash: &[u8; HASH_LEN],
+    salt: &[u8; SALT_LEN],
+    iterations: u32,
+) -> Result<bool, Error> {
+    within_bounds(iterations)?;
+    Ok(matches(password.as_bytes(), salt, iterations, hash)? && !has_nul(password))
 }
 
 fn has_nul(password: &str) -> bool {
     password.bytes().any(|byte| byte == 0)
 }
 
+fn within_bounds(iterations: u32) -> Result<(), Error> {
+    if (MIN_ITERATIONS..=MAX_ITERATIONS).contains(&iterations) { Ok(()) } else { Err(Error::Iterations) }
+}
+
 /// Spends the time of a verification, for a user that does not exist, so that time does not tell who does.
+///
+/// `iterations` are those of the hashes of users who do: make old ones anew ([`needs_rehash`]).
 pub fn dummy(password: &str, iterations: u32) {
-    let hash = derive(password, &[0; SALT_LEN], iterations.clamp(MIN_ITERATIONS, MAX_ITERATIONS));
-    core::hint::black_box(hash.is_ok_and(|hash| same(&hash, &[0; HASH_LEN])));
+    let iterations = iterations.clamp(MIN_ITERATIONS, MAX_ITERATIONS);
+    let matches = matches(password.as_bytes(), &[0; SALT_LEN], iterations, &[0; HASH_LEN]);
+    core::hint::black_box(matches.is_ok_and(|matches| matches) && !has_nul(password));
 }
 
 /// Whether a stored hash should be made anew when its password is next at hand: it cannot be read, or has fewer
@@ -194,9 +258,16 @@ pub fn needs_rehash(stored: &str, iterations: u32) -> bool {
     Phc::parse(stored).map_or(true, |phc| phc.iterations < iterations)
 }
 
-fn derive(password: &str, salt: &[u8], iterations: u32) -> Result<[u8; HASH_LEN], Error> {
+fn derive(password: &[u8], salt: &[u8], iterations: u32) -> Result<[u8; HASH_LEN], Error> {
     // All iterations are one step.
-    Pbkdf2::new(password.as_bytes(), salt, iterations)?.step(iterations).ok_or(Error::Iterations)
+    Pbkdf2::new(password, salt, iterations)?.step(iterations).ok_or(Error::Iterations)
+}
+
+fn matches(password: &[u8], salt: &[u8], iterations: u32, hash: &[u8; HASH_LEN]) -> Result<bool, Error> {
+    let mut derived = derive(password, salt, iterations)?;
+    let same = same(&derived, hash);
+    derived.zeroize();
+    Ok(same)
 }
 
 #[cfg(test)]
@@ -260,5 +331,20 @@ mod tests {
         assert!(needs_rehash(stored.as_str(), 2_001));
         assert!(needs_rehash("plain", 1));
         dummy("p", 0);
+    }
+
+    #[test]
+    fn the_pair_is_what_the_text_holds() {
+        let (hash, salt) = hash_with_salt("correct horse", [7; 16], MIN_ITERATIONS).unwrap();
+        let stored = super::hash("correct horse", &[7; 16], MIN_ITERATIONS).unwrap();
+        assert!(Phc::parse(stored.as_str()).is_ok_and(|phc| phc.hash == hash && phc.salt() == salt));
+        assert_eq!(verify_with_salt("correct horse", &hash, &salt, MIN_ITERATIONS), Ok(true));
+        assert_eq!(verify_with_salt("correct horse\0", &hash, &salt, MIN_ITERATIONS), Ok(false));
+        assert_eq!(verify_with_salt("correct house", &hash, &salt, MIN_ITERATIONS), Ok(false));
+        assert_eq!(hash_with_salt("a\0", salt, MIN_ITERATIONS), Err(Error::Nul));
+        for iterations in [0, MIN_ITERATIONS - 1, MAX_ITERATIONS + 1, u32::MAX] {
+            assert_eq!(hash_with_salt("a", salt, iterations), Err(Error::Iterations));
+            assert_eq!(verify_with_salt("a", &hash, &salt, iterations), Err(Error::Iterations));
+        }
     }
 }

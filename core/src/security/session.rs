@@ -202,6 +202,13 @@ struct Slot {
     session: Session,
 }
 
+/// Ends the session where it stands. Not by `take`, which would move the id away and leave its bytes behind.
+fn end(place: &mut Option<Slot>) -> Option<Session> {
+    let session = place.as_ref()?.session;
+    *place = None;
+    Some(session)
+}
+
 /// Keeps up to `N` sessions (the seed's session timeout of the `SecurityPolicy`, with all that goes with it).
 ///
 /// For logins that must be able to end at once. A [`token`](super::token) needs no memory instead, but ends
@@ -361,12 +368,12 @@ impl<const N: usize> Sessions<N> {
     /// Ends a session by its id: a logout.
     pub fn end(&mut self, id: &Id) -> Option<Session> {
         let place = self.find(id)?;
-        self.slots.get_mut(place)?.take().map(|slot| slot.session)
+        end(self.slots.get_mut(place)?)
     }
 
     /// Ends a session by its number: by the user, or by who administers.
     pub fn end_number(&mut self, number: u32) -> Option<Session> {
-        self.slot_of(number)?.take().map(|slot| slot.session)
+        end(self.slot_of(number)?)
     }
 
     /// Ends all sessions of a user; says how many.

@@ -1,8 +1,13 @@
-//! The gate of a service, and its keys, users, sessions and audit chain on a host's disk.
+//! The gate of a service; its keys, users, sessions and audit chain on a host's disk; passwords on its blocking pool;
+//! files from outside below one directory.
 
 pub mod audit;
 pub mod keys;
 pub mod manager;
+#[cfg(feature = "tokio")]
+pub mod password;
+#[cfg(feature = "cap-std")]
+pub mod path;
 #[cfg(feature = "toml")]
 pub mod policy;
 #[cfg(feature = "sqlite")]

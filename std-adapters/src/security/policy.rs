@@ -123,12 +123,14 @@ const KEYS: [(&str, Takes); 36] = [
     ("texts.html", Takes::Flag),
 ];
 
-const OPERANDS: [(&str, Operands); 5] = [
+const OPERANDS: [(&str, Operands<'static>); 7] = [
     ("none", Operands::None),
     ("any", Operands::Any),
     ("paths", Operands::Paths),
     ("numbers", Operands::Numbers),
     ("formats", Operands::Formats),
+    ("text", Operands::Text),
+    ("names", Operands::Names),
 ];
 
 impl Takes {
@@ -140,7 +142,7 @@ impl Takes {
             Self::Words => "a list of texts",
             Self::Programs => {
                 "a list of programs' names, or of tables with `name`, `letters`, `options` and `operands` (one of \
-                 `none`, `any`, `paths`, `numbers`, `formats`)"
+                 `none`, `any`, `paths`, `numbers`, `formats`, `text`, `names`)"
             }
         }
     }
@@ -173,7 +175,7 @@ enum Entry {
         name: String,
         letters: String,
         options: Vec<String>,
-        operands: Operands,
+        operands: Operands<'static>,
     },
 }
 

@@ -6,7 +6,9 @@ mod breaker;
 mod cache;
 mod harness;
 mod histogram;
+mod input;
 mod limiter;
+mod password;
 mod retry;
 mod token;
 
@@ -18,5 +20,7 @@ fn main() {
     limiter::run(&options);
     retry::run(&options);
     histogram::run(&options);
+    password::run(&options);
     token::run(&options);
+    input::run(&options);
 }

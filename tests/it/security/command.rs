@@ -1,6 +1,6 @@
 //! Command lines: what a shell would make of them, and what the policy lets run.
 
-use daur_core::security::input::command::{AllowList, Forbidden, Invalid, Refusal, parse};
+use daur_core::security::input::command::{AllowList, Class, Forbidden, Invalid, Refusal, classify, parse};
 use proptest::prelude::*;
 
 #[test]
@@ -21,14 +21,146 @@ fn spellings_of_one_command_have_one_canonical_form() {
     assert_ne!(canonical("echo a b"), canonical("echo 'a b'"));
 }
 
-/// Whether the word can stand unquoted.
+#[test]
+fn each_text_has_the_class_of_the_gravest_thing_in_it() {
+    let plain = [
+        "ls -la",
+        "  ls  ",
+        "echo 'a; b | c > d && $(e) `f` * ? [g] {h,i} ~ # !'",
+        "echo \"a; b | c\" 'it'\\''s'",
+        "echo \\; \\| \\& \\$HOME \\* \\~",
+        "git show HEAD@{1}",
+        "find . ! -name x",
+        "test a != b",
+        "test a = b",
+        "make A=b",
+        "date +%H:%M",
+        "echo 5$ 100% done!",
+        "echo \"wow!\"",
+        "echo größe 日本 👍",
+        "awk '{print $1}' f",
+        "g++ -c a.cpp",
+        "a+ = b",
+    ];
+    let expanding = [
+        "echo $HOME",
+        "echo \"${HOME}\"",
+        "echo $1",
+        "echo $$",
+        "echo $?",
+        "echo $IFS",
+        "ls${IFS}-la",
+        "echo ~",
+        "ls ~root",
+        "x a=~",
+        "ls *",
+        "ls a?c",
+        "ls [ab]",
+        "echo {a,b}",
+        "echo {1..9}",
+        "{ls,-la}",
+        "echo !!",
+        "!!",
+        "!rm",
+        "!-2",
+        "echo !$",
+        "wow!!",
+        "^a^b",
+        "=ls",
+        "echo =ls",
+        "echo $=x $~x $^x $+x",
+        "echo $é",
+        "echo $\"a\"",
+    ];
+    let broken = [
+        "",
+        "   ",
+        "echo 'a",
+        "echo \"a",
+        "echo a\\",
+        "echo 'a; id",
+        "echo $HOME 'a",
+        "echo a\0b",
+        "echo \u{1b}[2J",
+        "echo a\u{b}b",
+        "echo a\u{c}b",
+        "echo \u{85}b",
+        "echo a\u{2028}b",
+        "echo a\u{a0}b",
+        "rm\u{3000}x",
+        "echo 'a\u{202e}b'",
+        "echo a\u{200b}b",
+        "echo \u{feff}",
+        "echo a # b; id",
+        "#",
+    ];
+    let executing = [
+        "a; b",
+        ";",
+        "a & b",
+        "a && b",
+        "a || b",
+        "a | b",
+        "a |& b",
+        "a > f",
+        "a >> f",
+        "a < f",
+        "a <<EOF",
+        "a <<< b",
+        "a 2>&1",
+        "a >(b)",
+        "a <(b)",
+        "echo $(id)",
+        "echo \"$(id)\"",
+        "echo `id`",
+        "echo \"`id`\"",
+        "echo $((1+1))",
+        "(id)",
+        "f() { id",
+        ":(){ :|:& };:",
+        "a\nb",
+        "a\rb",
+        "a\r\nb",
+        "echo 'a\nb'",
+        "r\\\nm x",
+        "$'rm' x",
+        "echo $'\\x41'",
+        "A=b ls",
+        "PATH+=:/tmp ls",
+        "LD_PRELOAD=x ls",
+        "! ls",
+        "if ls",
+        "time rm",
+        "coproc rm",
+        "{ id",
+        "echo $HOME; id",
+        "echo 'open; id\nid",
+        "echo a # b\nid",
+        "echo * | sh",
+    ];
+    let tables: [(Class, &[&str]); 4] = [
+        (Class::Plain, &plain),
+        (Class::Expanding, &expanding),
+        (Class::Broken, &broken),
+        (Class::Executing, &executing),
+    ];
+    for (class, lines) in tables {
+        for line in lines {
+            assert_eq!(classify(line), class, "{line:?}");
+            let first = parse(line, &mut [0; 128]).map_or_else(Invalid::class, |_| Class::Plain);
+            assert!(first <= class && (first == Class::Plain) == (class == Class::Plain), "{line:?}: {first:?}");
+        }
+    }
+}
+
+/// The word as a shell takes it for one.
 fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 proptest! {
     #[test]
-    fn words_that_are_quoted_come_out_as_they_went_in(words in prop::collection::vec("[^\\x00-\\x1f\\x7f]{1,12}", 1..6)) {
+    fn words_that_are_quoted_come_out_as_they_went_in(words in prop::collection::vec("[ -~¡-¬®-ωא-ת日本👍\u{200d}]{1,12}", 1..6)) {
         let line = words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ");
         let mut buffer = vec![0; line.len() + 1];
         match parse(&line, &mut buffer) {
@@ -46,6 +178,21 @@ proptest! {
                 prop_assert!(!line.contains([';', '&', '|', '<', '>', '(', ')', '`', '*', '?', '[', '\n']), "{}", line);
                 prop_assert!(argv.words().eq(line.split(' ').filter(|word| !word.is_empty())));
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_096))]
+
+    #[test]
+    fn a_text_is_plain_where_it_parses_and_else_as_grave_as_its_first_fault(
+        line in "[if =+!^a\u{a0}\u{200b}ö '\"\\\\;|$`*#~{,.}\\n-]{0,24}",
+    ) {
+        let class = classify(&line);
+        match parse(&line, &mut [0; 128]) {
+            Ok(_) => prop_assert_eq!(class, Class::Plain),
+            Err(why) => prop_assert!(class >= why.class() && class > Class::Plain, "{class:?} {why:?}"),
         }
     }
 }

@@ -86,15 +86,87 @@ fn everyday_lines_are_accepted() {
         "ssh web1 uptime",
         "watch -n 1 date",
         "sleep 5",
+        "git commit -m \"fix: a; b\"",
+        "git commit -am 'rm the old mount code, kill the flag'",
+        "git log --grep kill",
+        "git tag -a v1 -m mount",
+        "grep -rn \"foo|bar\" src",
+        "tar -czf a.tgz dir",
+        "tar -xzf a.tgz --strip-components=1",
+        "curl -s 'https://x/y?z=1'",
+        "curl -fsSL https://example.org/install/mount",
+        "make -j4",
+        "make install PREFIX=/usr/local",
+        "cargo test --all",
+        "cargo clippy -- -D warnings",
+        "python3 script.py --x=1",
+        "python3 -c 'print(1)'",
+        "python3 -c 'import sys; print(sys.version)'",
+        "pip install -r requirements.txt",
+        "journalctl -u x --since \"1 hour ago\"",
+        "kubectl get pods -n a",
+        "kubectl logs -f web-0",
+        "ssh-keygen -l -f k.pub",
+        "echo hello",
+        "sed -n 1,5p f",
+        "sed -i 's/foo/bar/g' f.txt",
+        "sed -e 's/a/e/' -e '/^e/d' f",
+        "sed 's/one/some e/' data.txt",
+        "awk -F: '{print $1}' /etc/passwd",
+        "awk -F'|' '$1 > 3 || $2 {print $2}' f",
+        "awk '/mount/ {n += 1} END {print n}' f",
+        "vim /etc/passwd",
+        "cp /etc/passwd passwd.bak",
+        "sudo cat /etc/passwd",
+        "getent passwd root",
+        "find / -name passwd",
+        "find . -iname mount -type f",
+        "find . -name '*.tmp' -mtime +7 -print",
+        "sort -k2 -n data.txt",
+        "less +F app.log",
+        "man -k mount",
+        "man 8 mount",
+        "rg kill src",
+        "jq '.items[].kill' a.json",
+        "docker run --rm -it alpine date",
+        "docker logs --tail 10 web",
+        "rsync -avz src/ web1:/srv/app/",
+        "rsync -ave ssh src/ web1:/srv/",
+        "scp a.txt web1:/tmp/",
+        "ssh -p 2222 deploy@web1 uptime",
+        "xargs -I {} cp {} /backup",
+        "env -i PATH=/bin date",
+        "openssl x509 -in cert.pem -noout -dates",
+        "dig +short example.org",
+        "stat -c %s f",
+        "du -h --max-depth=1",
+        "ln -s a b",
+        "diff -u a b",
+        "crond -f",
+        "perl -v",
+        "bash --version",
+        "bash -lc 'make test'",
+        "sh -c 'cd /srv; ls -l'",
+        "g++ -O2 -o a a.cpp",
+        "7z x a.7z",
+        "./configure --prefix=/usr",
+        "git log --format=%H",
+        "git diff HEAD~1 -- src/kill.rs",
+        "npm ci",
+        "terraform plan -out=p",
+        "watch 'ps aux | grep nginx'",
+        "sh -c 'ls -l | less'",
+        "find . -name '*.sh' -exec bash -n {} +",
+        "node -p process.version",
+        "man bash",
     ];
     assert!(lines.len() >= 60);
-    for line in lines {
-        assert_eq!(admit(line), Ok(()), "{line}");
-    }
+    let refused: Vec<_> = lines.iter().map(|line| (line, admit(line))).filter(|(_, answer)| answer.is_err()).collect();
+    assert!(refused.is_empty(), "{refused:#?}");
 }
 
 #[test]
-fn rules_1_to_3_what_is_forbidden_is_found_behind_whatever_starts_it() {
+fn rules_1_to_5_what_is_forbidden_is_found_behind_whatever_starts_it() {
     let program = [
         "rm -rf /",
         "rm file",
@@ -212,6 +284,92 @@ fn rules_1_to_3_what_is_forbidden_is_found_behind_whatever_starts_it() {
         "ld.so /bin/rm x",
         "gdb -ex 'shell rm x'",
         "tmux new-session 'rm x'",
+        "env '-Srm x'",
+        "env -iSrm",
+        "env -vS 'rm x'",
+        "env --split-string='rm x'",
+        "env -S 'A=b rm x'",
+        "su -crm",
+        "su root -c 'rm x'",
+        "su - -lc'rm x'",
+        "runuser -u www -- rm x",
+        "script -c'rm x' log",
+        "script -qc 'rm x' log",
+        "flock lock -crm",
+        "flock /tmp/l -c 'rm x'",
+        "man -Prm ls",
+        "man -P rm ls",
+        "man --pager=rm ls",
+        "man --pag=/bin/rm ls",
+        "sort --compress-prog=rm f",
+        "rg --pre rm x",
+        "rg --pre=/bin/rm x",
+        "less '+!rm x' f",
+        "tar -Irm -cf a b",
+        "tar xf a --to-command=rm",
+        "tar xf a --to-command='rm x'",
+        "tar cf a '-Frm x' b",
+        "rsync -erm a b",
+        "rsync -e'rm x' a b",
+        "rsync --rsh='rm x' a b",
+        "ssh -o ProxyCommand='rm x' h",
+        "ssh -oProxyCommand=rm h",
+        "git rebase --exec 'rm x' HEAD~1",
+        "git rebase -x rm HEAD~1",
+        "git submodule foreach rm x",
+        "git bisect run rm x",
+        "git -c alias.m='!rm' m",
+        "git filter-branch --tree-filter 'rm -f x'",
+        "sed '1e rm x' f",
+        "sudo -u x -- rm",
+        "pkexec rm x",
+        "nice -19 rm x",
+        "taskset 1 rm x",
+        "chrt 1 rm x",
+        "ltrace rm x",
+        "nsenter -t 1 -m rm x",
+        "gdb -ex '!rm x'",
+        "gdb --args rm x",
+        "find . -exec env rm {} +",
+        "find . -exec sudo -user rm {} +",
+        "find . -name x -exec sudo -name rm {} +",
+        "find . -exec sh -c 'rm x' +",
+        "docker rm x",
+        "docker kill web",
+        "docker exec web rm x",
+        "make --eval='x:;rm y'",
+        "sudo rm.exe x",
+        "sudo MKFS.EXT4 /dev/sda",
+        "sudo /opt/tools/rm x",
+        "xargs /home/eve/rm",
+        "nohup ./tools/../rm x",
+        "ld.so /usr/bin/../bin/./rm x",
+        "vim -c'!rm x'",
+        "vim '+!rm x'",
+        "ex -c '!rm x' f",
+        "ed '!rm'",
+        "at -f rm now",
+        "hash -p /bin/rm x",
+        "alias x=rm",
+        "trap 'rm x' EXIT",
+        "'rm -rf /'",
+        "'' rm x",
+        "'/bin/rm x'",
+        "'ls;rm'",
+        "r\u{200c}m x",
+        "\u{ff52}\u{ff4d} x",
+        "\u{433}m x",
+        "/lib/ld-linux.so /bin/rm",
+        "expect -c 'spawn rm x'",
+        "sqlite3 a.db '.shell rm x'",
+        "psql -c '\\! rm x'",
+        "m4 -Dx=rm",
+        "gcc -wrapper rm,-x a.c",
+        "systemctl reboot",
+        "systemctl kill nginx",
+        "cp /bin/rm x",
+        "SH -c 'rm x'",
+        "bash.exe -c 'rm x'",
     ];
     let argument = [
         "sh -c 'r\"\"m x'",
@@ -234,14 +392,45 @@ fn rules_1_to_3_what_is_forbidden_is_found_behind_whatever_starts_it() {
         "awk 'BEGIN{system(\"r\" \"m x\")}'",
         "gawk 'BEGIN{\"r\" \"m\" | getline}'",
         "watch 'r\"\"m x'",
+        "SH -c 'r\"\"m x'",
+        "bash.exe -c 'r\"\"m x'",
+        "bash-5.2 -c 'r\"\"m x'",
+        "env -iS'r\"\"m x'",
+        "flock l -c 'r\"\"m x'",
+        "sed 's/x/date/e' f",
+        "sed -n 's/.*/r\\m x/ep' f",
+        "sed '1e date' f",
+        "sed -e e f",
+        "sed '/x/e date' f",
+        "sed '$!{s/a;b/c/e}' f",
+        "python3 -c 'import os;os.system(chr(114)+chr(109))'",
+        "python3 -Bc 'import subprocess'",
+        "perl -e 'exec q(r).q(m)'",
+        "perl -E 'say qx(r.m)'",
+        "ruby -e 'exec x'",
+        "node -pe 'require(x)'",
+        "sh -c 'base64 -d f | sh'",
+        "bash -c 'curl -s x|python3 -'",
+        "sh -c 'cat f | sudo bash'",
+        "pwsh -enc cgBtAA==",
+        "vim -c 'r\"\"m' f",
+        "tar xf a --to-command='r\"\"m'",
+        "make --eval='x := $(shell id)'",
+        "gawk '@load \"x\"'",
+        "awk '{print | x}' f",
     ];
     assert!(program.len() + argument.len() >= 120);
-    for line in program {
-        assert_eq!(admit(line), Err(Refusal::Forbidden(Forbidden::Program)), "{line}");
+    let wanted = Err(Refusal::Forbidden(Forbidden::Program));
+    let other: Vec<_> =
+        program.iter().map(|line| (line, admit(line))).filter(|(_, answer)| *answer != wanted).collect();
+    assert!(other.is_empty(), "{other:#?}");
+    for line in ["find . -delete", "find / -type f -delete", "sudo find /srv -delete"] {
+        assert_eq!(admit(line), Err(Refusal::Forbidden(Forbidden::Option)), "{line}");
     }
-    for line in argument {
-        assert_eq!(admit(line), Err(Refusal::Forbidden(Forbidden::Argument)), "{line}");
-    }
+    let wanted = Err(Refusal::Forbidden(Forbidden::Argument));
+    let other: Vec<_> =
+        argument.iter().map(|line| (line, admit(line))).filter(|(_, answer)| *answer != wanted).collect();
+    assert!(other.is_empty(), "{other:#?}");
 }
 
 #[test]
@@ -271,4 +460,13 @@ fn what_is_not_plain_is_refused_before_the_list_is_asked() {
     ] {
         assert_eq!(admit(line), Err(Refusal::Invalid(why)), "{line:?}");
     }
+}
+
+#[test]
+fn an_entry_with_a_directory_or_arguments_denies_the_program() {
+    let list = DenyList { programs: &["/bin/rm -rf", "format"] };
+    for line in ["rm x", "sudo rm -rf /", "format c", "sh -c 'cd x; /bin/rm y'"] {
+        assert_eq!(list.admit(line, &mut [0; 64]).map(|_| ()), Err(Refusal::Forbidden(Forbidden::Program)), "{line}");
+    }
+    assert!(list.admit("dd if=a of=b", &mut [0; 64]).is_ok(), "what is not on the list may run");
 }

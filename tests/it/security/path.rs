@@ -68,6 +68,43 @@ fn depth(path: &str) -> Option<u32> {
     Some(depth)
 }
 
+/// Whether the most careless of readers is led up by it: one that decodes until nothing is left to decode, takes backslashes
+/// and lookalikes for slashes and dots, cuts off parameters, and dots and spaces at a name's end.
+fn leads_up_somewhere(canonical: &str) -> bool {
+    let mut text = canonical.to_owned();
+    for (code, character) in
+        [("%25", "%"), ("%2e", "."), ("%2f", "/"), ("%5c", "\\"), ("%c0%af", "/"), ("%u2215", "/")].repeat(4)
+    {
+        text = text.replace(code, character);
+    }
+    let text = text
+        .replace(['\\', '\u{2215}', '\u{2044}', '\u{ff0f}'], "/")
+        .replace('\u{ff0e}', ".")
+        .replace('\u{2025}', "..");
+    let mut depth = 0;
+    for name in text.split('/') {
+        let name = name.split([';', ':']).next().unwrap_or("");
+        let trimmed = name.trim_end_matches(' ');
+        match trimmed {
+            "" | "." => {}
+            _ if trimmed.starts_with("..") && trimmed.trim_matches(['.', ' ']).is_empty() => depth -= 1,
+            _ => depth += 1,
+        }
+        if depth < 0 {
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn the_careless_reader_is_led_up_by_what_is_refused() {
+    for path in ["../x", "a/../../x", "..%2f..%2fx", "%252e%252e/", "..\\x", "..;/x", "... /x", "\u{ff0e}\u{ff0e}/x"] {
+        assert!(leads_up_somewhere(path), "{path}");
+        assert!(check(path, &Rules::DEFAULT, &mut [0; 64]).is_err(), "{path}");
+    }
+}
+
 #[test]
 fn rules_4_and_5_two_million_random_paths_joined_to_a_base_never_leave_it() {
     let rules = Rules { roots: &["/srv/uploads"], decodings: 2, ..Rules::DEFAULT };
@@ -80,6 +117,7 @@ fn rules_4_and_5_two_million_random_paths_joined_to_a_base_never_leave_it() {
         assert!(!canonical.contains(['\\', '\0', '\n', ':', '\u{2215}']), "{path:?} gave {canonical:?}");
         assert!(!Path::new(canonical).components().any(|part| part == Component::ParentDir), "{path:?}");
         assert!(base.join(canonical).starts_with(base), "{path:?} gave {canonical:?}");
+        assert!(!leads_up_somewhere(canonical), "{path:?} gave {canonical:?}");
         passed[usize::from(canonical.starts_with('/'))] += 1;
     }
     assert!(passed[0] > 10_000 && passed[1] > 100, "the test must not pass by refusing everything: {passed:?}");

@@ -11,8 +11,8 @@ fn rules() -> impl Strategy<Value = Rules> {
 /// Texts with much of what matters: references, their halves, line breaks, escapes.
 fn texts() -> impl Strategy<Value = String> {
     let pieces = prop::sample::select(vec![
-        "&", "&amp;", "&am", "p;", "&lt;", "<", "\"", "'", "&#39;", "\r", "\n", "\t", "\0", "\x1b[0m", "\u{202e}", "ö",
-        "日", "a",
+        "&", "&amp;", "&am", "p;", "&lt;", "<", "\"", "'", "&#39;", "\r", "\n", "\t", "\0", "\x1b[0m", "\u{202e}",
+        "\u{200b}", "\u{2060}", "\u{feff}", "ö", "日", "a",
     ]);
     prop_oneof![prop::collection::vec(pieces, 0..20).prop_map(|pieces| pieces.concat()), any::<String>()]
 }

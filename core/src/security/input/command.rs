@@ -4,6 +4,7 @@ use core::fmt;
 
 mod allow;
 mod deny;
+mod lexer;
 
 pub use allow::{AllowList, Operands, Program};
 pub use deny::DenyList;
@@ -17,7 +18,7 @@ pub enum Invalid {
     Empty,
     /// Longer than its buffer.
     TooLong,
-    /// A NUL, an escape or another control character.
+    /// A control character, one that is not seen, or a blank that a shell takes for a letter.
     Control,
     /// A line break: what follows would be another command.
     Newline,
@@ -33,7 +34,7 @@ pub enum Invalid {
     Substitution,
     /// `$'..'`, whose escapes are another language.
     AnsiQuote,
-    /// A variable, a tilde or braces.
+    /// A variable, a tilde, braces, or a word of the history such as `!!`.
     Expansion,
     /// `*`, `?` or `[`.
     Glob,
@@ -43,6 +44,39 @@ pub enum Invalid {
     Assignment,
     /// The first word is the shell's own, such as `!` or `if`.
     Reserved,
+}
+
+/// Says what a shell would do with a text, from the harmless to the grave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Class {
+    /// Split it into words, and no more.
+    Plain,
+    /// Put something else in its place: a variable, a home, file names.
+    Expanding,
+    /// Wait for its end, or read another text than is seen: a quote left open, a control character, a comment.
+    Broken,
+    /// Run something, or set what is run, beyond one program and its arguments.
+    Executing,
+}
+
+impl Invalid {
+    /// What a shell would do with it.
+    #[must_use]
+    pub const fn class(self) -> Class {
+        match self {
+            Self::Empty | Self::TooLong | Self::Control | Self::Unfinished | Self::Comment => Class::Broken,
+            Self::Expansion | Self::Glob => Class::Expanding,
+            Self::Newline
+            | Self::Separator
+            | Self::Pipe
+            | Self::Redirect
+            | Self::Substitution
+            | Self::AnsiQuote
+            | Self::Assignment
+            | Self::Reserved => Class::Executing,
+        }
+    }
 }
 
 /// Says why the policy refuses a plain command line: an HTTP 403.
@@ -75,7 +109,7 @@ impl fmt::Display for Invalid {
         f.write_str(match self {
             Self::Empty => "there is no command",
             Self::TooLong => "the command line is too long",
-            Self::Control => "the command line has a control character",
+            Self::Control => "the command line has a control character or an unseen one",
             Self::Newline => "the command line has a line break",
             Self::Unfinished => "the command line ends within a quote or after a backslash",
             Self::Separator => "the command line has an unquoted ; or &",
@@ -83,7 +117,7 @@ impl fmt::Display for Invalid {
             Self::Redirect => "the command line has an unquoted < or >",
             Self::Substitution => "the command line has a command within: $( ), ( ) or backquotes",
             Self::AnsiQuote => "the command line has a $'..' quote",
-            Self::Expansion => "the command line has an unquoted variable, tilde or brace expansion",
+            Self::Expansion => "the command line has an unquoted variable, tilde, brace or history expansion",
             Self::Glob => "the command line has an unquoted *, ? or [",
             Self::Comment => "the command line has a comment",
             Self::Assignment => "the command line begins with an assignment",
@@ -185,8 +219,12 @@ impl<'b> Iterator for Words<'b> {
 /// # Rules
 /// 1. An `Ok` line gives a shell and us the same words.
 /// 2. Every metacharacter of a shell is refused unquoted, and `$`, backquote and backslash keep their meaning within
-///    double quotes.
+///    double quotes. What only some shells act on is refused as well: `!!`, `=ls`, `$=x`, `{a,b}`.
 /// 3. Nothing that follows a line break or a comment sign is dropped unseen.
+/// 4. No character that is not seen, nor a blank of another script outside quotes: the words are those that a reader sees.
+///
+/// # Cost
+/// O(n), no allocation.
 ///
 /// # Errors
 /// [`Invalid`]: the first thing that is not plain.
@@ -203,181 +241,50 @@ impl<'b> Iterator for Words<'b> {
 ///
 /// # References
 /// POSIX.1-2024, XCU section 2.2 (quoting) and 2.3 (token recognition).
+#[doc(alias = "shlex")]
 pub fn parse<'b>(line: &str, buffer: &'b mut [u8]) -> Result<Argv<'b>, Invalid> {
-    let mut lexer = Lexer { out: buffer, len: 0, word: Word::None, braces: Braces::None, words: 0 };
-    let mut bytes = line.bytes();
-    while let Some(byte) = bytes.next() {
-        lexer.take(byte, &mut bytes)?;
-    }
-    lexer.end_word()?;
-    if lexer.words == 0 {
-        return Err(Invalid::Empty);
-    }
-    let Lexer { out, len, .. } = lexer;
+    let mut words = lexer::Words { out: buffer, len: 0 };
+    lexer::run(line, &mut words)?;
+    let lexer::Words { out, len } = words;
     // Words are the line's characters without some ASCII ones: still UTF-8.
     let words = out.get(..len).and_then(|words| core::str::from_utf8(words).ok()).ok_or(Invalid::TooLong)?;
     let argv = Argv { words };
-    if RESERVED.contains(&argv.program()) { Err(Invalid::Reserved) } else { Ok(argv) }
+    if is_reserved(argv.program().as_bytes()) { Err(Invalid::Reserved) } else { Ok(argv) }
+}
+
+/// Says what a shell would do with a text, by the gravest thing in it.
+///
+/// [`parse`] ends at the first thing that is not plain; this reads on, so `echo $HOME; id` executes.
+///
+/// # Rules
+/// 1. It is [`Class::Plain`] exactly where [`parse`] with a large enough buffer says `Ok`.
+/// 2. It is at least as grave as the class of what [`parse`] found first.
+///
+/// # Example
+/// ```
+/// use daur_core::security::input::command::{Class, classify};
+///
+/// assert_eq!(classify("ls -la 'my file'"), Class::Plain);
+/// assert_eq!(classify("ls $HOME/*"), Class::Expanding);
+/// assert_eq!(classify("echo 'no end"), Class::Broken);
+/// assert_eq!(classify("echo $HOME; id"), Class::Executing);
+/// ```
+#[must_use]
+pub fn classify(line: &str) -> Class {
+    let mut worst = lexer::Worst::new();
+    // It refuses nothing, so that it sees all.
+    _ = lexer::run(line, &mut worst);
+    worst.class()
 }
 
 /// POSIX.1-2024, XCU section 2.4, and those that it leaves to shells.
-const RESERVED: [&str; 20] = [
+const RESERVED: [&str; 22] = [
     "!", "{", "}", "case", "do", "done", "elif", "else", "esac", "fi", "for", "if", "in", "then", "until", "while",
-    "function", "select", "time", "coproc",
+    "function", "select", "time", "coproc", "foreach", "repeat",
 ];
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Word {
-    None,
-    /// Unquoted so far, and could be the name of a variable.
-    Name,
-    Some,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Braces {
-    None,
-    Open,
-    /// Open, and the last was a dot: `{1..3}` expands.
-    Dot,
-}
-
-struct Lexer<'b> {
-    out: &'b mut [u8],
-    len: usize,
-    word: Word,
-    braces: Braces,
-    words: usize,
-}
-
-impl Lexer<'_> {
-    /// An unquoted byte.
-    fn take(&mut self, byte: u8, rest: &mut core::str::Bytes<'_>) -> Result<(), Invalid> {
-        match byte {
-            b' ' | b'\t' => self.end_word(),
-            b'\n' | b'\r' => Err(Invalid::Newline),
-            0..0x20 | 0x7F => Err(Invalid::Control),
-            b';' | b'&' => Err(Invalid::Separator),
-            b'|' => Err(Invalid::Pipe),
-            b'<' | b'>' => Err(Invalid::Redirect),
-            b'`' | b'(' | b')' => Err(Invalid::Substitution),
-            b'*' | b'?' | b'[' => Err(Invalid::Glob),
-            b'#' if self.word == Word::None => Err(Invalid::Comment),
-            // At a word's start, and where an assignment's value would begin or go on.
-            b'~' if self.word == Word::None || self.ends_with(b"=:") => Err(Invalid::Expansion),
-            b'=' if self.words == 0 && self.word == Word::Name => Err(Invalid::Assignment),
-            b'$' => {
-                dollar(rest, false)?;
-                self.push(byte, Word::Some)
-            }
-            b'\'' => self.single(rest),
-            b'"' => self.double(rest),
-            b'\\' => match rest.next() {
-                None => Err(Invalid::Unfinished),
-                Some(b'\n' | b'\r') => Err(Invalid::Newline),
-                Some(0..0x20 | 0x7F) => Err(Invalid::Control),
-                Some(byte) => self.push(byte, Word::Some),
-            },
-            _ => {
-                self.brace(byte)?;
-                let name =
-                    byte.is_ascii_alphabetic() || byte == b'_' || byte.is_ascii_digit() && self.word == Word::Name;
-                let word = if name && self.word != Word::Some { Word::Name } else { Word::Some };
-                self.push(byte, word)
-            }
-        }
-    }
-
-    /// `{a,b}` and `{1..3}` expand in most shells; `{}`, `@{1}` do not. A closing brace ends nothing here: `{a}b,c}` and
-    /// `{x{y},z}` expand too.
-    fn brace(&mut self, byte: u8) -> Result<(), Invalid> {
-        self.braces = match (byte, self.braces) {
-            (b'{', _) => Braces::Open,
-            (_, Braces::None) => Braces::None,
-            (b',', _) | (b'.', Braces::Dot) => return Err(Invalid::Expansion),
-            (b'.', Braces::Open) => Braces::Dot,
-            (_, _) => Braces::Open,
-        };
-        Ok(())
-    }
-
-    fn single(&mut self, rest: &mut core::str::Bytes<'_>) -> Result<(), Invalid> {
-        self.open();
-        loop {
-            match rest.next().ok_or(Invalid::Unfinished)? {
-                b'\'' => return Ok(()),
-                byte => self.quoted_byte(byte)?,
-            }
-        }
-    }
-
-    fn double(&mut self, rest: &mut core::str::Bytes<'_>) -> Result<(), Invalid> {
-        self.open();
-        loop {
-            match rest.next().ok_or(Invalid::Unfinished)? {
-                b'"' => return Ok(()),
-                b'`' => return Err(Invalid::Substitution),
-                b'$' => {
-                    dollar(rest, true)?;
-                    self.quoted_byte(b'$')?;
-                }
-                b'\\' => match rest.next().ok_or(Invalid::Unfinished)? {
-                    escaped @ (b'$' | b'`' | b'"' | b'\\') => self.quoted_byte(escaped)?,
-                    other => {
-                        self.quoted_byte(b'\\')?;
-                        self.quoted_byte(other)?;
-                    }
-                },
-                byte => self.quoted_byte(byte)?,
-            }
-        }
-    }
-
-    /// A quote makes a word, even of nothing.
-    fn open(&mut self) {
-        self.word = Word::Some;
-    }
-
-    fn quoted_byte(&mut self, byte: u8) -> Result<(), Invalid> {
-        match byte {
-            b'\n' | b'\r' => Err(Invalid::Newline),
-            b'\t' => self.push(byte, Word::Some),
-            0..0x20 | 0x7F => Err(Invalid::Control),
-            _ => self.push(byte, Word::Some),
-        }
-    }
-
-    fn push(&mut self, byte: u8, word: Word) -> Result<(), Invalid> {
-        *self.out.get_mut(self.len).ok_or(Invalid::TooLong)? = byte;
-        self.len += 1;
-        self.word = word;
-        Ok(())
-    }
-
-    fn ends_with(&self, any: &[u8]) -> bool {
-        self.len.checked_sub(1).and_then(|last| self.out.get(last)).is_some_and(|last| any.contains(last))
-    }
-
-    fn end_word(&mut self) -> Result<(), Invalid> {
-        if self.word != Word::None {
-            self.push(0, Word::None)?;
-            self.words += 1;
-        }
-        self.braces = Braces::None;
-        Ok(())
-    }
-}
-
-/// What a dollar sign begins; alone it is a character like any other.
-fn dollar(rest: &core::str::Bytes<'_>, in_quotes: bool) -> Result<(), Invalid> {
-    match rest.clone().next() {
-        Some(b'(') => Err(Invalid::Substitution),
-        Some(b'\'') if !in_quotes => Err(Invalid::AnsiQuote),
-        Some(b'"') if !in_quotes => Err(Invalid::Expansion),
-        Some(b'{' | b'[' | b'_' | b'@' | b'*' | b'#' | b'?' | b'-' | b'$' | b'!') => Err(Invalid::Expansion),
-        Some(byte) if byte.is_ascii_alphanumeric() => Err(Invalid::Expansion),
-        _ => Ok(()),
-    }
+fn is_reserved(word: &[u8]) -> bool {
+    RESERVED.iter().any(|reserved| reserved.as_bytes() == word)
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ pub struct Email<'a> {
 /// 5. Control characters and white space stand nowhere; within quotes, a space does.
 ///
 /// # Cost
-/// O(n), no allocation, nothing copied.
+/// O(n), no allocation, nothing copied. About 3.6 KB of flash on thumbv6m (image `email`).
 ///
 /// # Errors
 /// [`Refusal`]: the first reason that was found.
@@ -138,6 +138,7 @@ pub fn check<'a>(address: &'a str, rules: &Rules) -> Result<Email<'a>, Refusal> 
     if !rules.international && !address.is_ascii() {
         return Err(Refusal::International);
     }
+    // The last one: in quotes there may be others.
     let at = address.bytes().rposition(|byte| byte == b'@').ok_or(Refusal::NoAt)?;
     let (local, domain) = (address.get(..at).unwrap_or(""), address.get(at + 1..).unwrap_or(""));
     check_local(local, rules)?;
@@ -156,27 +157,29 @@ fn check_local(local: &str, rules: &Rules) -> Result<(), Refusal> {
         let inner = rest.strip_suffix('"').filter(|_| rules.quoted).ok_or(Refusal::Quoted)?;
         return check_quoted(inner);
     }
-    for atom in local.split(is_dot) {
-        if atom.is_empty() {
-            return Err(Refusal::LocalDot);
-        }
-        if !atom.chars().all(is_atom) {
+    let (mut before, mut misplaced) = (b'.', false);
+    for byte in local.bytes() {
+        if !is_atom(byte) && byte != b'.' {
             return Err(Refusal::LocalCharacter);
         }
+        misplaced |= byte == b'.' && before == b'.';
+        before = byte;
     }
-    Ok(())
+    if !local.is_ascii() && !local.chars().all(|character| character.is_ascii() || is_international(character)) {
+        return Err(Refusal::LocalCharacter);
+    }
+    if misplaced || before == b'.' { Err(Refusal::LocalDot) } else { Ok(()) }
 }
 
-fn is_atom(character: char) -> bool {
-    match character {
-        ascii if ascii.is_ascii() => ascii.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(ascii),
-        other => is_international(other),
-    }
+/// Bytes beyond ASCII are parts of characters, which are judged as such.
+const fn is_atom(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~' | 0x80..)
 }
 
 /// Beyond ASCII only what is seen.
 fn is_international(character: char) -> bool {
-    !character.is_whitespace() && !super::sanitize::is_hidden(character) && character != '\u{FFFD}'
+    !super::sanitize::is_blank(character) && !super::sanitize::is_hidden(character) && character != '\u{FFFD}'
 }
 
 fn check_quoted(inner: &str) -> Result<(), Refusal> {
@@ -212,15 +215,32 @@ fn check_domain(domain: &str, rules: &Rules) -> Result<(), Refusal> {
         };
         return if right { Ok(()) } else { Err(Refusal::Literal) };
     }
-    let (mut labels, mut last) = (0, "");
-    for label in domain.split(is_dot) {
-        check_label(label)?;
-        (labels, last) = (labels + 1, label);
+    if !domain.is_ascii() && !domain.chars().all(|character| character.is_ascii() || is_label(character)) {
+        return Err(Refusal::DomainCharacter);
     }
-    if (labels < 2 && !rules.local_domains) || last.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Refusal::DomainForm);
+    let (mut labels, mut len, mut is_number, mut before) = (0, 0, true, b'.');
+    // A dot behind it ends the last label as others.
+    for byte in domain.bytes().chain(core::iter::once(b'.')) {
+        match byte {
+            b'.' if len == 0 => return Err(Refusal::EmptyLabel),
+            b'.' if len > 63 => return Err(Refusal::LabelTooLong),
+            b'.' if before == b'-' => return Err(Refusal::Hyphen),
+            b'.' => (labels, len) = (labels + 1, 0),
+            b'-' if len == 0 => return Err(Refusal::Hyphen),
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | 0x80.. => {
+                is_number = byte.is_ascii_digit() && (is_number || len == 0);
+                len += 1;
+            }
+            _ => return Err(Refusal::DomainCharacter),
+        }
+        before = byte;
     }
-    Ok(())
+    if (labels < 2 && !rules.local_domains) || is_number { Err(Refusal::DomainForm) } else { Ok(()) }
+}
+
+/// Beyond ASCII; not a dot of other scripts, which name resolution takes for a dot.
+fn is_label(character: char) -> bool {
+    !matches!(character, '\u{3002}' | '\u{FF0E}' | '\u{FF61}') && is_international(character)
 }
 
 // By hand: the standard library's parsers bring a panic into an image.
@@ -268,28 +288,6 @@ fn is_ipv6(text: &str) -> bool {
         }
     }
     if gaps == 0 { groups == 8 } else { gaps == 1 && groups <= 7 }
-}
-
-fn check_label(label: &str) -> Result<(), Refusal> {
-    if label.is_empty() {
-        return Err(Refusal::EmptyLabel);
-    }
-    if label.len() > 63 {
-        return Err(Refusal::LabelTooLong);
-    }
-    let stands = |character: char| match character {
-        ascii if ascii.is_ascii() => ascii.is_ascii_alphanumeric() || ascii == '-',
-        // Dots of other scripts, which name resolution takes for a dot.
-        '\u{3002}' | '\u{FF0E}' | '\u{FF61}' => false,
-        other => is_international(other),
-    };
-    if !label.chars().all(stands) {
-        return Err(Refusal::DomainCharacter);
-    }
-    if label.starts_with('-') || label.ends_with('-') {
-        return Err(Refusal::Hyphen);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -36,13 +36,23 @@ pub struct Sanitized<'b> {
     pub cut: bool,
 }
 
-/// Whether a character steers what shows it instead of being shown: controls (C0, DEL, C1), and those
-/// that turn the reading direction or separate lines unseen.
+/// Whether a character is not shown itself but steers what shows it, or is not seen at all: controls (C0, DEL, C1), what turns
+/// the reading direction or separates lines unseen, blanks of no width, tags. The joiners U+200C and U+200D are none: words
+/// of some scripts and many an emoji need them.
 pub(super) const fn is_hidden(character: char) -> bool {
+    // Most texts are ASCII.
+    if character.is_ascii() {
+        return character.is_ascii_control();
+    }
     matches!(character,
-        '\0'..='\x1F' | '\x7F'..='\u{9F}'
-        | '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{206F}'
-        | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+        '\u{80}'..='\u{9F}' | '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}' | '\u{200E}' | '\u{200F}'
+        | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FEFF}' | '\u{FFA0}'
+        | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+}
+
+/// Whether a character beyond ASCII is shown as a space, but is none. By ranges: the tables of `char::is_whitespace` are larger.
+pub(super) const fn is_blank(character: char) -> bool {
+    matches!(character, '\u{A0}' | '\u{1680}' | '\u{2000}'..='\u{200A}' | '\u{202F}' | '\u{205F}' | '\u{3000}')
 }
 
 /// What stands for a character in HTML.
@@ -56,14 +66,15 @@ const REFERENCES: [(char, &str); 5] = [('&', "&amp;"), ('<', "&lt;"), ('>', "&gt
 /// # Rules
 /// 1. What comes out is valid UTF-8 of at most `max_len` bytes, cut at a character's border and never
 ///    within a character reference.
-/// 2. No control character is left but line feeds and tabulators that the rules keep; no escape, and nothing
-///    that turns the reading direction.
-/// 3. Made harmless a second time, it is the same text. So a reference to one of the five characters that `html` escapes
-///    is left as it is.
+/// 2. No control character is left but line feeds and tabulators that the rules keep; no escape, nothing
+///    that turns the reading direction, and nothing that is not seen but the joiners of scripts and emoji.
+/// 3. Made harmless a second time, it is the same text. So one of the five references that `html` writes is left as it is
+///    where it comes in: who types `&lt;` is shown `<`, and the page is safe all the same.
 /// 4. All other characters stay, in their order.
 ///
 /// # Cost
-/// O(n), no allocation: the text is written to `buffer`; what finds no place there is cut.
+/// O(n), no allocation: the text is written to `buffer`; what finds no place there is cut. About 1.9 KB
+/// of flash on thumbv6m (image `sanitize`).
 ///
 /// # Example
 /// ```
@@ -145,6 +156,14 @@ mod tests {
 
     fn made(input: &str, rules: &Rules) -> String {
         sanitize(input, rules, &mut [0; 256]).text.into()
+    }
+
+    #[test]
+    fn all_white_space_beyond_ascii_is_hidden_or_a_blank() {
+        for character in ('\u{80}'..=char::MAX).filter(|character| character.is_whitespace()) {
+            assert!(is_hidden(character) != is_blank(character), "{character:?}");
+        }
+        assert_eq!(('\u{80}'..=char::MAX).filter(|c| is_blank(*c) && !c.is_whitespace()).count(), 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The text that is stored.
 
-use super::{Error, HASH_LEN, MAX_ITERATIONS, MIN_ITERATIONS};
+use super::{Error, HASH_LEN, within_bounds};
 use crate::text::Text;
 
 const PREFIX: &str = "$pbkdf2-sha256$i=";
@@ -26,9 +26,7 @@ impl Phc {
 
     /// Parts without a hash yet.
     pub(super) fn new(iterations: u32, salt: &[u8]) -> Result<Self, Error> {
-        if !(MIN_ITERATIONS..=MAX_ITERATIONS).contains(&iterations) {
-            return Err(Error::Iterations);
-        }
+        within_bounds(iterations)?;
         if !(MIN_SALT..=MAX_SALT).contains(&salt.len()) {
             return Err(Error::Salt);
         }
@@ -142,6 +140,7 @@ fn decode(text: &[u8], out: &mut [u8]) -> Result<usize, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::security::password::MAX_ITERATIONS;
     use std::format;
 
     const SALT: &str = "c2FsdHNhbHQ";

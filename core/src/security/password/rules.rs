@@ -2,16 +2,30 @@
 
 use core::fmt;
 
+use super::common::Common;
+use super::fold::{contains, is_lower, is_upper};
+
 /// Sets the rules of a new password: the seed's `PasswordValidator`.
 ///
 /// NIST SP 800-63B rev. 4 and ASVS 5 forbid composition rules, since they make passwords worse; the seed's are one
-/// field away.
+/// field away. Whoever asks less than these rules do puts the password into the hands of those who guess.
 ///
 /// # Rules
 /// 1. Length is counted in code points; nothing is cut.
-/// 2. A NUL, a common password and one that contains the user's name (of four characters or more) are refused,
-///    whatever their case.
-/// 3. Every rule that is broken is told, not only the first.
+/// 2. A NUL and a common password are refused, whatever its case.
+/// 3. A password is refused that contains the user's name, or another word that all here know, or is a part of
+///    one, whatever their case. Words of fewer than four characters are in too many passwords to count; of a mail
+///    address, what stands before the `@` counts too.
+/// 4. Every rule that is broken is told, not only the first.
+///
+/// Case is known of ASCII, Latin, Greek and Cyrillic letters, one by one; other scripts are compared as written.
+///
+/// # Cost
+/// The table of [`Common`] that is named, and 5 KB of flash on thumbv6m, half of it Unicode's table of letters and
+/// digits (images `password_rules` and `password_rules_large`); a few passes over the password.
+///
+/// # Errors
+/// [`Broken`], with every rule that is broken.
 ///
 /// # Example
 /// ```
@@ -36,6 +50,8 @@ pub struct Rules {
     pub require_digit: bool,
     /// Whether one must be neither letter nor digit. Default: no.
     pub require_special: bool,
+    /// What everybody tries first. Default: the large list; a device names the small one.
+    pub common: Common,
 }
 
 /// One rule.
@@ -62,14 +78,17 @@ pub enum Rule {
     Digit = 128,
     /// Nothing but letters and digits.
     Special = 256,
+    /// Contains a word that all here know, or is part of one: the service's name, the company's.
+    Context = 512,
 }
 
-const TEXTS: [(Rule, &str); 9] = [
+const TEXTS: [(Rule, &str); 10] = [
     (Rule::TooShort, "is too short"),
     (Rule::TooLong, "is too long"),
     (Rule::Nul, "has a NUL"),
     (Rule::Common, "is among the most common ones"),
     (Rule::UserName, "contains the user's name"),
+    (Rule::Context, "contains a word that all here know"),
     (Rule::Upper, "has no upper-case letter"),
     (Rule::Lower, "has no lower-case letter"),
     (Rule::Digit, "has no digit"),
@@ -103,50 +122,6 @@ impl fmt::Display for Broken {
 
 impl core::error::Error for Broken {}
 
-/// The head of every list of leaked passwords, of 8 characters and more, in lower case.
-const COMMON: [&str; 40] = [
-    "00000000",
-    "11111111",
-    "12341234",
-    "12345678",
-    "123123123",
-    "123456789",
-    "1234567890",
-    "147258369",
-    "1q2w3e4r",
-    "1q2w3e4r5t",
-    "1qaz2wsx",
-    "789456123",
-    "87654321",
-    "987654321",
-    "aa123456",
-    "abc12345",
-    "abcd1234",
-    "admin123",
-    "administrator",
-    "asdfasdf",
-    "asdfghjkl",
-    "baseball",
-    "changeme",
-    "computer",
-    "football",
-    "iloveyou",
-    "letmein1",
-    "michelle",
-    "p@ssw0rd",
-    "passw0rd",
-    "password",
-    "password1",
-    "password12",
-    "password123",
-    "princess",
-    "qwerty123",
-    "qwertyui",
-    "qwertyuiop",
-    "sunshine",
-    "superman",
-];
-
 impl Rules {
     /// As NIST SP 800-63B rev. 4 and ASVS 5 ask.
     pub const DEFAULT: Self = Self {
@@ -156,7 +131,11 @@ impl Rules {
         require_lower: false,
         require_digit: false,
         require_special: false,
+        common: Common::LARGE,
     };
+
+    /// The same with the small list of common passwords, which costs a device 1 KiB.
+    pub const DEVICE: Self = Self { common: Common::SMALL, ..Self::DEFAULT };
 
     /// Whether `password` may be that of `user`.
     ///
@@ -164,6 +143,28 @@ impl Rules {
     /// [`Broken`]: every rule that it breaks.
     #[doc(alias = "validate")]
     pub fn check(&self, password: &str, user: &str) -> Result<(), Broken> {
+        self.look(password, user, &[])
+    }
+
+    /// Whether `password` may be one where all know these words: names of the user, of the service, of its maker.
+    ///
+    /// ```
+    /// use daur_core::security::password::{Rule, Rules};
+    ///
+    /// let words = ["alice@example.com", "Boilerworks"];
+    /// for bad in ["boilerWORKS-2026", "my-Alice-99", "Example.com"] {
+    ///     assert!(Rules::DEVICE.check_with(bad, &words).unwrap_err().contains(Rule::Context));
+    /// }
+    /// assert!(Rules::DEVICE.check_with("correct horse battery", &words).is_ok());
+    /// ```
+    ///
+    /// # Errors
+    /// [`Broken`]: every rule that it breaks.
+    pub fn check_with(&self, password: &str, words: &[&str]) -> Result<(), Broken> {
+        self.look(password, "", words)
+    }
+
+    fn look(&self, password: &str, user: &str, words: &[&str]) -> Result<(), Broken> {
         // Not `chars().count()`, which is fast with a bounds check inside.
         let length = code_points(password);
         let lacks = |required: bool, kind: fn(char) -> bool| required && !password.chars().any(kind);
@@ -171,10 +172,11 @@ impl Rules {
             (length < self.min_len, Rule::TooShort),
             (length > self.max_len, Rule::TooLong),
             (password.bytes().any(|b| b == 0), Rule::Nul),
-            (COMMON.iter().any(|common| password.eq_ignore_ascii_case(common)), Rule::Common),
-            (code_points(user) >= 4 && contains(password.as_bytes(), user.as_bytes()), Rule::UserName),
-            (lacks(self.require_upper, char::is_uppercase), Rule::Upper),
-            (lacks(self.require_lower, char::is_lowercase), Rule::Lower),
+            (self.common.contains(password), Rule::Common),
+            (tells(password, user), Rule::UserName),
+            (words.iter().any(|word| tells(password, word)), Rule::Context),
+            (lacks(self.require_upper, is_upper), Rule::Upper),
+            (lacks(self.require_lower, is_lower), Rule::Lower),
             (lacks(self.require_digit, |c| c.is_ascii_digit()), Rule::Digit),
             (lacks(self.require_special, |c| !c.is_alphanumeric()), Rule::Special),
         ];
@@ -183,15 +185,19 @@ impl Rules {
     }
 }
 
+/// The fewest code points of a word that a password may not contain.
+const MIN_WORD: usize = 4;
+
 fn code_points(text: &str) -> usize {
     text.bytes().filter(|b| b & 0xC0 != 0x80).count()
 }
 
-/// Whether `part` is in `whole`, whatever the case of its ASCII letters.
-fn contains(whole: &[u8], part: &[u8]) -> bool {
-    let starts = whole.len().saturating_sub(part.len());
-    !part.is_empty()
-        && (0..=starts).any(|at| whole.get(at..at + part.len()).is_some_and(|here| here.eq_ignore_ascii_case(part)))
+/// Whether who knows `word` has got the password, or much of it.
+fn tells(password: &str, word: &str) -> bool {
+    let at = word.bytes().position(|byte| byte == b'@').unwrap_or(word.len());
+    let local = word.get(..at).unwrap_or(word);
+    let within = |part: &str| code_points(part) >= MIN_WORD && contains(password, part);
+    within(word) || within(local) || (code_points(password) >= MIN_WORD && contains(word, password))
 }
 
 #[cfg(test)]
@@ -200,7 +206,7 @@ mod tests {
     use std::string::ToString;
 
     #[test]
-    fn length_is_counted_in_code_points() {
+    fn rule_1_length_is_counted_in_code_points() {
         assert!(Rules::DEFAULT.check("пароль12", "").is_ok());
         assert!(Rules::DEFAULT.check("пароль1", "").unwrap_err().contains(Rule::TooShort));
         let long: std::string::String = core::iter::repeat_n('ж', 128).collect();
@@ -209,15 +215,37 @@ mod tests {
     }
 
     #[test]
-    fn common_passwords_and_the_users_name_are_refused_in_any_case() {
-        assert!(Rules::DEFAULT.check("PassWord123", "").unwrap_err().contains(Rule::Common));
-        assert!(Rules::DEFAULT.check("xxALICExx", "alice").unwrap_err().contains(Rule::UserName));
-        assert!(Rules::DEFAULT.check("xxBOBxxxx", "bob").is_ok(), "a short name is in too many words");
-        assert!(Rules::DEFAULT.check("abc\0defgh", "").unwrap_err().contains(Rule::Nul));
+    fn rule_2_a_nul_and_a_common_password_are_refused_in_any_case() {
+        for rules in [Rules::DEFAULT, Rules::DEVICE] {
+            assert!(rules.check("PassWord1", "").unwrap_err().contains(Rule::Common));
+            assert!(rules.check("abc\0defgh", "").unwrap_err().contains(Rule::Nul));
+        }
+        assert!(Rules::DEFAULT.check("Administrator", "").unwrap_err().contains(Rule::Common));
+        assert!(Rules::DEVICE.check("Administrator", "").is_ok(), "not in the small list");
+        let none = Rules { common: Common::NONE, ..Rules::DEFAULT };
+        assert!(none.check("password", "").is_ok());
     }
 
     #[test]
-    fn every_rule_that_is_broken_is_told() {
+    fn rule_3_words_that_all_know_are_refused_in_any_case() {
+        for (password, user) in [
+            ("xxALICExx", "alice"),
+            ("Жанна-1999", "жАННА"),
+            ("bob.smith1", "Bob.Smith@example.com"),
+            ("alexandrov", "alexandrovich"),
+        ] {
+            assert!(Rules::DEFAULT.check(password, user).unwrap_err().contains(Rule::UserName), "{password}");
+            let broken = Rules::DEFAULT.check_with(password, &["other", user]).unwrap_err();
+            assert!(broken.contains(Rule::Context) && !broken.contains(Rule::UserName), "{password}");
+        }
+        assert!(Rules::DEFAULT.check("xxBOBxxxx", "bob").is_ok(), "a short name is in too many words");
+        assert!(Rules::DEFAULT.check("xxBOBxxxx", "bob@x.y").is_ok(), "and so before the @");
+        assert!(Rules::DEFAULT.check("correct horse", "").is_ok());
+        assert!(Rules::DEFAULT.check_with("correct horse", &["", "@", "@@@"]).is_ok());
+    }
+
+    #[test]
+    fn rule_4_every_rule_that_is_broken_is_told() {
         let seed = Rules {
             require_upper: true,
             require_lower: true,

@@ -2,6 +2,10 @@
 
 use super::{Argv, Forbidden, Refusal, parse};
 
+mod known;
+
+use known::{READERS, RUNNERS, Reads, STARTS, VALUES};
+
 /// Lists programs that may not run; all others may. The seed's forbidden commands.
 ///
 /// Prefer an [`AllowList`](super::AllowList): which programs can start others cannot be listed to the end, so this is a guard
@@ -9,15 +13,22 @@ use super::{Argv, Forbidden, Refusal, parse};
 ///
 /// # Rules
 /// 1. A program on the list is refused by its name in any directory and in any case; `mkfs` stands for
-///    `mkfs.ext4` too, and `rm` for `rm.exe`.
+///    `mkfs.ext4` too, and `rm` for `rm.exe`. A name is ASCII, so that none only looks like another.
 /// 2. It is refused in any argument as well, wherever it stands as a word of its own: `env`, `sudo`, `xargs`,
 ///    `find -exec`, `busybox`, `sh -c "a; rm"`. Only programs that are known to do nothing with their
-///    arguments but to read or print them may be given its name: `echo rm`, `man rm`. So `git rm` is refused too.
+///    arguments but to read or print them may be given its name: `echo rm`, `man rm`; and so may an option that is known to
+///    take text: `git commit -m "rm it"`, `find -name rm`. All others may not, so `git rm` and `docker rm` are refused too,
+///    which do what the name says.
 /// 3. What can be given a program as text is not given text that could be quoted once more: a shell's `-c`, an
-///    interpreter's `-e`, with a quote, a backslash or a dollar sign in it.
+///    interpreter's `-e`, with a quote, a backslash or a dollar sign in it; nor text that itself starts programs: a pipe into
+///    a shell, Python's `system`, an `e` of sed's.
+/// 4. In an argument a path names a program where programs are: in a directory `bin` or `sbin`, or in this or the one above.
+///    So `vim /etc/passwd` is no `passwd`. Behind `sudo` and its like it does in every directory but `/etc`.
+/// 5. Where `rm` is on the list, `find -delete` is as well.
 ///
 /// # Cost
-/// O(n) for the line, times the length of the list.
+/// O(n) for the line, times the length of the lists; no allocation. About 15.6 KB of flash on thumbv6m, the splitting and
+/// all lists within (image `command_deny`): on a device an allow list costs less and holds better.
 ///
 /// # Example
 /// ```
@@ -32,7 +43,7 @@ use super::{Argv, Forbidden, Refusal, parse};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias = "forbidden_commands")]
 pub struct DenyList<'a> {
-    /// The programs' names, without a directory.
+    /// The programs' names. Of `/bin/rm -rf` the name counts: it denies `rm` whatever it is given.
     pub programs: &'a [&'a str],
 }
 
@@ -95,79 +106,44 @@ impl DenyList<'static> {
     };
 }
 
-/// Programs that read or print what they are given, and start nothing.
-const READERS: [&str; 34] = [
-    "echo", "printf", "cat", "head", "tail", "wc", "nl", "tac", "rev", "cut", "ls", "dir", "stat", "file", "du", "df",
-    "grep", "egrep", "fgrep", "which", "whereis", "type", "apropos", "whatis", "man", "basename", "dirname",
-    "realpath", "readlink", "touch", "mkdir", "test", "expr", "locate",
-];
-
-/// Programs that may be given a program as text, with the options that say so; with none, any argument may be one.
-const READS_TEXT: [(&str, &[&str]); 30] = [
-    ("sh", &[]),
-    ("bash", &[]),
-    ("dash", &[]),
-    ("ash", &[]),
-    ("zsh", &[]),
-    ("ksh", &[]),
-    ("mksh", &[]),
-    ("fish", &[]),
-    ("csh", &[]),
-    ("tcsh", &[]),
-    ("rbash", &[]),
-    ("su", &[]),
-    ("runuser", &[]),
-    ("ssh", &[]),
-    ("eval", &[]),
-    ("watch", &[]),
-    ("parallel", &[]),
-    ("xargs", &[]),
-    ("script", &[]),
-    ("busybox", &[]),
-    ("toybox", &[]),
-    ("env", &["-S", "-vS", "--split-string"]),
-    ("python", &["-c"]),
-    ("python3", &["-c"]),
-    ("perl", &["-e", "-E", "-n", "-p", "-i"]),
-    ("ruby", &["-e", "-n", "-p"]),
-    ("node", &["-e", "-p", "--eval", "--print"]),
-    ("php", &["-r", "--run"]),
-    ("lua", &["-e"]),
-    ("tclsh", &[]),
-];
-
-/// awk starts programs by these.
-const AWK_STARTS: [&str; 3] = ["system", "|", "getline"];
-
 impl DenyList<'_> {
     /// Whether the command may run.
     ///
     /// # Errors
-    /// [`Forbidden::Program`] where a program of the list is named, [`Forbidden::Argument`] where it could be hidden.
+    /// [`Forbidden::Program`] where a program of the list is named, [`Forbidden::Argument`] where it could be hidden,
+    /// [`Forbidden::Option`] where an option does its work.
     pub fn check(&self, argv: &Argv<'_>) -> Result<(), Forbidden> {
-        let program = base(argv.program());
-        if self.denies(stem(program)) || self.denies(program) {
+        let path = argv.program();
+        let program = base(path);
+        if program.is_empty() || !path.is_ascii() || self.denies(stem(program)) || self.starts_any(path, Place::Any) {
             return Err(Forbidden::Program);
         }
-        if READERS.contains(&program) {
+        let mut behind = argv.words();
+        behind.next();
+        if READERS.contains(&program) && !may_start(program, behind.clone()) {
             return Ok(());
         }
-        let mut starts = argv.args().flat_map(|word| word.split(is_border)).map(base);
-        if starts.any(|word| self.denies(word) || word.starts_with("mkfs.") && self.denies("mkfs")) {
-            return Err(Forbidden::Program);
+        let place = if RUNNERS.iter().any(|name| is_named(program, name)) { Place::Any } else { Place::Bin };
+        let mut is_text = false;
+        for word in behind {
+            if !is_text && self.starts_any(word, place) {
+                return Err(Forbidden::Program);
+            }
+            is_text = takes_text(argv, word);
         }
         // One wrapper in front, such as `sudo`, must not hide a shell: every word may be the program.
         let mut words = argv.words();
         while let Some(word) = words.next() {
-            check_text(base(word), &words)?;
+            self.check_text(base(word), &words)?;
         }
         Ok(())
     }
 
-    /// Splits a command line and checks it.
+    /// Splits a command line and checks it (`InputValidator.validate_command`).
     ///
     /// # Errors
     /// [`Refusal`]: not plain, or forbidden.
+    #[doc(alias = "validate_command")]
     pub fn admit<'b>(&self, line: &str, buffer: &'b mut [u8]) -> Result<Argv<'b>, Refusal> {
         let argv = parse(line, buffer)?;
         self.check(&argv)?;
@@ -175,8 +151,96 @@ impl DenyList<'_> {
     }
 
     fn denies(&self, program: &str) -> bool {
-        self.programs.iter().any(|denied| denied.eq_ignore_ascii_case(program))
+        let name = |entry: &'_ str| base(entry.split(is_space).next().unwrap_or(entry)).eq_ignore_ascii_case(program);
+        self.programs.iter().any(|entry| name(entry))
     }
+
+    /// Whether any part of a text is a program of the list.
+    fn starts_any(&self, text: &str, place: Place) -> bool {
+        text.split(is_border).any(|part| {
+            let name = base(part);
+            let kind = name.get(stem(name).len()..).unwrap_or("");
+            let is_kind = EXTENSIONS.iter().any(|extension| extension.eq_ignore_ascii_case(kind));
+            let is_mkfs = stem(name).eq_ignore_ascii_case("mkfs");
+            let is_denied = self.denies(name) || ((is_kind || is_mkfs) && self.denies(stem(name)));
+            is_denied && place.is_programs(directory(part))
+        })
+    }
+
+    /// Whether `program` may be given the words behind it.
+    fn check_text(&self, program: &str, behind: &super::Words<'_>) -> Result<(), Forbidden> {
+        let deletes = |word: &str| word == "-delete" && self.denies("rm");
+        if is_named(program, "find") && behind.clone().any(deletes) {
+            return Err(Forbidden::Option);
+        }
+        if is_named(program, "sed") || is_named(program, "gsed") {
+            return if behind.clone().any(sed_starts) { Err(Forbidden::Argument) } else { Ok(()) };
+        }
+        let Some((_, options, reads)) = STARTS.iter().find(|(name, ..)| is_named(program, name)) else { return Ok(()) };
+        // `su -crm` and `env -iSrm`: what stands behind the letter is the text.
+        let letters: &[&str] = if options.is_empty() { &["-c"] } else { options };
+        let glued = |word| letters.iter().filter_map(move |option| behind_letter(word, option));
+        if behind.clone().flat_map(glued).any(|text| self.starts_any(text, Place::Any)) {
+            return Err(Forbidden::Program);
+        }
+        let is_given = options.is_empty() || behind.clone().any(|word| options.iter().any(|option| has(word, option)));
+        let is_hidden = |word: &str| match reads {
+            Reads::Nothing => false,
+            Reads::Shell => hides(word) || (holds(word, "|") && word.split(is_border).any(is_reader_of_programs)),
+            Reads::Language(starts) => hides(word) || starts.iter().any(|start| holds(word, start)),
+            // A field separator may be a pipe.
+            Reads::Script(_) if word == "|" || word.starts_with("-F") => false,
+            Reads::Script(starts) => has_pipe(word) || starts.iter().any(|start| holds(word, start)),
+        };
+        if is_given && behind.clone().any(is_hidden) { Err(Forbidden::Argument) } else { Ok(()) }
+    }
+}
+
+/// Which directories a program is looked for in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Wherever a runner may be sent.
+    Any,
+    /// Where programs are.
+    Bin,
+}
+
+impl Place {
+    fn is_programs(self, directory: Option<&str>) -> bool {
+        let Some(directory) = directory else { return true };
+        match self {
+            Self::Any => !directory.trim_start_matches(is_slash).eq_ignore_ascii_case("etc"),
+            Self::Bin => {
+                let mut last = directory.rsplit(is_slash).filter(|part| !matches!(*part, "" | "."));
+                let last = last.next().unwrap_or("");
+                matches!(last, "" | "..") || BINS.iter().any(|bin| bin.eq_ignore_ascii_case(last))
+            }
+        }
+    }
+}
+
+/// Where programs are kept.
+const BINS: [&str; 5] = ["bin", "sbin", "libexec", "applets", "busybox"];
+
+/// What may stand behind a program's name.
+const EXTENSIONS: [&str; 4] = [".exe", ".com", ".bat", ".cmd"];
+
+/// Whether a program that otherwise reads is told to start one.
+fn may_start<'w>(program: &str, mut behind: impl Iterator<Item = &'w str>) -> bool {
+    let starter = STARTS.iter().find(|(name, ..)| *name == program);
+    starter.is_some_and(|(_, options, _)| behind.any(|word| options.iter().any(|option| has(word, option))))
+}
+
+/// Whether the word behind `option` is text that the program keeps or looks for, and never runs.
+fn takes_text(argv: &Argv<'_>, option: &str) -> bool {
+    let program = base(argv.program());
+    let Some((_, within, options)) = VALUES.iter().find(|(name, ..)| *name == program) else { return false };
+    let mut args = argv.args();
+    let is_within = match within {
+        [] => !args.any(|word| matches!(word, "-exec" | "-execdir" | "-ok" | "-okdir")),
+        _ => args.next().is_some_and(|first| within.contains(&first)),
+    };
+    is_within && options.contains(&option)
 }
 
 /// Whether `part`, which is not empty, stands in `text`. By bytes: `str`'s own search would bring a bounds check's panic into an image.
@@ -185,35 +249,108 @@ fn holds(text: &str, part: &str) -> bool {
     (0..text.len()).filter_map(|at| text.as_bytes().get(at..)).any(|rest| rest.starts_with(part))
 }
 
-/// Whether `program` may be given the words behind it.
-fn check_text(program: &str, behind: &super::Words<'_>) -> Result<(), Forbidden> {
-    if matches!(program, "awk" | "gawk" | "mawk" | "nawk") {
-        let starts = |word: &str| AWK_STARTS.iter().any(|start| holds(word, start));
-        return if behind.clone().any(starts) { Err(Forbidden::Argument) } else { Ok(()) };
-    }
-    let Some((_, options)) = READS_TEXT.iter().find(|(name, _)| is_named(program, name)) else { return Ok(()) };
-    let reads = options.is_empty()
-        || behind.clone().any(|word| options.iter().any(|option| word.starts_with(option) || is_cluster(word, option)));
-    let hides = |word: &str| word.contains(['\'', '"', '\\', '$', '`', '*', '?', '[', '{', '~']);
-    if reads && behind.clone().any(hides) { Err(Forbidden::Argument) } else { Ok(()) }
+/// Whether a shell would read more in a text than its words.
+fn hides(text: &str) -> bool {
+    let one = |byte: u8| matches!(byte, b'\'' | b'"' | b'\\' | b'$' | b'`' | b'*' | b'?' | b'[' | b'~');
+    let bytes = text.as_bytes();
+    // `{}` is what xargs and parallel fill in; it expands to nothing.
+    bytes.iter().copied().any(one) || bytes.windows(2).any(|two| matches!(two, [b'{', next] if *next != b'}'))
 }
 
-/// `python` is also `python2` and `python3.13`.
+/// Whether there is a pipe; two are an "or".
+fn has_pipe(text: &str) -> bool {
+    let mut run = 0;
+    for byte in text.bytes() {
+        match (byte, run) {
+            (b'|', _) => run += 1,
+            (_, 1) => return true,
+            _ => run = 0,
+        }
+    }
+    run == 1
+}
+
+/// A program that reads programs: what is piped into it runs.
+fn is_reader_of_programs(part: &str) -> bool {
+    let shell = |(name, options, reads): &(&str, &[&str], Reads)| {
+        let reads = matches!((reads, options), (Reads::Shell, []) | (Reads::Language(_), _));
+        reads && is_named(base(part), name)
+    };
+    STARTS.iter().any(shell)
+}
+
+/// `python` is also `python2`, `python3.13` and `Python.exe`.
 fn is_named(program: &str, name: &str) -> bool {
-    program.strip_prefix(name).is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+    let Some((head, rest)) = program.split_at_checked(name.len()) else { return false };
+    let version = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
+    head.eq_ignore_ascii_case(name) && (rest.bytes().all(version) || rest.eq_ignore_ascii_case(".exe"))
 }
 
-/// Whether a one-letter option stands among others: `-ne` has `-e`.
-fn is_cluster(word: &str, option: &str) -> bool {
-    match (word.strip_prefix('-'), option.strip_prefix('-')) {
-        (Some(letters), Some(option)) if option.len() == 1 && !letters.starts_with('-') => holds(letters, option),
-        _ => false,
-    }
+/// Whether a word is that option, alone, among other letters, shortened, or with its value.
+fn has(word: &str, option: &str) -> bool {
+    let name = cut_value(word);
+    let shortened = name.len() > 3 && name.starts_with("--") && option.starts_with(name);
+    word.starts_with(option) || shortened || behind_letter(word, option).is_some()
+}
+
+/// What stands before a `=`.
+fn cut_value(word: &str) -> &str {
+    word.split(is_equals).next().unwrap_or(word)
+}
+
+/// What stands behind a one-letter option, which may stand among others: `-ne` has `-e`.
+fn behind_letter<'w>(word: &'w str, option: &str) -> Option<&'w str> {
+    let [b'-', letter] = option.as_bytes() else { return None };
+    let letters = word.strip_prefix('-').filter(|letters| !letters.starts_with('-'))?;
+    let at = letters.bytes().position(|byte| byte == *letter)?;
+    let before = letters.as_bytes().get(..at)?;
+    if before.iter().all(u8::is_ascii_alphanumeric) { letters.get(at + 1..) } else { None }
+}
+
+/// Whether a script of sed's has its `e`: a command, or a flag behind the last delimiter of an `s`.
+fn sed_starts(script: &str) -> bool {
+    script.split(is_sed_border).any(|command| {
+        let command = command.trim_matches(' ');
+        let flags = command.len() - command.trim_end_matches(is_sed_flag).len();
+        let (text, flags) = command.split_at_checked(command.len() - flags).unwrap_or((command, ""));
+        // `s/x/y/e`: flags, and before them what is no letter.
+        let is_flag = text.ends_with(is_delimiter) && flags.bytes().any(|byte| byte == b'e');
+        let address =
+            |character: char| character.is_ascii_digit() || matches!(character, '$' | ',' | '~' | '+' | '!' | ' ');
+        let bare = command.trim_start_matches(address);
+        let is_command = |rest: &str| rest == "e" || rest.starts_with("e ") || rest.starts_with("e/");
+        // `/x/e rm`: behind an address that is a pattern.
+        let mut behind_slash = bare.split(is_slash).skip(2);
+        let pattern = bare.starts_with('/') && behind_slash.any(|rest| rest.starts_with("e ") || rest == "e");
+        is_flag || is_command(bare) || pattern
+    })
+}
+
+// Functions, since a pattern of characters brings a bounds check's panic into an image.
+
+const fn is_space(character: char) -> bool {
+    character == ' '
+}
+
+const fn is_equals(character: char) -> bool {
+    character == '='
+}
+
+const fn is_sed_border(character: char) -> bool {
+    matches!(character, ';' | '{' | '}')
+}
+
+const fn is_sed_flag(character: char) -> bool {
+    matches!(character, 'g' | 'i' | 'I' | 'p' | 'm' | 'M' | 'e' | '0'..='9')
+}
+
+const fn is_delimiter(character: char) -> bool {
+    character.is_ascii_punctuation() && !matches!(character, '-' | '.' | '_')
 }
 
 /// What cannot be part of a program's name or its directory.
-fn is_border(character: char) -> bool {
-    !(character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '+' | '.' | '/')) && character.is_ascii()
+const fn is_border(character: char) -> bool {
+    character.is_ascii() && !(character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '+' | '.' | '/'))
 }
 
 const fn is_slash(character: char) -> bool {
@@ -227,6 +364,11 @@ const fn is_dot(character: char) -> bool {
 /// A program's name without its directory.
 fn base(word: &str) -> &str {
     word.rsplit(is_slash).next().unwrap_or(word)
+}
+
+/// What stands before the last slash.
+fn directory(word: &str) -> Option<&str> {
+    word.get(..word.len() - base(word).len()).and_then(|directory| directory.strip_suffix('/'))
 }
 
 /// A program's name without what stands behind its first dot.
