@@ -135,7 +135,8 @@ impl DenyList<'_> {
             let name = cut_value(word);
             let has_value = word.starts_with("--") && name.len() < word.len();
             let is_option = takes_text(argv, name);
-            if !is_text && !(has_value && is_option) && self.starts_any(word, place) {
+            is_text |= has_value && is_option;
+            if !is_text && self.starts_any(word, place) {
                 return Err(Forbidden::Program);
             }
             is_text = is_option && !has_value;
