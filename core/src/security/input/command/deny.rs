@@ -97,9 +97,13 @@ impl DenyList<'static> {
             "modprobe",
             "iptables",
             "ip6tables",
+            "iptables-legacy",
+            "iptables-restore",
+            "ip6tables-restore",
             "nft",
             "crontab",
             "killall",
+            "killall5",
             "pkill",
             "kill",
             "truncate",
@@ -203,7 +207,11 @@ impl DenyList<'_> {
         let is_hidden = |word: &str| match reads {
             Reads::Nothing => false,
             Reads::Shell => hides(word) || (holds(word, "|") && word.split(is_border).any(is_reader_of_programs)),
-            Reads::Language(starts) => hides(word) || starts.iter().any(|start| holds(word, start)),
+            // `os.kill(1)`: what a language calls a function is here called by the program's name.
+            Reads::Language(starts) => {
+                let calls = |part| holds(word, "(") && self.denies(part);
+                hides(word) || starts.iter().any(|start| holds(word, start)) || word.split(is_no_name).any(calls)
+            }
             // A field separator may be a pipe.
             Reads::Script(_) if word == "|" || word.starts_with("-F") => false,
             Reads::Script(starts) => pipes(word, &mut prints) || starts.iter().any(|start| holds(word, start)),
@@ -418,6 +426,11 @@ const fn is_equals(character: char) -> bool {
 /// What cannot be part of a program's name or its directory.
 const fn is_border(character: char) -> bool {
     character.is_ascii() && !(character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '+' | '.' | '/'))
+}
+
+/// What cannot be part of a function's name.
+const fn is_no_name(character: char) -> bool {
+    character.is_ascii() && !(character.is_ascii_alphanumeric() || character == '_')
 }
 
 const fn is_slash(character: char) -> bool {

@@ -158,6 +158,7 @@ const PYTHON: Reads = Reads::Language(&[
     "__",
     "unlink",
     "remove",
+    "rmdir",
 ]);
 const OTHERS: Reads = Reads::Language(&[
     "system",
@@ -178,6 +179,9 @@ const OTHERS: Reads = Reads::Language(&[
     "fromCharCode",
     "passthru",
     "proc_open",
+    "remove",
+    "rmSync",
+    "rmdir",
     "run",
 ]);
 const AWK: Reads = Reads::Script(&["system", "getline", "@load"]);
