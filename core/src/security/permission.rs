@@ -47,6 +47,8 @@ const NAMES: [&str; 3] = ["read", "write", "admin"];
 
 /// Scopes that an application may have: the bits that [`Permissions`] leaves.
 pub const MAX_SCOPES: usize = 32 - NAMES.len();
+/// What the reader of claims keeps of a text.
+const MAX_NAME: usize = 64;
 
 impl Permissions {
     /// Nothing is granted.
@@ -165,8 +167,8 @@ impl serde::Serialize for Permissions {
 /// reads a set from a text. A scope implies nothing: `reports` does not grant `reports.read`.
 ///
 /// # Rules
-/// 1. A scope is `[a-z0-9_]+` or several of these with a dot between; at most [`MAX_SCOPES`], none twice, none of the
-///    three.
+/// 1. A scope is `[a-z0-9_]+` or several of these with a dot between, and has at most 64 bytes, since more of a name
+///    is not read in a token; at most [`MAX_SCOPES`], none twice, none of the three.
 /// 2. The first scope is bit 3 of the set, the next bit 4: the list is append-only where sets are stored.
 /// 3. A name that is not in the list is refused; in a token, where other services' scopes may stand, it grants nothing.
 ///
@@ -197,7 +199,7 @@ pub struct Scopes {
 pub enum ScopeError {
     /// More than [`MAX_SCOPES`].
     TooMany,
-    /// A name is not `[a-z0-9_]+` or several of these with a dot between.
+    /// A name is not `[a-z0-9_]+` or several of these with a dot between, or has more than 64 bytes.
     Name,
     /// A name stands twice, or is one of the three that everybody has.
     Duplicate,
@@ -207,7 +209,7 @@ impl fmt::Display for ScopeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TooMany => "scopes: at most 29 are possible",
-            Self::Name => "scopes: a name has characters of a-z 0-9 _, and single dots between them",
+            Self::Name => "scopes: a name has at most 64 characters of a-z 0-9 _, and single dots between them",
             Self::Duplicate => "scopes: a name stands twice, or is read, write or admin",
         })
     }
@@ -327,7 +329,7 @@ const fn check(mut names: &[&str]) -> Result<(), ScopeError> {
         return Err(ScopeError::TooMany);
     }
     while let Some((name, rest)) = names.split_first() {
-        if !dotted(name.as_bytes()) {
+        if name.len() > MAX_NAME || !dotted(name.as_bytes()) {
             return Err(ScopeError::Name);
         }
         if place(&NAMES, name).is_some() || place(rest, name).is_some() {
@@ -407,6 +409,8 @@ mod tests {
         for bad in ["", ".", "a.", ".a", "a..b", "A", "a b", "a,b", "a-b", "a:b", "ж", "a\0", "a\"b", "read "] {
             assert_eq!(refused(&[bad]), Some(ScopeError::Name), "{bad}");
         }
+        let longest = "a".repeat(64);
+        assert_eq!((refused(&[&longest]), refused(&[&format!("{longest}a")])), (None, Some(ScopeError::Name)));
         for good in ["a", "a.b", "reports.read", "read.all", "0", "_", "a_b.c_d.e"] {
             assert_eq!(refused(&[good]), None, "{good}");
         }

@@ -208,7 +208,7 @@ pub enum Error {
     NotYet,
     /// `exp` lies further ahead than a token may live.
     Lifetime,
-    /// The token has times and there is no clock to hold them against.
+    /// The token has `exp` or `nbf` and there is no clock to hold it against.
     NoClock,
     /// Issued by somebody else.
     Issuer,
@@ -278,7 +278,7 @@ impl Slot {
 /// 3. The tag's 43 characters are compared in constant time before anything of the payload is looked at.
 /// 4. Claims are read strictly: no name twice in any spelling, no float rounded, no fault in what is ignored. A
 ///    permission that has no name in `scopes` is not granted.
-/// 5. `exp == now` is expired; a token lives at most `max_lifetime`; without a clock a token with times is refused.
+/// 5. `exp == now` is expired; a token lives at most `max_lifetime`; without a clock a token with `exp` or `nbf` is refused.
 /// 6. [`Revoked`] is asked by the caller, after `verify`.
 ///
 /// # Cost
@@ -372,7 +372,8 @@ impl<const N: usize> Keys<N> {
         Ok(())
     }
 
-    /// Writes the token of `claims` to `out`, with the config's issuer and audience where the claims name none.
+    /// Writes the token of `claims` to `out`, with the config's issuer and audience where the claims name none. A
+    /// permission that has no name in the config's scopes is left out: nobody could read it.
     ///
     /// # Errors
     /// [`Error::Buffer`] if `out` is too small; [`Error::TooLong`] if no verifier of this config would take it.

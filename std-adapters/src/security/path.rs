@@ -24,7 +24,8 @@ pub enum Links {
 /// Says which paths may be opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// What the text of a path may be. [`Rules::roots`] counts for nothing here: the root is the one that was opened.
+    /// What the text of a path may be. [`Rules::roots`] counts for nothing here: the root is the one that was opened. A
+    /// forbidden directory below it, as `/srv/uploads/keys`, is forbidden to relative paths too.
     pub rules: Rules<'static>,
     /// What is done with links.
     pub links: Links,
@@ -99,7 +100,8 @@ impl From<io::Error> for Error {
 /// # Rules
 /// 1. What [`check`] refuses is refused without a look at the disk. An absolute path must begin with the root's own.
 /// 2. No link leads out of the root: absolute, relative, behind others, put there meanwhile.
-/// 3. With [`Links::Refuse`] no link is followed at all, so what is forbidden by name is not reached by another.
+/// 3. With [`Links::Refuse`] no link is followed at all, so what is forbidden by name is not reached by another; nor is it by
+///    a relative path where the rules name it by an absolute one.
 /// 4. Only regular files are opened: a pipe would keep the caller waiting.
 /// 5. [`Root::create_new`] never opens what is there already, not even a link that leads nowhere.
 ///
@@ -135,6 +137,8 @@ pub struct Root {
     dir: Dir,
     path: PathBuf,
     config: Config,
+    /// The forbidden directories below the root, as if that were `/`.
+    forbidden: Vec<String>,
 }
 
 impl Root {
@@ -143,8 +147,15 @@ impl Root {
     /// # Errors
     /// Those of the file system.
     pub fn open(path: impl AsRef<Path>, config: Config) -> io::Result<Self> {
-        let path = std::fs::canonicalize(path)?;
-        Ok(Self { dir: Dir::open_ambient_dir(&path, ambient_authority())?, path, config })
+        let given = path.as_ref();
+        let path = std::fs::canonicalize(given)?;
+        let below = |entry: &&str| {
+            let entry = Path::new(entry);
+            let below = entry.strip_prefix(&path).or_else(|_| entry.strip_prefix(given)).ok()?;
+            (entry.is_absolute() && below != Path::new("")).then(|| format!("/{}", below.display()))
+        };
+        let forbidden = config.rules.forbidden.iter().filter_map(below).collect();
+        Ok(Self { dir: Dir::open_ambient_dir(&path, ambient_authority())?, path, config, forbidden })
     }
 
     /// Its path when it was opened, without links.
@@ -215,13 +226,27 @@ impl Root {
     fn below(&self, path: &str) -> Result<String, Error> {
         let mut buffer = vec![0; path.len()];
         let path = check(path, &Rules { roots: &[], ..self.config.rules }, &mut buffer)?;
-        if !path.starts_with('/') {
-            return Ok(path.to_owned());
+        let mut below = path;
+        if path.starts_with('/') {
+            let rest = Path::new(path).strip_prefix(&self.path).map_err(|_| Error::Refused(Refusal::Outside))?;
+            below = rest.to_str().filter(|rest| !rest.is_empty()).unwrap_or(".");
         }
-        let below = Path::new(path).strip_prefix(&self.path).map_err(|_| Error::Refused(Refusal::Outside))?;
-        match below.to_str() {
-            Some("") | None => Ok(".".to_owned()),
-            Some(below) => Ok(below.to_owned()),
+        self.hold(below)?;
+        Ok(below.to_owned())
+    }
+
+    /// Holds a path from the root on against what is forbidden, as it is on the disk.
+    fn hold(&self, below: &str) -> Result<(), Error> {
+        // What was decoded is decoded: the joiner, which does not count where names are compared, makes `%41` no encoding.
+        let text = format!("/{}", below.replace('%', "%\u{200D}"));
+        let forbidden: Vec<&str> = self.forbidden.iter().map(String::as_str).collect();
+        let rules = Rules { decodings: 0, roots: &[], max_len: usize::MAX, ..self.config.rules };
+        let mut buffer = vec![0; text.len()];
+        check(&text, &Rules { forbidden: &forbidden, ..rules }, &mut buffer)?;
+        // A root that is the working directory itself gives an empty path.
+        match check(text.get(1..).unwrap_or_default(), &rules, &mut buffer) {
+            Ok(_) | Err(Refusal::Empty) => Ok(()),
+            Err(why) => Err(Error::Refused(why)),
         }
     }
 
@@ -229,13 +254,8 @@ impl Root {
     fn real(&self, below: &str) -> Result<PathBuf, Error> {
         let real = self.dir.canonicalize(below)?;
         let text = real.to_str().ok_or(Error::Refused(Refusal::Encoded))?;
-        // What was decoded is decoded; a name on the disk is as it is.
-        let rules = Rules { decodings: 0, roots: &[], max_len: usize::MAX, ..self.config.rules };
-        match check(text, &rules, &mut vec![0; text.len()]) {
-            // A root that is the working directory itself gives an empty path.
-            Ok(_) | Err(Refusal::Empty | Refusal::Encoded) => Ok(real),
-            Err(why) => Err(Error::Refused(why)),
-        }
+        self.hold(text)?;
+        Ok(real)
     }
 
     /// The open directory that the last name stands in (none: the root), and that name.
@@ -420,6 +440,39 @@ mod tests {
             assert!(matches!(answer, Err(Error::Refused(Refusal::Forbidden))), "{answer:?}");
         }
         assert_eq!(fs::read_to_string(dir.path().join("root/a/.ssh/id")).unwrap(), "key");
+    }
+
+    #[test]
+    fn rule_3_what_an_absolute_path_forbids_is_not_reached_by_a_relative_one() {
+        let dir = tree("path-forbidden");
+        let entry: &'static str = dir.path().join("root/a").canonicalize().unwrap().to_str().unwrap().to_owned().leak();
+        let forbidden: &'static [&'static str] = vec![entry].leak();
+        for links in [Links::Refuse, Links::Inside] {
+            let rules = Rules { forbidden, ..Rules::DEFAULT };
+            let root = Root::open(dir.path().join("root"), Config { rules, links }).unwrap();
+            fs::write(root.path().join("ab"), "inside").unwrap();
+            for bad in ["a/b.txt", "./A//b.txt", entry, "a"] {
+                assert!(matches!(root.read(bad), Err(Error::Refused(Refusal::Forbidden))), "{bad}");
+                assert!(matches!(root.remove_file(bad), Err(Error::Refused(Refusal::Forbidden))), "{bad}");
+            }
+            assert_eq!(text(root.read("ab")).unwrap(), "inside");
+            assert!(links == Links::Refuse || matches!(root.read("inside"), Err(Error::Refused(Refusal::Forbidden))));
+        }
+    }
+
+    #[test]
+    fn rule_3_a_name_on_the_disk_that_looks_encoded_hides_nothing_forbidden() {
+        let dir = tree("path-percent");
+        let base = dir.path().join("root");
+        fs::create_dir_all(base.join("x%41/.ssh")).unwrap();
+        fs::write(base.join("x%41/.ssh/id"), "key").unwrap();
+        fs::write(base.join("x%41/b"), "inside").unwrap();
+        symlink("x%41/.ssh", base.join("percent")).unwrap();
+        symlink("x%41/b", base.join("fine")).unwrap();
+        let root = root(&dir, Links::Inside);
+        assert!(matches!(root.read("percent/id"), Err(Error::Refused(Refusal::Forbidden))));
+        assert!(matches!(root.canonicalize("percent/id"), Err(Error::Refused(Refusal::Forbidden))));
+        assert_eq!(text(root.read("fine")).unwrap(), "inside");
     }
 
     #[test]

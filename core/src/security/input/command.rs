@@ -221,7 +221,8 @@ impl<'b> Iterator for Words<'b> {
 /// 2. Every metacharacter of a shell is refused unquoted, and `$`, backquote and backslash keep their meaning within
 ///    double quotes. What only some shells act on is refused as well: `!!`, `=ls`, `$=x`, `{a,b}`.
 /// 3. Nothing that follows a line break or a comment sign is dropped unseen.
-/// 4. No character that is not seen, nor a blank of another script outside quotes: the words are those that a reader sees.
+/// 4. No character that is not seen but the joiners and variation selectors of scripts and emoji, nor a blank of another
+///    script outside quotes: the words are those that a reader sees.
 ///
 /// # Cost
 /// O(n), no allocation.

@@ -177,9 +177,11 @@ const fn is_atom(byte: u8) -> bool {
         || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~' | 0x80..)
 }
 
-/// Beyond ASCII only what is seen.
+/// Beyond ASCII only what is seen, and no other `@`: where texts are normalised it would end the local part.
 fn is_international(character: char) -> bool {
-    !super::sanitize::is_blank(character) && !super::sanitize::is_hidden(character) && character != '\u{FFFD}'
+    !super::sanitize::is_blank(character)
+        && !super::sanitize::is_hidden(character)
+        && !matches!(character, '\u{FF20}' | '\u{FE6B}' | '\u{FFFD}')
 }
 
 fn check_quoted(inner: &str) -> Result<(), Refusal> {
@@ -238,9 +240,14 @@ fn check_domain(domain: &str, rules: &Rules) -> Result<(), Refusal> {
     if (labels < 2 && !rules.local_domains) || is_number { Err(Refusal::DomainForm) } else { Ok(()) }
 }
 
-/// Beyond ASCII; not a dot of other scripts, which name resolution takes for a dot.
+/// Beyond ASCII; not a dot of other scripts, nor another sign that name resolution turns into a dot, a slash or the like
+/// (UTS 46): the address would be in another domain.
 fn is_label(character: char) -> bool {
-    !matches!(character, '\u{3002}' | '\u{FF0E}' | '\u{FF61}') && is_international(character)
+    let is_sign = matches!(character,
+        '\u{2024}'..='\u{2026}' | '\u{2047}'..='\u{2049}' | '\u{2100}' | '\u{2101}' | '\u{2105}' | '\u{2106}'
+        | '\u{2474}'..='\u{24B5}' | '\u{3002}' | '\u{FE10}'..='\u{FE19}' | '\u{FE30}'..='\u{FE6B}'
+        | '\u{FF01}'..='\u{FF0F}' | '\u{FF1A}'..='\u{FF20}' | '\u{FF3B}'..='\u{FF40}' | '\u{FF5B}'..='\u{FF64}');
+    !is_sign && is_international(character)
 }
 
 // By hand: the standard library's parsers bring a panic into an image.
@@ -377,7 +384,18 @@ mod tests {
         for good in ["größe@bücher.example", "用户@例子.公司", "a@пример.рф"] {
             assert!(check(good, &international).is_ok(), "{good}");
         }
-        for bad in ["a\u{202e}b@x.org", "a\u{a0}b@x.org", "a@x\u{3002}org", "a@x\u{200f}.org", "a\u{85}@x.org"] {
+        for bad in [
+            "a\u{202e}b@x.org",
+            "a\u{a0}b@x.org",
+            "a@x\u{3002}org",
+            "a@x\u{200f}.org",
+            "a\u{ff20}b@x.org",
+            "a@x\u{2024}org",
+            "a@x\u{2100}b.org",
+            "a@x\u{ff0f}b.org",
+            "a@x\u{fe52}org",
+            "a\u{85}@x.org",
+        ] {
             assert!(check(bad, &international).is_err(), "{bad:?}");
         }
         let local = Rules { local_domains: true, ..Rules::DEFAULT };

@@ -96,7 +96,7 @@ impl core::error::Error for Refusal {}
 /// that too.
 ///
 /// # Rules
-/// 1. `..` is refused wherever it stands, and so is all that another system takes for it: dots and spaces
+/// 1. `..` is refused wherever it stands, and so is all that another system takes for it: dots, spaces and joiners
 ///    alone or before a `;`, backslashes, drives, streams, network paths, lookalike characters.
 /// 2. Declared URL-encoding is undone so many times and no more; what then is still encoded is refused,
 ///    and so is encoding that nobody has declared.
@@ -255,7 +255,9 @@ fn compact(bytes: &mut [u8]) -> Result<usize, Refusal> {
         let keep = match component {
             [] | b"." => false,
             // `..;x=1` too, whose parameter some servers cut off.
-            [b'.' | b' ', ..] if is_dots(component.split(|byte| *byte == b';').next()) => return Err(Refusal::Parent),
+            [b'.' | b' ' | JOINER, ..] if is_dots(component.split(|byte| *byte == b';').next()) => {
+                return Err(Refusal::Parent);
+            }
             _ => true,
         };
         if keep {
@@ -278,10 +280,10 @@ fn compact(bytes: &mut [u8]) -> Result<usize, Refusal> {
     Ok(to)
 }
 
-/// Whether no component is empty or begins with a dot or a space: then there is nothing to leave out or to refuse.
+/// Whether no component is empty or begins with a dot, a space or a joiner: then there is nothing to leave out or to refuse.
 fn is_compact(bytes: &[u8]) -> bool {
     let mut before = b'/';
-    let begins = |byte: u8, before: u8| before == b'/' && matches!(byte, b'/' | b'.' | b' ');
+    let begins = |byte: u8, before: u8| before == b'/' && matches!(byte, b'/' | b'.' | b' ' | JOINER);
     let names = bytes.strip_prefix(b"/").unwrap_or(bytes);
     for byte in names {
         if begins(*byte, before) {
@@ -292,8 +294,16 @@ fn is_compact(bytes: &[u8]) -> bool {
     before != b'/'
 }
 
+/// What U+200C and U+200D begin with.
+const JOINER: u8 = 0xE2;
+
+/// Whether a name is nothing but dots and spaces, and joiners, which some file systems pass over.
 fn is_dots(name: Option<&[u8]>) -> bool {
-    name.is_some_and(|name| name.iter().all(|byte| matches!(byte, b'.' | b' ')))
+    let Some(mut rest) = name else { return false };
+    while let [b'.' | b' ', behind @ ..] | [JOINER, 0x80, 0x8C | 0x8D, behind @ ..] = rest {
+        rest = behind;
+    }
+    rest.is_empty()
 }
 
 fn put(bytes: &mut [u8], to: &mut usize, byte: u8) {
@@ -382,7 +392,7 @@ fn is_same(name: &str, other: &str) -> bool {
 
 /// A name's characters in one case and width, without the joiners that some file systems pass over.
 fn folded(name: &str) -> impl Iterator<Item = char> {
-    let end = |character: char| matches!(character, '.' | ' ');
+    let end = |character: char| matches!(character, '.' | ' ' | '\u{200C}' | '\u{200D}');
     let seen = |character: &char| !matches!(character, '\u{200C}' | '\u{200D}');
     name.trim_end_matches(end).chars().filter(seen).map(fold)
 }
@@ -436,6 +446,9 @@ mod tests {
             ("a/.. ;x/b", Refusal::Parent),
             ("...", Refusal::Parent),
             ("a/. ./b", Refusal::Parent),
+            (".\u{200d}./b", Refusal::Parent),
+            ("a/\u{200c}../b", Refusal::Parent),
+            ("a/..\u{200d};x/b", Refusal::Parent),
             ("\\\\?\\C:\\x", Refusal::Backslash),
             ("/\\server/x", Refusal::Backslash),
             ("file:///etc/passwd", Refusal::Stream),
@@ -535,6 +548,7 @@ mod tests {
             "/etc /passwd",
             "/etc./passwd",
             "a/.ssh./id",
+            "a/.ssh.\u{200d}/id",
             "a/.SsH ",
             "a/.\u{17f}\u{17f}h/id",
             "a/.g\u{200c}it/config",

@@ -37,22 +37,26 @@ pub struct Sanitized<'b> {
 }
 
 /// Whether a character is not shown itself but steers what shows it, or is not seen at all: controls (C0, DEL, C1), what turns
-/// the reading direction or separates lines unseen, blanks of no width, tags. The joiners U+200C and U+200D are none: words
-/// of some scripts and many an emoji need them.
+/// the reading direction or separates lines unseen, blanks of no width, fillers, tags. The joiners U+200C and U+200D and the
+/// variation selectors are none: words and names of some scripts and many an emoji need them.
 pub(super) const fn is_hidden(character: char) -> bool {
     // Most texts are ASCII.
     if character.is_ascii() {
         return character.is_ascii_control();
     }
     matches!(character,
-        '\u{80}'..='\u{9F}' | '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}' | '\u{200E}' | '\u{200F}'
+        '\u{80}'..='\u{9F}' | '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180E}' | '\u{200B}' | '\u{200E}' | '\u{200F}'
         | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FEFF}' | '\u{FFA0}'
-        | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+        | '\u{FFF0}'..='\u{FFFB}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}'
+        | '\u{E0000}'..='\u{E00FF}' | '\u{E01F0}'..='\u{E0FFF}')
 }
 
-/// Whether a character beyond ASCII is shown as a space, but is none. By ranges: the tables of `char::is_whitespace` are larger.
+/// Whether a character beyond ASCII is shown as a space, but is none; U+2800 is the Braille sign without dots. By ranges: the tables of `char::is_whitespace` are larger.
 pub(super) const fn is_blank(character: char) -> bool {
-    matches!(character, '\u{A0}' | '\u{1680}' | '\u{2000}'..='\u{200A}' | '\u{202F}' | '\u{205F}' | '\u{3000}')
+    matches!(
+        character,
+        '\u{A0}' | '\u{1680}' | '\u{2000}'..='\u{200A}' | '\u{202F}' | '\u{205F}' | '\u{2800}' | '\u{3000}'
+    )
 }
 
 /// What stands for a character in HTML.
@@ -67,7 +71,8 @@ const REFERENCES: [(char, &str); 5] = [('&', "&amp;"), ('<', "&lt;"), ('>', "&gt
 /// 1. What comes out is valid UTF-8 of at most `max_len` bytes, cut at a character's border and never
 ///    within a character reference.
 /// 2. No control character is left but line feeds and tabulators that the rules keep; no escape, nothing
-///    that turns the reading direction, and nothing that is not seen but the joiners of scripts and emoji.
+///    that turns the reading direction, and nothing that is not seen but the joiners and variation selectors of scripts
+///    and emoji.
 /// 3. Made harmless a second time, it is the same text. So one of the five references that `html` writes is left as it is
 ///    where it comes in: who types `&lt;` is shown `<`, and the page is safe all the same.
 /// 4. All other characters stay, in their order.
@@ -163,7 +168,7 @@ mod tests {
         for character in ('\u{80}'..=char::MAX).filter(|character| character.is_whitespace()) {
             assert!(is_hidden(character) != is_blank(character), "{character:?}");
         }
-        assert_eq!(('\u{80}'..=char::MAX).filter(|c| is_blank(*c) && !c.is_whitespace()).count(), 0);
+        assert!(('\u{80}'..=char::MAX).filter(|c| is_blank(*c) && !c.is_whitespace()).eq(['\u{2800}']));
     }
 
     #[test]
@@ -192,6 +197,40 @@ mod tests {
         assert_eq!(kept, ['\t', '\n', '\n']);
     }
 
+    /// What Unicode lets a renderer pass over (`Default_Ignorable_Code_Point`), but joiners and variation selectors.
+    #[test]
+    fn rule_2_nothing_that_is_not_seen_is_left() {
+        for unseen in [
+            '\u{AD}',
+            '\u{34F}',
+            '\u{61C}',
+            '\u{115F}',
+            '\u{1160}',
+            '\u{17B4}',
+            '\u{17B5}',
+            '\u{180E}',
+            '\u{200B}',
+            '\u{2060}',
+            '\u{2065}',
+            '\u{206F}',
+            '\u{3164}',
+            '\u{FEFF}',
+            '\u{FFA0}',
+            '\u{FFF0}',
+            '\u{FFF8}',
+            '\u{1BCA0}',
+            '\u{1D173}',
+            '\u{1D17A}',
+            '\u{E0000}',
+            '\u{E0041}',
+            '\u{E0080}',
+            '\u{E01F0}',
+            '\u{E0FFF}',
+        ] {
+            assert_eq!(made(&String::from_iter(['a', unseen, 'b']), &Rules::DEFAULT), "ab", "{unseen:?}");
+        }
+    }
+
     #[test]
     fn line_breaks_of_every_system_become_one_space_or_one_line_feed() {
         assert_eq!(made("a\r\nb\nc\rd\te", &Rules::DEFAULT), "a b c d e");
@@ -209,7 +248,8 @@ mod tests {
 
     #[test]
     fn rule_4_all_other_characters_stay() {
-        for text in ["größe", "日本語", "👩‍👩‍👧", "a\u{301}", "<b>&'\"", "e\u{200d}x"] {
+        for text in ["größe", "日本語", "👩‍👩‍👧", "a\u{301}", "❤\u{fe0f}", "葛\u{e0100}", "<b>&'\"", "e\u{200d}x"]
+        {
             assert_eq!(made(text, &Rules::DEFAULT), text);
         }
     }

@@ -24,7 +24,7 @@ use known::{READERS, RUNNERS, Reads, STARTS, VALUES};
 ///    a shell, Python's `system`, an `e` of sed's.
 /// 4. In an argument a path names a program where programs are: in a directory `bin` or `sbin`, or in this or the one above.
 ///    So `vim /etc/passwd` is no `passwd`. Behind `sudo` and its like it does in every directory but `/etc`.
-/// 5. Where `rm` is on the list, `find -delete` is as well.
+/// 5. Where `rm` is on the list, `find -delete` is as well; where `telinit` is, so is `init` with a run level.
 ///
 /// # Cost
 /// O(n) for the line, times the length of the lists; no allocation. About 15.6 KB of flash on thumbv6m, the splitting and
@@ -61,7 +61,9 @@ impl DenyList<'static> {
             "mke2fs",
             "mkswap",
             "fdisk",
+            "gdisk",
             "sfdisk",
+            "sgdisk",
             "cfdisk",
             "parted",
             "wipefs",
@@ -77,6 +79,7 @@ impl DenyList<'static> {
             "chmod",
             "chown",
             "chgrp",
+            "chattr",
             "setfacl",
             "passwd",
             "chpasswd",
@@ -86,14 +89,21 @@ impl DenyList<'static> {
             "adduser",
             "deluser",
             "groupadd",
+            "groupdel",
             "visudo",
+            "vipw",
             "insmod",
             "rmmod",
             "modprobe",
             "iptables",
+            "ip6tables",
+            "iptables-legacy",
+            "iptables-restore",
+            "ip6tables-restore",
             "nft",
             "crontab",
             "killall",
+            "killall5",
             "pkill",
             "kill",
             "truncate",
@@ -126,10 +136,19 @@ impl DenyList<'_> {
         let place = if RUNNERS.iter().any(|name| is_named(program, name)) { Place::Any } else { Place::Bin };
         let mut is_text = false;
         for word in behind {
+            let name = cut_value(word);
+            let has_value = word.starts_with("--") && name.len() < word.len();
+            let is_option = takes_text(argv, name);
+            is_text |= has_value && is_option;
             if !is_text && self.starts_any(word, place) {
                 return Err(Forbidden::Program);
             }
-            is_text = takes_text(argv, word);
+            is_text = is_option && !has_value;
+        }
+        // `init 6` is `telinit 6`, but `git init` is not.
+        let is_level = |(word, next)| base(word) == "init" && matches!(next, "0" | "1" | "6");
+        if self.denies("telinit") && argv.words().zip(argv.args()).any(is_level) {
+            return Err(Forbidden::Program);
         }
         // One wrapper in front, such as `sudo`, must not hide a shell: every word may be the program.
         let mut words = argv.words();
@@ -174,7 +193,7 @@ impl DenyList<'_> {
             return Err(Forbidden::Option);
         }
         if is_named(program, "sed") || is_named(program, "gsed") {
-            return if behind.clone().any(sed_starts) { Err(Forbidden::Argument) } else { Ok(()) };
+            return if sed_runs(behind.clone()) { Err(Forbidden::Argument) } else { Ok(()) };
         }
         let Some((_, options, reads)) = STARTS.iter().find(|(name, ..)| is_named(program, name)) else { return Ok(()) };
         // `su -crm` and `env -iSrm`: what stands behind the letter is the text.
@@ -184,13 +203,18 @@ impl DenyList<'_> {
             return Err(Forbidden::Program);
         }
         let is_given = options.is_empty() || behind.clone().any(|word| options.iter().any(|option| has(word, option)));
+        let mut prints = false;
         let is_hidden = |word: &str| match reads {
             Reads::Nothing => false,
             Reads::Shell => hides(word) || (holds(word, "|") && word.split(is_border).any(is_reader_of_programs)),
-            Reads::Language(starts) => hides(word) || starts.iter().any(|start| holds(word, start)),
+            // `os.kill(1)`: what a language calls a function is here called by the program's name.
+            Reads::Language(starts) => {
+                let calls = |part| holds(word, "(") && self.denies(part);
+                hides(word) || starts.iter().any(|start| holds(word, start)) || word.split(is_no_name).any(calls)
+            }
             // A field separator may be a pipe.
             Reads::Script(_) if word == "|" || word.starts_with("-F") => false,
-            Reads::Script(starts) => has_pipe(word) || starts.iter().any(|start| holds(word, start)),
+            Reads::Script(starts) => pipes(word, &mut prints) || starts.iter().any(|start| holds(word, start)),
         };
         if is_given && behind.clone().any(is_hidden) { Err(Forbidden::Argument) } else { Ok(()) }
     }
@@ -212,8 +236,8 @@ impl Place {
             Self::Any => !directory.trim_start_matches(is_slash).eq_ignore_ascii_case("etc"),
             Self::Bin => {
                 let mut last = directory.rsplit(is_slash).filter(|part| !matches!(*part, "" | "."));
-                let last = last.next().unwrap_or("");
-                matches!(last, "" | "..") || BINS.iter().any(|bin| bin.eq_ignore_ascii_case(last))
+                let Some(last) = last.next() else { return !directory.is_empty() && !directory.starts_with('/') };
+                last == ".." || BINS.iter().any(|bin| bin.eq_ignore_ascii_case(last))
             }
         }
     }
@@ -223,7 +247,8 @@ impl Place {
 const BINS: [&str; 5] = ["bin", "sbin", "libexec", "applets", "busybox"];
 
 /// What may stand behind a program's name.
-const EXTENSIONS: [&str; 4] = [".exe", ".com", ".bat", ".cmd"];
+const EXTENSIONS: [&str; 12] =
+    [".exe", ".com", ".bat", ".cmd", ".nfs", ".nfs4", ".cifs", ".fuse", ".ntfs", ".openbsd", ".traditional", ".static"];
 
 /// Whether a program that otherwise reads is told to start one.
 fn may_start<'w>(program: &str, mut behind: impl Iterator<Item = &'w str>) -> bool {
@@ -257,17 +282,20 @@ fn hides(text: &str) -> bool {
     bytes.iter().copied().any(one) || bytes.windows(2).any(|two| matches!(two, [b'{', next] if *next != b'}'))
 }
 
-/// Whether there is a pipe; two are an "or".
-fn has_pipe(text: &str) -> bool {
-    let mut run = 0;
-    for byte in text.bytes() {
-        match (byte, run) {
+/// Whether a script pipes what it prints; two signs are an "or". Before the first `print` there are patterns: `/a|b/`.
+/// What awk reads through a pipe is found by its `getline`.
+fn pipes(script: &str, prints: &mut bool) -> bool {
+    let (mut run, mut rest) = (0, script.as_bytes());
+    while let [first, behind @ ..] = rest {
+        match (first, run) {
             (b'|', _) => run += 1,
-            (_, 1) => return true,
+            (_, 1) if *prints => return true,
             _ => run = 0,
         }
+        *prints |= rest.starts_with(b"print");
+        rest = behind;
     }
-    run == 1
+    run == 1 && *prints
 }
 
 /// A program that reads programs: what is piped into it runs.
@@ -307,23 +335,82 @@ fn behind_letter<'w>(word: &'w str, option: &str) -> Option<&'w str> {
     if before.iter().all(u8::is_ascii_alphanumeric) { letters.get(at + 1..) } else { None }
 }
 
-/// Whether a script of sed's has its `e`: a command, or a flag behind the last delimiter of an `s`.
-fn sed_starts(script: &str) -> bool {
-    script.split(is_sed_border).any(|command| {
-        let command = command.trim_matches(' ');
-        let flags = command.len() - command.trim_end_matches(is_sed_flag).len();
-        let (text, flags) = command.split_at_checked(command.len() - flags).unwrap_or((command, ""));
-        // `s/x/y/e`: flags, and before them what is no letter.
-        let is_flag = text.ends_with(is_delimiter) && flags.bytes().any(|byte| byte == b'e');
-        let address =
-            |character: char| character.is_ascii_digit() || matches!(character, '$' | ',' | '~' | '+' | '!' | ' ');
-        let bare = command.trim_start_matches(address);
-        let is_command = |rest: &str| rest == "e" || rest.starts_with("e ") || rest.starts_with("e/");
-        // `/x/e rm`: behind an address that is a pattern.
-        let mut behind_slash = bare.split(is_slash).skip(2);
-        let pattern = bare.starts_with('/') && behind_slash.any(|rest| rest.starts_with("e ") || rest == "e");
-        is_flag || is_command(bare) || pattern
+/// Whether sed is given a script that starts programs.
+fn sed_runs<'w>(mut behind: impl Iterator<Item = &'w str> + Clone) -> bool {
+    // With `-e` or `-f` the words that are no options are files, whose names say nothing.
+    let mut is_named = behind
+        .clone()
+        .any(|word| has(word, "-e") || has(word, "-f") || word.starts_with("--e") || word.starts_with("--fi"));
+    let mut option = "";
+    behind.any(|word| {
+        let before = core::mem::replace(&mut option, word);
+        let script = match behind_letter(word, "-e") {
+            // `-nes/a/b/`. In `-ie` it is a suffix, and the next word is the script all the same.
+            Some(glued) => glued,
+            None if word.starts_with("--e") => {
+                word.get(cut_value(word).len()..).unwrap_or("").trim_start_matches(is_equals)
+            }
+            // Its value stands behind the letter, in this word or the next.
+            None if behind_letter(before, "-f") == Some("") || before == "--file" => return false,
+            None if behind_letter(before, "-e") == Some("") || is_bare_long_e(before) => word,
+            None if word.starts_with('-') || is_named => return false,
+            // The first word; a number may be the value of `-l`.
+            None => {
+                is_named = !word.bytes().all(|byte| byte.is_ascii_digit());
+                word
+            }
+        };
+        sed_starts(script.as_bytes())
     })
+}
+
+/// `--expression` or a shortening, with its value in the next word.
+fn is_bare_long_e(word: &str) -> bool {
+    word.starts_with("--e") && cut_value(word).len() == word.len()
+}
+
+/// Whether a script of sed's has its `e`: the command, or a flag of an `s`.
+fn sed_starts(script: &[u8]) -> bool {
+    let mut rest = script;
+    while let [command, behind @ ..] = rest {
+        rest = match command {
+            b'e' => return true,
+            // A pattern, of an address; `\,x,` is one too.
+            b'/' => behind_delimiter(behind, b'/'),
+            b'\\' => behind.split_first().map_or(behind, |(delimiter, behind)| behind_delimiter(behind, *delimiter)),
+            b's' | b'y' => {
+                let Some((delimiter, behind)) = behind.split_first() else { return false };
+                let mut behind = behind_delimiter(behind_delimiter(behind, *delimiter), *delimiter);
+                while let [b'g' | b'p' | b'i' | b'I' | b'm' | b'M' | b'0'..=b'9', flags @ ..] = behind {
+                    behind = flags;
+                }
+                behind
+            }
+            // A label.
+            b'b' | b't' | b'T' | b':' => {
+                let behind = behind.trim_ascii_start();
+                let end = behind.iter().position(|byte| matches!(byte, b' ' | b';' | b'}')).unwrap_or(behind.len());
+                behind.get(end..).unwrap_or(&[])
+            }
+            // What follows is a text or the name of a file.
+            b'a' | b'i' | b'c' | b'r' | b'R' | b'w' | b'W' | b'#' => return false,
+            // Another command without a value, or what stands between commands.
+            _ => behind,
+        };
+    }
+    false
+}
+
+/// What stands behind the next delimiter that no backslash takes its meaning from.
+fn behind_delimiter(mut text: &[u8], delimiter: u8) -> &[u8] {
+    while let [first, behind @ ..] = text {
+        text = match (*first, behind) {
+            (byte, _) if byte == delimiter => return behind,
+            (b'\\', [_, behind @ ..]) => behind,
+            _ => behind,
+        };
+    }
+    text
 }
 
 // Functions, since a pattern of characters brings a bounds check's panic into an image.
@@ -336,21 +423,14 @@ const fn is_equals(character: char) -> bool {
     character == '='
 }
 
-const fn is_sed_border(character: char) -> bool {
-    matches!(character, ';' | '{' | '}')
-}
-
-const fn is_sed_flag(character: char) -> bool {
-    matches!(character, 'g' | 'i' | 'I' | 'p' | 'm' | 'M' | 'e' | '0'..='9')
-}
-
-const fn is_delimiter(character: char) -> bool {
-    character.is_ascii_punctuation() && !matches!(character, '-' | '.' | '_')
-}
-
 /// What cannot be part of a program's name or its directory.
 const fn is_border(character: char) -> bool {
     character.is_ascii() && !(character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '+' | '.' | '/'))
+}
+
+/// What cannot be part of a function's name.
+const fn is_no_name(character: char) -> bool {
+    character.is_ascii() && !(character.is_ascii_alphanumeric() || character == '_')
 }
 
 const fn is_slash(character: char) -> bool {

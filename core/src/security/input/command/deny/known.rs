@@ -158,6 +158,7 @@ const PYTHON: Reads = Reads::Language(&[
     "__",
     "unlink",
     "remove",
+    "rmdir",
 ]);
 const OTHERS: Reads = Reads::Language(&[
     "system",
@@ -178,15 +179,18 @@ const OTHERS: Reads = Reads::Language(&[
     "fromCharCode",
     "passthru",
     "proc_open",
+    "remove",
+    "rmSync",
+    "rmdir",
     "run",
 ]);
 const AWK: Reads = Reads::Script(&["system", "getline", "@load"]);
 /// Any shortening of `-EncodedCommand` hides all.
-const POWERSHELL: Reads = Reads::Script(&["-e", "-E", "iex", "Invoke", "\'", "\"", "$", "`", "&"]);
+const POWERSHELL: Reads = Reads::Script(&["-e", "-E", "iex", "Invoke", "|", "\'", "\"", "$", "`", "&"]);
 
 /// Programs that may be given a program as text, the options that say so (with none, any argument may be one), and
 /// what they read in it.
-pub(super) const STARTS: [(&str, &[&str], Reads); 56] = [
+pub(super) const STARTS: [(&str, &[&str], Reads); 57] = [
     ("sh", &[], Reads::Shell),
     ("bash", &[], Reads::Shell),
     ("dash", &[], Reads::Shell),
@@ -225,6 +229,7 @@ pub(super) const STARTS: [(&str, &[&str], Reads); 56] = [
     ("more", &["+"], Reads::Shell),
     ("man", &["-P", "--pager", "-H", "--html", "-X"], Reads::Shell),
     ("rg", &["--pre", "--hostname-bin"], Reads::Nothing),
+    ("git", &["-O", "-x", "-u"], Reads::Nothing),
     ("sort", &["--compress-program"], Reads::Nothing),
     (
         "tar",
