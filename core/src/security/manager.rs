@@ -164,7 +164,7 @@ pub struct Issued<'o> {
 pub struct Manager<'p, const KEYS: usize, const REVOKED: usize, const NAMES: usize> {
     policy: Policy<'p>,
     keys: Keys<KEYS>,
-    revoked: Revoked<REVOKED>,
+    revoked: Revoked<REVOKED, NAMES>,
     known: Lockout<NAMES>,
     unknown: Lockout<NAMES>,
     rates: Rates<NAMES>,

@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use daur_core::security::input::command::{AllowList, DenyList, Operands, Program};
+use daur_core::security::password::Common;
 use daur_core::security::policy::{ConfigError, Policy};
 use daur_core::time::Duration;
 use serde::de::{Deserialize, Deserializer};
@@ -81,10 +82,11 @@ enum Takes {
     Length,
     Words,
     Programs,
+    Common,
 }
 
 /// Every key, which is also the path of its field.
-const KEYS: [(&str, Takes); 36] = [
+const KEYS: [(&str, Takes); 37] = [
     ("iterations", Takes::Number),
     ("token_lifetime", Takes::Length),
     ("api_rate", Takes::Number),
@@ -102,6 +104,7 @@ const KEYS: [(&str, Takes); 36] = [
     ("password.require_lower", Takes::Flag),
     ("password.require_digit", Takes::Flag),
     ("password.require_special", Takes::Flag),
+    ("password.common", Takes::Common),
     ("session.idle", Takes::Length),
     ("session.absolute", Takes::Length),
     ("session.per_user", Takes::Number),
@@ -140,6 +143,7 @@ impl Takes {
             Self::Flag => "`true` or `false`",
             Self::Length => "a length of time such as `\"5s\"`",
             Self::Words => "a list of texts",
+            Self::Common => "`\"none\"`, `\"small\"` or `\"large\"`",
             Self::Programs => {
                 "a list of programs' names, or of tables with `name`, `letters`, `options` and `operands` (one of \
                  `none`, `any`, `paths`, `numbers`, `formats`, `text`, `names`)"
@@ -164,6 +168,7 @@ enum Given {
     Length(Duration),
     Words(Vec<String>),
     Programs(Vec<Entry>),
+    Common(Common),
 }
 
 /// One entry of `commands`.
@@ -368,6 +373,10 @@ impl PolicyToml {
                 Given::Flag(flag) => put_flag(policy, key, *flag),
                 Given::Length(length) => put_length(policy, key, *length),
                 Given::Words(_) => put_words(policy, key, words),
+                Given::Common(common) => {
+                    policy.password.common = *common;
+                    Some(())
+                }
                 Given::Programs(_) => programs.map(|programs| policy.commands = AllowList { programs }),
             };
             let allowed = "a number that is less large";
@@ -408,7 +417,7 @@ impl<'a> Words<'a> {
                     Entry::Whole { options, .. } => Some(options.iter().map(String::as_str).collect()),
                     Entry::Named(_) => None,
                 })),
-                Given::Number(_) | Given::Flag(_) | Given::Length(_) => {}
+                Given::Number(_) | Given::Flag(_) | Given::Length(_) | Given::Common(_) => {}
             }
         }
         words
@@ -420,6 +429,7 @@ fn given(takes: Takes, value: &Value) -> Option<Given> {
         (Takes::Number, Value::Integer(number)) => u64::try_from(*number).ok().map(Given::Number),
         (Takes::Flag, Value::Boolean(flag)) => Some(Given::Flag(*flag)),
         (Takes::Length, Value::String(text)) => text.parse().ok().map(Given::Length),
+        (Takes::Common, Value::String(name)) => Common::by_name(name).map(Given::Common),
         (Takes::Words, Value::Array(list)) => texts(list).map(Given::Words),
         (Takes::Programs, Value::Array(list)) => list.iter().map(entry).collect::<Option<_>>().map(Given::Programs),
         _ => None,
@@ -432,6 +442,7 @@ fn given_by(takes: Takes, text: &str) -> Option<Given> {
         Takes::Number => text.parse().ok().map(Given::Number),
         Takes::Flag => text.parse().ok().map(Given::Flag),
         Takes::Length => text.parse().ok().map(Given::Length),
+        Takes::Common => Common::by_name(text).map(Given::Common),
         Takes::Words => Some(Given::Words(list().collect())),
         Takes::Programs => Some(Given::Programs(list().map(Entry::Named).collect())),
     }
@@ -584,6 +595,11 @@ fn value_of(policy: &Policy<'_>, key: &str) -> Value {
         "password.require_lower" => policy.password.require_lower.into(),
         "password.require_digit" => policy.password.require_digit.into(),
         "password.require_special" => policy.password.require_special.into(),
+        "password.common" => match policy.password.common {
+            Common::NONE => "none".into(),
+            Common::SMALL => "small".into(),
+            _ => "large".into(),
+        },
         "session.idle" => length(policy.session.idle),
         "session.absolute" => length(policy.session.absolute),
         "session.per_user" => number(policy.session.per_user),
@@ -665,6 +681,7 @@ mod tests {
             Takes::Length => "20m",
             Takes::Words => "/a, /b",
             Takes::Programs => "ls,df",
+            Takes::Common => "small",
         };
         for (key, takes) in KEYS {
             let file = PolicyToml::default().with_vars([(variable(key), other(key, takes).to_owned())]).unwrap();
@@ -703,6 +720,10 @@ mod tests {
             ("[paths]\ndecodings = 256", "paths.decodings", "less large"),
             ("token_lifetime = '25h'", "token_lifetime", "24h"),
             ("[session]\nabsolute = '1s'", "session.absolute", "session.idle"),
+            ("[password]\ncommon = 'Large'", "password.common", "`\"large\"`"),
+            ("[lockout]\nmax_attempts = 101", "lockout.max_attempts", "between 1 and 100"),
+            ("[lockout]\nmax_lock = '25h'", "lockout.max_lock", "24h"),
+            ("[lockout]\nforget_after = '0s'", "lockout.forget_after", "above 0"),
             ("[paths]\nroots = ['srv']", "paths.roots", "begins with /"),
             ("commands = ['git']", "commands", "names of echo, date"),
             ("commands = [{ letters = 'a' }]", "commands", "`operands`"),

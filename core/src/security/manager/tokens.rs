@@ -96,13 +96,7 @@ impl<const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'_, KE
     /// # Errors
     /// [`Denied::NoClock`]; [`Denied::Overloaded`] if no further user can be remembered: [`revoke_all`](Self::revoke_all)
     /// always can; [`Denied::InvalidInput`] for a name that no user can have.
-    pub fn revoke_user(
-        &mut self,
-        user: &str,
-        actor: &str,
-        audit: &mut impl Audit,
-        at: &At<'_>,
-    ) -> Result<(), Denied> {
+    pub fn revoke_user(&mut self, user: &str, actor: &str, audit: &mut impl Audit, at: &At<'_>) -> Result<(), Denied> {
         let mut detail = Text::<128>::cut("all of ");
         detail.push(Text::<32>::cut(user).as_str());
         self.revoke_before(detail.as_str(), actor, audit, at, |revoked, before| {
@@ -117,7 +111,7 @@ impl<const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'_, KE
         actor: &str,
         audit: &mut impl Audit,
         at: &At<'_>,
-        mark: impl FnOnce(&mut Revoked<REVOKED>, u64) -> Result<(), RevokeError>,
+        mark: impl FnOnce(&mut Revoked<REVOKED, NAMES>, u64) -> Result<(), RevokeError>,
     ) -> Result<(), Denied> {
         let refused = |denied, why| No::new(denied, Text::cut(actor), why);
         // With what was issued in this very second; `issue` dates what comes after it.
@@ -156,8 +150,8 @@ impl<const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'_, KE
         self.renew(&old, granted, true, jti, out, audit, at)
     }
 
-    /// As [`refresh`](Self::refresh) for a token that was [verified](Self::verify), and that the caller has revoked where
-    /// revoked tokens are kept: on a host, in a database.
+    /// As [`refresh`](Self::refresh) for a token that was [verified](Self::verify) and [admitted](Self::admit), and that
+    /// the caller has revoked where revoked tokens are kept: on a host, in a database.
     ///
     /// # Errors
     /// Those of `refresh`.
@@ -242,7 +236,9 @@ impl<const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'_, KE
         out: &'o mut [u8],
         at: &At<'_>,
     ) -> Result<Issued<'o>, No> {
-        self.pass(old, Permissions::NONE, at)?;
+        if revoke {
+            self.pass(old, Permissions::NONE, at)?;
+        }
         let refused = |why| No::new(Denied::Unauthenticated, old.sub, why);
         let granted = granted.ok_or_else(|| refused("unknown user"))?;
         let since = old.iat.ok_or_else(|| refused("token: no iat"))?;

@@ -6,7 +6,8 @@ use daur_core::security::keys::same;
 use daur_core::security::password::{self, HASH_LEN};
 use zeroize::Zeroize;
 
-use super::{ConfigError, Error, Pbkdf2, Scheme, random};
+use super::{ConfigError, Error, Pbkdf2, Scheme, Verified, random};
+use crate::security::manager::{BoxError, Checked, Passwords};
 
 /// Says what a hash costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,6 +234,21 @@ impl Scheme for Argon2id {
     }
 }
 
+/// For a `SecurityManager`, whose logins hash a few at a time as a [`Hasher`](super::Hasher) does.
+impl Passwords for Argon2id {
+    fn check(&self, given: &str, stored: Option<&str>) -> Result<Checked, BoxError> {
+        match super::verify(self, given, stored) {
+            Ok(Verified { matches, rehash }) => Ok(Checked { matches, rehash }),
+            Err(Error::Stored { why: _why }) => {
+                #[cfg(feature = "tracing")]
+                tracing::error!(error = _why, "a stored hash cannot be used");
+                Ok(Checked { matches: false, rehash: None })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,6 +351,22 @@ mod tests {
             assert!(scheme(New::Argon2id(more)).needs_rehash(&a));
         }
         assert_ne!(argon2.hash("right").unwrap(), a, "each has its own salt");
+    }
+
+    #[test]
+    fn a_manager_checks_both_and_a_hash_that_cannot_be_used_is_nobodys() {
+        let argon2 = scheme(New::Argon2id(SMALL));
+        let check = |given: &str, stored: Option<&str>| argon2.check(given, stored).unwrap();
+        let [a, b] = [argon2, scheme(New::Pbkdf2(1_000))].map(|scheme| scheme.hash("right").unwrap());
+        assert!(check("right", Some(&a)) == Checked { matches: true, rehash: None });
+        assert!(check("right", Some(&b)).rehash.is_some_and(|stored| stored.starts_with("$argon2id$")));
+        let no = Checked { matches: false, rehash: None };
+        let huge = "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$c29tZWhhc2hzb21laGFzaA";
+        for (given, stored) in
+            [("wrong", Some(&*a)), ("", Some("")), ("!", Some("!")), ("right", Some(huge)), ("", None)]
+        {
+            assert!(check(given, stored) == no, "{stored:?}");
+        }
     }
 
     #[test]
