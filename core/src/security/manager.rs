@@ -3,9 +3,9 @@
 use core::fmt;
 
 use super::audit::{Event, Kind as What, Outcome};
-use super::keys::{HmacKey, KeyError, Kid};
+use super::keys::{HmacKey, KeyError, Kid, TAG_LEN};
 use super::lockout::{self, Lockout};
-use super::permission::Permissions;
+use super::permission::{Permissions, Scopes};
 use super::policy::{self, Policy};
 use super::token::{self, Claims, Keys, Revoked};
 use crate::text::Text;
@@ -107,8 +107,8 @@ pub struct Issued<'o> {
 /// 8. An input passes only by the check of its kind, whole or not at all; the audit is not told what it was.
 ///
 /// # Cost
-/// 1.6 KB of RAM for one key, eight names and eight revoked tokens, and 54 KB of flash on thumbv6m (image `manager`), of
-/// which tokens, passwords and the checks of inputs are all but 3 KB. `authorize` costs two HMACs (the token's, the
+/// 2.3 KB of RAM for one key, eight names and eight revoked tokens, and 80 KB of flash on thumbv6m (image `manager`), nearly
+/// all of it tokens, passwords and the checks of inputs with their lists. `authorize` costs two HMACs (the token's, the
 /// name's) and a walk over the tables; a login what its password costs.
 ///
 /// # Errors
@@ -164,6 +164,7 @@ pub struct Issued<'o> {
 pub struct Manager<'p, const KEYS: usize, const REVOKED: usize, const NAMES: usize> {
     policy: Policy<'p>,
     keys: Keys<KEYS>,
+    tokens: token::Config,
     revoked: Revoked<REVOKED, NAMES>,
     known: Lockout<NAMES>,
     unknown: Lockout<NAMES>,
@@ -226,18 +227,23 @@ impl<'p, const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'p
         policy.validate().map_err(ConfigError::Policy)?;
         // A renewed token keeps the moment of its login, and may live until the session ends.
         let max_lifetime = policy.token_lifetime.max(policy.session.absolute);
-        let keys = Keys::new(token::Config { max_lifetime, ..tokens }, kid, secret).map_err(ConfigError::Key)?;
+        let tokens = token::Config { max_lifetime, ..tokens };
+        let keys = Keys::new(tokens, kid, secret).map_err(ConfigError::Key)?;
         let seed = HmacKey::new(seed);
         let part = |name: &[u8]| seed.tag(&[name]);
-        // `validate` has admitted the rate.
-        let wrong = policy::ConfigError { field: "api_rate", allowed: "what limiter::Config allows" };
+        // `validate` has admitted both.
+        let wrong = |field, allowed| ConfigError::Policy(policy::ConfigError { field, allowed });
+        let names = |key: &[u8; TAG_LEN]| {
+            Lockout::try_new(policy.lockout, key).map_err(|_| wrong("lockout", "what lockout::Config allows"))
+        };
         let rates = Rates::try_new(policy.api_limit(), HmacKey::new(&part(b"daur rates v1")));
         Ok(Self {
             keys,
+            tokens,
             revoked: Revoked::new(),
-            known: Lockout::new(policy.lockout, &part(b"daur known names v1")),
-            unknown: Lockout::new(policy.lockout, &part(b"daur unknown names v1")),
-            rates: rates.map_err(|_| ConfigError::Policy(wrong))?,
+            known: names(&part(b"daur known names v1"))?,
+            unknown: names(&part(b"daur unknown names v1"))?,
+            rates: rates.map_err(|_| wrong("api_rate", "what limiter::Config allows"))?,
             policy,
             granted: 0,
             denied: 0,
@@ -315,7 +321,7 @@ impl<'p, const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'p
 
     fn refuse(&mut self, kind: What, outcome: Outcome, no: &No, audit: &mut impl Audit, at: &At<'_>) -> Denied {
         self.denied = self.denied.saturating_add(1);
-        let detail = named(no.reason, no.needed);
+        let detail = named(no.reason, no.needed, &self.tokens.scopes);
         let event = Event { actor: no.user, detail, ..Event::new(kind, outcome, "", at.source, "") };
         audit.record(&event, at);
         no.denied
@@ -323,10 +329,10 @@ impl<'p, const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'p
 }
 
 /// Permissions by their names.
-fn named(prefix: &str, permissions: Permissions) -> Text<128> {
+fn named(prefix: &str, permissions: Permissions, scopes: &Scopes) -> Text<128> {
     let mut text = Text::cut(prefix);
     let mut comma = "";
-    for name in permissions.names() {
+    for name in scopes.names(permissions) {
         text.push(comma);
         text.push(name);
         comma = ",";

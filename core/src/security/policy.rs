@@ -160,14 +160,16 @@ impl Policy<'_> {
             ("session", "what session::Config allows")
         } else if lockout.max_attempts == 0 || lockout.max_attempts > lockout::MAX_ATTEMPTS {
             ("lockout.max_attempts", "between 1 and 100")
+        } else if lockout.first_lock.is_zero() || lockout.first_lock.as_nanos() > lockout.max_lock.as_nanos() {
+            ("lockout.first_lock", "above 0 and at most lockout.max_lock")
         } else if lockout.max_lock.as_nanos() > lockout::MAX_LOCK.as_nanos() {
             ("lockout.max_lock", "at most 24h")
         } else if lockout.forget_after.is_zero() {
             ("lockout.forget_after", "above 0")
-        } else if lockout.first_lock.is_zero() || lockout.first_lock.as_nanos() > lockout.max_lock.as_nanos() {
-            ("lockout.first_lock", "above 0 and at most lockout.max_lock")
-        } else if lockout.validate().is_err() {
+        } else if lockout.overflow.validate().is_err() {
             ("lockout.overflow", "what limiter::Config allows")
+        } else if lockout.validate().is_err() {
+            ("lockout", "what lockout::Config allows")
         } else if self.api_rate == 0 || self.api_rate > MAX_RATE {
             ("api_rate", "between 1 and 1000000")
         } else if self.api_burst == 0 {
@@ -280,8 +282,6 @@ mod tests {
 
     const GOOD: Policy<'_> = Policy::DEFAULT;
     const SECOND: Duration = Duration::from_secs(1);
-    const TOO_LONG: Duration = Duration::from_secs(86_401);
-    const NO_RATE: limiter::Config = limiter::Config { rate: 0, ..GOOD.lockout.overflow };
 
     #[test]
     fn rule_1_the_first_setting_that_cannot_be_is_named() {
@@ -299,14 +299,16 @@ mod tests {
             (Policy { session: session::Config { absolute: SECOND, ..sessions }, ..GOOD }, "session.absolute"),
             (Policy { session: session::Config { per_user: 0, ..sessions }, ..GOOD }, "session.per_user"),
             (Policy { lockout: lockout::Config { max_attempts: 0, ..lockout }, ..GOOD }, "lockout.max_attempts"),
-            (Policy { lockout: lockout::Config { max_attempts: 101, ..lockout }, ..GOOD }, "lockout.max_attempts"),
             (Policy { lockout: lockout::Config { max_lock: SECOND, ..lockout }, ..GOOD }, "lockout.first_lock"),
-            (Policy { lockout: lockout::Config { max_lock: TOO_LONG, ..lockout }, ..GOOD }, "lockout.max_lock"),
+            (Policy { lockout: lockout::Config { max_attempts: 101, ..lockout }, ..GOOD }, "lockout.max_attempts"),
+            (
+                Policy { lockout: lockout::Config { max_lock: Duration::from_secs(86_401), ..lockout }, ..GOOD },
+                "lockout.max_lock",
+            ),
             (
                 Policy { lockout: lockout::Config { forget_after: Duration::ZERO, ..lockout }, ..GOOD },
                 "lockout.forget_after",
             ),
-            (Policy { lockout: lockout::Config { overflow: NO_RATE, ..lockout }, ..GOOD }, "lockout.overflow"),
             (Policy { api_rate: 0, ..GOOD }, "api_rate"),
             (Policy { api_rate: MAX_RATE + 1, ..GOOD }, "api_rate"),
             (Policy { api_burst: 0, ..GOOD }, "api_burst"),

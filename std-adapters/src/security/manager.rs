@@ -29,12 +29,16 @@ pub mod layer;
 #[cfg(feature = "tokio")]
 mod login;
 mod requests;
+#[cfg(feature = "tokio")]
+mod schemes;
 mod sinks;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod stores;
 
 pub use requests::{Answer, Bearing};
+#[cfg(feature = "tokio")]
+pub use schemes::ByScheme;
 pub use sinks::{Queue, Recent, Sink, Stamped, WithoutGrants, Writer};
 pub use stores::{Account, BoxError, Checked, MemoryUsers, Passwords, Pbkdf2, Revocations, UserStore};
 

@@ -143,7 +143,7 @@ impl Takes {
             Self::Flag => "`true` or `false`",
             Self::Length => "a length of time such as `\"5s\"`",
             Self::Words => "a list of texts",
-            Self::Common => "`\"none\"`, `\"small\"` or `\"large\"`",
+            Self::Common => "one of `none`, `small`, `large`",
             Self::Programs => {
                 "a list of programs' names, or of tables with `name`, `letters`, `options` and `operands` (one of \
                  `none`, `any`, `paths`, `numbers`, `formats`, `text`, `names`)"
@@ -595,11 +595,10 @@ fn value_of(policy: &Policy<'_>, key: &str) -> Value {
         "password.require_lower" => policy.password.require_lower.into(),
         "password.require_digit" => policy.password.require_digit.into(),
         "password.require_special" => policy.password.require_special.into(),
-        "password.common" => match policy.password.common {
-            Common::NONE => "none".into(),
-            Common::SMALL => "small".into(),
-            _ => "large".into(),
-        },
+        "password.common" => {
+            let mut names = ["none", "small"].into_iter();
+            names.find(|name| Common::by_name(name) == Some(policy.password.common)).unwrap_or("large").into()
+        }
         "session.idle" => length(policy.session.idle),
         "session.absolute" => length(policy.session.absolute),
         "session.per_user" => number(policy.session.per_user),
@@ -680,8 +679,8 @@ mod tests {
             Takes::Flag => "true",
             Takes::Length => "20m",
             Takes::Words => "/a, /b",
-            Takes::Programs => "ls,df",
             Takes::Common => "small",
+            Takes::Programs => "ls,df",
         };
         for (key, takes) in KEYS {
             let file = PolicyToml::default().with_vars([(variable(key), other(key, takes).to_owned())]).unwrap();
@@ -720,7 +719,7 @@ mod tests {
             ("[paths]\ndecodings = 256", "paths.decodings", "less large"),
             ("token_lifetime = '25h'", "token_lifetime", "24h"),
             ("[session]\nabsolute = '1s'", "session.absolute", "session.idle"),
-            ("[password]\ncommon = 'Large'", "password.common", "`\"large\"`"),
+            ("[password]\ncommon = 'Large'", "password.common", "`large`"),
             ("[lockout]\nmax_attempts = 101", "lockout.max_attempts", "between 1 and 100"),
             ("[lockout]\nmax_lock = '25h'", "lockout.max_lock", "24h"),
             ("[lockout]\nforget_after = '0s'", "lockout.forget_after", "above 0"),

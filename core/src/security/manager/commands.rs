@@ -5,7 +5,7 @@ use crate::id::DeviceId;
 use crate::reliability::limiter::{self, Limiter};
 use crate::security::audit::{Event, Kind, Outcome};
 use crate::security::keys::KeyError;
-use crate::security::permission::Permissions;
+use crate::security::permission::{Permissions, Scopes};
 use crate::security::token::{Config, Error, Gate, Keys};
 use crate::text::Text;
 
@@ -85,7 +85,8 @@ impl<E> Refused<E> {
 /// 3. Every decision gives an event to the audit.
 ///
 /// # Cost
-/// 300 bytes; a refusal of what comes too fast costs nothing else, and all others one HMAC.
+/// 310 bytes of RAM and 27 KB of flash on thumbv6m (image `command_gate`), most of it the token's. What comes too fast
+/// costs a comparison, all else one HMAC.
 ///
 /// # Errors
 /// [`Refused`]
@@ -195,7 +196,7 @@ impl CommandGate {
                     Refused::Replayed { counter }
                 }
                 Error::Permission => {
-                    *detail = super::named("needs ", needed);
+                    *detail = super::named("needs ", needed, &Scopes::DEFAULT);
                     Refused::Forbidden { counter }
                 }
                 _ => {

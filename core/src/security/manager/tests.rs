@@ -72,8 +72,14 @@ fn rule_1_nothing_is_granted_but_by_a_right_token_with_the_permission() {
     manager.revoke(&token, &mut told, &at(2)).unwrap();
     assert_eq!(manager.authorize(&token, NOTHING, &mut told, &at(2)), Err(Denied::Unauthenticated));
     assert_eq!(told.last(), (What::AccessDenied, Outcome::Denied, "alice", "token: revoked"));
-    let second = login(&mut manager, &mut told, "alice", Permissions::READ, 4);
+    let second = login(&mut manager, &mut told, "alice", Permissions::READ, 3);
+    let bob = login(&mut manager, &mut told, "bob", Permissions::READ, 4);
+    manager.revoke_user("alice", "root", &mut told, &at(3)).unwrap();
+    assert_eq!(told.last(), (What::TokenRevoked, Outcome::Success, "root", "all of alice"));
+    assert_eq!(manager.verify(&second, &mut told, &at(3)), Err(Denied::Unauthenticated));
+    assert!(manager.verify(&bob, &mut told, &at(4)).is_ok());
     manager.revoke_all("root", &mut told, &at(4)).unwrap();
+    assert_eq!(manager.verify(&bob, &mut told, &at(4)), Err(Denied::Unauthenticated));
     assert_eq!(manager.verify(&second, &mut told, &at(4)), Err(Denied::Unauthenticated));
 }
 

@@ -53,7 +53,7 @@ impl<const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'_, KE
         self.granted = self.granted.saturating_add(1);
         let event = Event {
             actor: user,
-            detail: named("", needed),
+            detail: named("", needed, &self.tokens.scopes),
             ..Event::new(What::Access, Outcome::Success, "", at.source, "")
         };
         audit.record(&event, at);
@@ -97,11 +97,19 @@ impl<const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'_, KE
     /// [`Denied::NoClock`]; [`Denied::Overloaded`] if no further user can be remembered: [`revoke_all`](Self::revoke_all)
     /// always can; [`Denied::InvalidInput`] for a name that no user can have.
     pub fn revoke_user(&mut self, user: &str, actor: &str, audit: &mut impl Audit, at: &At<'_>) -> Result<(), Denied> {
+        let config = self.tokens;
         let mut detail = Text::<128>::cut("all of ");
         detail.push(Text::<32>::cut(user).as_str());
         self.revoke_before(detail.as_str(), actor, audit, at, |revoked, before| {
-            // In some stores no name means all.
-            if user.is_empty() { Err(RevokeError::NoId) } else { revoked.revoke_user(user, before) }
+            if user.is_empty() {
+                // In some stores no name means all.
+                return Err(RevokeError::NoId);
+            }
+            let now = UnixTime::from_secs(before.saturating_sub(1));
+            match revoked.revoke_user(user, before) {
+                Err(RevokeError::Full) if revoked.reclaim(now, &config) > 0 => revoked.revoke_user(user, before),
+                marked => marked,
+            }
         })
     }
 

@@ -397,6 +397,52 @@ fn it_takes_what_its_doc_says_and_is_built_on_a_small_stack() {
 }
 
 #[test]
+fn all_tokens_of_a_user_end_at_once() {
+    let store = Fallible::new(Numbers::default());
+    let with_store = service_with(|builder| builder.revocations(store.clone()));
+    store.fail(true);
+    assert_eq!(with_store.manager.revoke_user("alice", "root", "cli"), Err(Denied::Internal));
+    let service = service();
+    let tokens = [service.login().token, service.login().token];
+    service.manager.revoke_user("bob", "root", "cli").unwrap();
+    assert!(tokens.iter().all(|token| service.manager.authorize(token, Permissions::READ, HOME).is_ok()));
+    service.manager.revoke_user("alice", "root", "cli").unwrap();
+    assert_eq!(service.told().pop().unwrap(), (What::TokenRevoked, Outcome::Success, "all of alice".to_owned()));
+    for token in &tokens {
+        assert_eq!(service.manager.authorize(token, Permissions::READ, HOME), Err(Denied::Unauthenticated));
+        assert_eq!(service.manager.refresh(token, HOME), Err(Denied::Unauthenticated));
+    }
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_scheme_of_the_hasher_checks_passwords_too() {
+    use crate::security::password::{Error, Scheme};
+
+    /// As weak as it is quick.
+    struct Plain;
+    impl Scheme for Plain {
+        fn hash(&self, password: &str) -> Result<String, Error> {
+            Ok(format!("new {password}"))
+        }
+        fn verify(&self, password: &str, stored: &str) -> Result<bool, Error> {
+            Ok(stored.split_once(' ').is_some_and(|(_, kept)| kept == password))
+        }
+        fn needs_rehash(&self, stored: &str) -> bool {
+            stored.starts_with("old")
+        }
+        fn dummy(&self, _password: &str) {}
+    }
+    let scheme = ByScheme(Plain);
+    let rehash = Some("new x".to_owned());
+    assert!(scheme.check("x", Some("old x")).unwrap() == Checked { matches: true, rehash });
+    assert!(scheme.check("x", Some("new x")).unwrap() == Checked { matches: true, rehash: None });
+    for (given, stored) in [("y", Some("old x")), ("x", None)] {
+        assert!(scheme.check(given, stored).unwrap() == Checked { matches: false, rehash: None });
+    }
+}
+
+#[test]
 fn keys_follow_each_other() {
     let service = service();
     let old = service.login().token;

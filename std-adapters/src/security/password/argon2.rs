@@ -6,8 +6,7 @@ use daur_core::security::keys::same;
 use daur_core::security::password::{self, HASH_LEN};
 use zeroize::Zeroize;
 
-use super::{ConfigError, Error, Pbkdf2, Scheme, Verified, random};
-use crate::security::manager::{BoxError, Checked, Passwords};
+use super::{ConfigError, Error, Pbkdf2, Scheme, random};
 
 /// Says what a hash costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,24 +233,10 @@ impl Scheme for Argon2id {
     }
 }
 
-/// For a `SecurityManager`, whose logins hash a few at a time as a [`Hasher`](super::Hasher) does.
-impl Passwords for Argon2id {
-    fn check(&self, given: &str, stored: Option<&str>) -> Result<Checked, BoxError> {
-        match super::verify(self, given, stored) {
-            Ok(Verified { matches, rehash }) => Ok(Checked { matches, rehash }),
-            Err(Error::Stored { why: _why }) => {
-                #[cfg(feature = "tracing")]
-                tracing::error!(error = _why, "a stored hash cannot be used");
-                Ok(Checked { matches: false, rehash: None })
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::security::manager::{ByScheme, Checked, Passwords};
 
     const SMALL: Costs = Costs { memory_kib: 64, passes: 1, lanes: 1 };
 
@@ -356,7 +341,7 @@ mod tests {
     #[test]
     fn a_manager_checks_both_and_a_hash_that_cannot_be_used_is_nobodys() {
         let argon2 = scheme(New::Argon2id(SMALL));
-        let check = |given: &str, stored: Option<&str>| argon2.check(given, stored).unwrap();
+        let check = |given: &str, stored: Option<&str>| ByScheme(argon2).check(given, stored).unwrap();
         let [a, b] = [argon2, scheme(New::Pbkdf2(1_000))].map(|scheme| scheme.hash("right").unwrap());
         assert!(check("right", Some(&a)) == Checked { matches: true, rehash: None });
         assert!(check("right", Some(&b)).rehash.is_some_and(|stored| stored.starts_with("$argon2id$")));
