@@ -65,9 +65,12 @@ pub struct Snapshot {
 /// 2. A gap is asked for once, and given up after `patience`: its numbers are counted as lost.
 /// 3. A `Hello` with another boot id starts anew from its own number.
 /// 4. Numbers wrap around.
+/// 5. A host that comes in the midst of a life waits for the outbox to begin again with its oldest frame, which it does
+///    as long as nothing is acknowledged: what the device still keeps is not passed over. After `patience` it takes
+///    what comes.
 ///
 /// # Cost
-/// About 90 bytes; constant work a frame.
+/// About 110 bytes; constant work a frame.
 ///
 /// # Example
 /// ```
@@ -88,6 +91,8 @@ pub struct Inbox {
     boot: Option<BootId>,
     gap_since: Option<Instant>,
     old_since: Option<Instant>,
+    /// Before the first frame is taken: the last number seen, and when the first was.
+    joining: Option<(u32, Instant)>,
     seen: Snapshot,
 }
 
@@ -96,7 +101,7 @@ impl Inbox {
     #[must_use]
     pub const fn new(config: Config) -> Self {
         let seen = Snapshot { last: None, taken: 0, lost: 0, duplicates: 0, early: 0 };
-        Self { patience: config.patience, boot: None, gap_since: None, old_since: None, seen }
+        Self { patience: config.patience, boot: None, gap_since: None, old_since: None, joining: None, seen }
     }
 
     /// Judges the frame number `seq`; `hello` is the boot id if it holds a
@@ -110,10 +115,14 @@ impl Inbox {
             }
             self.boot = hello;
         }
-        let ahead = match self.seen.last {
-            Some(last) => seq.wrapping_sub(last),
-            None => 1,
+        let Some(last) = self.seen.last else {
+            if self.may_begin_with(seq, now) {
+                return self.take(seq, 0);
+            }
+            self.seen.early += 1;
+            return Arrival::Early { ask: false };
         };
+        let ahead = seq.wrapping_sub(last);
         match ahead {
             1 => self.take(seq, 0),
             ahead if !is_old(ahead) => {
@@ -149,7 +158,15 @@ impl Inbox {
         self.seen
     }
 
+    /// Whether `seq` is the oldest that the outbox keeps: a life's first, or where it has begun again.
+    fn may_begin_with(&mut self, seq: u32, now: Instant) -> bool {
+        let (before, since) = *self.joining.get_or_insert((seq.wrapping_sub(1), now));
+        self.joining = Some((seq, since));
+        seq == 0 || is_old(seq.wrapping_sub(before)) || now.since(since) >= self.patience
+    }
+
     fn take(&mut self, seq: u32, lost: u32) -> Arrival {
+        self.joining = None;
         self.seen.last = Some(seq);
         self.seen.taken += 1;
         self.seen.lost += u64::from(lost);
@@ -176,10 +193,18 @@ mod tests {
         Inbox::new(Config::DEFAULT)
     }
 
+    /// One that has taken this number first.
+    fn at(seq: u32) -> Inbox {
+        let mut inbox = inbox();
+        assert_eq!(inbox.on_frame(seq, None, T), Arrival::Early { ask: false });
+        assert_eq!(inbox.on_frame(seq, None, T), NEW);
+        inbox
+    }
+
     #[test]
     fn rule_1_frames_are_taken_in_order_and_once() {
-        let mut inbox = inbox();
-        assert_eq!(inbox.ack(), None);
+        assert_eq!(inbox().ack(), None);
+        let mut inbox = at(6);
         for seq in 7..10 {
             assert_eq!(inbox.on_frame(seq, None, T), NEW);
             assert_eq!(inbox.on_frame(seq, None, T), Arrival::Duplicate);
@@ -216,30 +241,49 @@ mod tests {
 
     #[test]
     fn rule_3_a_hello_in_the_middle_of_a_life_names_it_and_changes_nothing_else() {
-        let mut inbox = inbox();
-        inbox.on_frame(40, None, T);
+        let mut inbox = at(40);
         assert_eq!(inbox.on_frame(42, Some(BootId(1)), T), Arrival::Early { ask: true });
         assert_eq!(inbox.on_frame(41, None, T), NEW);
         assert_eq!(inbox.on_frame(42, Some(BootId(1)), T), NEW);
         // A life that had not said its name, and another one.
-        let mut inbox = self::inbox();
-        inbox.on_frame(40, None, T);
+        let mut inbox = at(40);
         assert_eq!(inbox.on_frame(0, Some(BootId(1)), T), NEW);
     }
 
     #[test]
     fn rule_4_numbers_wrap_around() {
-        let mut inbox = inbox();
-        inbox.on_frame(u32::MAX - 1, None, T);
+        let mut inbox = at(u32::MAX - 1);
         assert_eq!(inbox.on_frame(u32::MAX, None, T), NEW);
         assert_eq!(inbox.on_frame(0, None, T), NEW);
         assert_eq!(inbox.on_frame(u32::MAX, None, T), Arrival::Duplicate);
     }
 
     #[test]
-    fn old_numbers_for_longer_than_patience_may_be_another_life() {
+    fn rule_5_a_host_that_comes_late_begins_with_the_oldest_frame_that_is_kept() {
+        let early = Arrival::Early { ask: false };
         let mut inbox = inbox();
-        inbox.on_frame(500, None, T);
+        // The end of a round, and the next.
+        assert_eq!([11, 12, 13].map(|seq| inbox.on_frame(seq, None, T)), [early; 3]);
+        assert_eq!(inbox.ack(), None);
+        assert_eq!([4, 5, 6].map(|seq| inbox.on_frame(seq, None, T)), [NEW; 3]);
+        assert_eq!((inbox.ack(), inbox.snapshot().lost), (Some(6), 0));
+        // A life's first needs no second round; nor does its hello when another life was known.
+        assert_eq!(self::inbox().on_frame(0, None, T), NEW);
+        assert_eq!(inbox.on_frame(0, Some(BootId(1)), T), NEW);
+        // One that keeps nothing does not begin again.
+        let mut inbox = self::inbox();
+        assert_eq!(inbox.on_frame(7, None, T), early);
+        assert_eq!(inbox.on_frame(8, None, LATE - Duration::from_nanos(1)), early);
+        assert_eq!(inbox.on_frame(9, None, LATE), NEW);
+        // Round the end of the numbers.
+        let mut inbox = self::inbox();
+        assert_eq!([u32::MAX, 1].map(|seq| inbox.on_frame(seq, None, T)), [early; 2]);
+        assert_eq!(inbox.on_frame(u32::MAX - 1, None, T), NEW);
+    }
+
+    #[test]
+    fn old_numbers_for_longer_than_patience_may_be_another_life() {
+        let mut inbox = at(500);
         assert_eq!(inbox.on_frame(1, None, T), Arrival::Duplicate);
         assert_eq!(inbox.on_frame(2, None, LATE), Arrival::Stale);
         assert_eq!(inbox.on_frame(3, None, LATE), Arrival::Duplicate);

@@ -119,7 +119,7 @@ pub struct Status {
 #[derive(Debug)]
 pub struct Trail {
     life: Life,
-    verifier: Option<Chainless>,
+    verifier: Option<Hidden>,
     file: Option<File>,
     first: Option<Head>,
     recent: VecDeque<Entry>,
@@ -127,9 +127,9 @@ pub struct Trail {
 }
 
 /// A verifier, which has no `Debug` since it holds a key.
-struct Chainless(Verifier);
+struct Hidden(Verifier);
 
-impl std::fmt::Debug for Chainless {
+impl std::fmt::Debug for Hidden {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Verifier").field(&self.0.end()).finish()
     }
@@ -141,7 +141,7 @@ impl Trail {
     /// # Errors
     /// The file system's.
     pub fn open(dir: Option<&Path>, life: Life, fleet_key: Option<&[u8]>) -> io::Result<Self> {
-        let verifier = fleet_key.map(|key| Chainless(Verifier::new(life.first_key(key))));
+        let verifier = fleet_key.map(|key| Hidden(Verifier::new(life.first_key(key))));
         let status = Status { kept: dir.is_some(), ..Status::default() };
         let mut trail = Self { life, verifier, file: None, first: None, recent: VecDeque::new(), status };
         let Some(dir) = dir else { return Ok(trail) };
@@ -149,7 +149,7 @@ impl Trail {
         let path = dir.join(life.file_name());
         let file = private(OpenOptions::new().read(true).append(true).create(true)).open(&path)?;
         let mut lines = Lines::new(BufReader::new(&file));
-        while let Some(entry) = lines.next() {
+        for entry in lines.by_ref() {
             match entry? {
                 Some(entry) => {
                     trail.judge(&entry);

@@ -223,7 +223,7 @@ impl AuditFile {
         let mut verifier = Verifier::resume(state);
         self.file.seek(SeekFrom::Start(end)).map_err(io("seek"))?;
         let mut lines = Lines::new(BufReader::new(&self.file));
-        while let Some(entry) = lines.next() {
+        for entry in lines.by_ref() {
             let entry = entry.map_err(io("read"))?;
             lines::check(&mut verifier, entry.as_ref()).map_err(Error::Broken)?;
         }

@@ -79,7 +79,7 @@ fn quote(text: &str, line: &mut String) {
     line.push('"');
 }
 
-/// The record of a line as [`line`] writes it, byte by byte; `None` for any other.
+/// The record of a line as [`line()`] writes it, byte by byte; `None` for any other.
 #[must_use]
 pub fn read(text: &[u8]) -> Option<Entry> {
     let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= MAX_LINE)?;
