@@ -314,7 +314,7 @@ impl Gate {
     fn begin(&self, account: &Account, fresh_hash: Option<String>, source: &str) -> Result<Issued, Refused> {
         let user = &account.user;
         if let Some(phc) = fresh_hash
-            && let Err(error) = lock(&self.users).set_phc(&user.name, &phc)
+            && let Err(error) = lock(&self.users).set_phc(&user.name, &user.phc, &phc)
         {
             tracing::warn!(%error, "a password could not be stored with more iterations");
         }

@@ -60,6 +60,10 @@ fn needed(args: &mut Args, core: &TokenStream, scopes: Option<&syn::Path>, text:
         };
         set = quote!(#set.with(#one));
     }
+    if scopes.is_some_and(|scopes| scopes.segments.first().is_some_and(|first| first.ident == "Self")) {
+        // No item inside can say `Self`.
+        return quote!(const { #set });
+    }
     quote!({
         const __DAUR_NEEDED: #permissions = #set;
         __DAUR_NEEDED

@@ -46,7 +46,8 @@ pub use stores::{Account, BoxError, Checked, MemoryUsers, Passwords, Pbkdf2, Rev
 pub const KEYS: usize = 4;
 /// Tokens that a manager remembers as revoked, without a store of them.
 pub const REVOKED: usize = 4_096;
-/// Names in each of the tables: of users who failed to log in, of other names that did, of users who ask.
+/// Names in each of the tables: of users who failed to log in, of other names that did, of users who ask, of those whose
+/// tokens were ended.
 pub const NAMES: usize = 1_024;
 
 type Machine = Manager<'static, KEYS, REVOKED, NAMES>;
@@ -71,6 +72,8 @@ pub enum Error {
     Logins(bulkhead::ConfigError),
     /// The operating system has no randomness.
     Random(std::io::Error),
+    /// The operating system has no thread to build it on.
+    Thread(std::io::Error),
 }
 
 impl fmt::Display for Error {
@@ -78,7 +81,7 @@ impl fmt::Display for Error {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::Logins(error) => error.fmt(f),
-            Self::Random(error) => error.fmt(f),
+            Self::Random(error) | Self::Thread(error) => error.fmt(f),
         }
     }
 }
@@ -136,6 +139,12 @@ struct Inner {
 /// 3. A login that is cancelled or panics counts for nothing; its hash is finished all the same, in its turn.
 /// 4. With a store of revoked tokens, that store is asked for every token, and no token counts while it fails.
 /// 5. No password, token or key is logged, printed or audited.
+/// 6. A user who was changed is let in by the store's word alone: a login that the change overtook is refused, and a
+///    token from before it is not renewed. [`revoke_user`](Self::revoke_user) ends those that there are at once.
+///
+/// How often one address may try to log in ([`Policy::login_rate`]) is not asked here, where addresses are texts for the
+/// audit: put a limiter before the route. When more than [`NAMES`] users have failed to log in within
+/// `lockout.forget_after`, further ones share one allowance of failures.
 ///
 /// # Cost
 /// 300 KB, all at the start, however many names come. An authorised request takes one lock: two HMACs and a walk over the
@@ -264,6 +273,15 @@ impl Builder<'_> {
     /// # Errors
     /// [`Error`]
     pub fn build(self) -> Result<SecurityManager, Error> {
+        // The tables are moved a few times on their way to the heap, and a worker's stack has no room for that.
+        let thread = std::thread::Builder::new().stack_size(size_of::<Machine>() * 16);
+        std::thread::scope(|scope| {
+            let built = thread.spawn_scoped(scope, || self.build_here()).map_err(Error::Thread)?.join();
+            built.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn build_here(self) -> Result<SecurityManager, Error> {
         let seed = random::<32>().map_err(Error::Random)?;
         let machine = Machine::try_new(self.policy, self.tokens, self.kid, self.key, &seed).map_err(Error::Config)?;
         let iterations = self.policy.iterations;
@@ -342,18 +360,34 @@ impl SecurityManager {
                 return self.decide(source, |machine, audit, at| Err(machine.abandon(attempt, denied, audit, at)));
             }
         };
-        let granted = account.filter(|_| checked.matches).map(|account| account.permissions);
+        let granted = match (checked.matches, &account) {
+            (true, Some(account)) => match self.present(name, account) {
+                Ok(permissions) => Some(permissions),
+                Err(denied) => {
+                    return self.decide(source, |machine, audit, at| Err(machine.abandon(attempt, denied, audit, at)));
+                }
+            },
+            _ => None,
+        };
         let issued = self.decide(source, |machine, audit, at| {
             let mut out = [0; token::MAX_LEN];
             let issued = machine.finish(attempt, granted, jti, &mut out, audit, at)?;
             Ok(Issued { token: issued.token.to_owned(), claims: issued.claims })
         })?;
-        if let Some(phc) = checked.rehash
-            && let Err(error) = self.inner.users.rehash(name, &phc)
+        if let (Some(phc), Some(account)) = (checked.rehash, account)
+            && let Err(error) = self.inner.users.rehash(name, &account.phc, &phc)
         {
             failed("a stronger hash cannot be stored", &*error);
         }
         Ok(issued)
+    }
+
+    /// What a user may by now whose password was right a while ago. Whoever was removed, disabled or given another
+    /// password meanwhile is let in no more: their tokens were ended before this one begins.
+    fn present(&self, name: &str, then: &Account) -> Result<Permissions, Denied> {
+        let now = self.inner.users.find(name).map_err(|error| failed("a user cannot be looked up", &*error))?;
+        let now = now.filter(|now| now.tokens_from == then.tokens_from).ok_or(Denied::Unauthenticated)?;
+        Ok(now.permissions)
     }
 
     /// Whether the holder of a token may: signature, revocation, rate, permission.
@@ -407,8 +441,11 @@ impl SecurityManager {
                 return Err(failed("a token cannot be renewed", &*error));
             }
         };
-        let granted = account.map(|account| account.permissions);
+        let counts = |account: &Account| claims.iat.is_some_and(|iat| iat >= account.tokens_from);
+        let granted = account.filter(counts).map(|account| account.permissions);
         if let (Some(store), true) = (&self.inner.revocations, granted.is_some()) {
+            // Before the old one is ended: who asks too often keeps it.
+            self.decide(source, |machine, audit, at| machine.admit(&claims, Permissions::NONE, audit, at))?;
             self.revoke_in(&**store, &claims, source)?;
         }
         self.decide(source, |machine, audit, at| {
@@ -422,37 +459,40 @@ impl SecurityManager {
         })
     }
 
-    /// Ends all tokens whose login was before this second, by decision of `actor`.
+    /// Ends all tokens that there are, by decision of `actor`: of this process, and of all that share its store of revoked
+    /// tokens.
     ///
     /// # Errors
-    /// [`Denied::NoClock`]; [`Denied::Internal`] if the store of revoked tokens fails.
+    /// [`Denied::NoClock`]; [`Denied::Internal`] if the store or the audit fails.
     pub fn revoke_all(&self, actor: &str, source: &str) -> Result<(), Denied> {
-        self.revoke_before(None, 0, actor, source)?;
-        self.decide(source, |machine, audit, at| machine.revoke_all(actor, audit, at))
+        self.revoke_before(None, source, |machine, audit, at| machine.revoke_all(actor, audit, at))
     }
 
-    /// Ends all tokens of a user whose login was until now, by decision of `actor`: after a change of their password or of
-    /// what they may do.
+    /// The same for the tokens of `user`: after a change of the password or of what the user may do, or when there is no
+    /// such user any more.
     ///
     /// # Errors
-    /// As [`revoke_all`](Self::revoke_all); [`Denied::Overloaded`] if no further user can be remembered.
+    /// As [`revoke_all`](Self::revoke_all); [`Denied::Overloaded`] if no further user can be remembered;
+    /// [`Denied::InvalidInput`] for a name that no user can have.
     pub fn revoke_user(&self, user: &str, actor: &str, source: &str) -> Result<(), Denied> {
-        if self.inner.revocations.is_none() {
-            return self.decide(source, |machine, audit, at| machine.revoke_user(user, actor, audit, at));
-        }
-        self.revoke_before(Some(user), 1, actor, source)?;
-        self.note(&[Event::new(What::TokenRevoked, Outcome::Success, actor, source, &format!("all of {user}"))])
+        self.revoke_before(Some(user), source, |machine, audit, at| machine.revoke_user(user, actor, audit, at))
     }
 
-    /// In the store, where there is one; `more` seconds after now.
-    fn revoke_before(&self, user: Option<&str>, more: u64, actor: &str, source: &str) -> Result<(), Denied> {
-        let Some(store) = &self.inner.revocations else { return Ok(()) };
-        let now = self.inner.wall.unix_now().ok_or(Denied::NoClock)?.as_secs();
-        store.revoke_before(user, now.saturating_add(more)).map_err(|error| {
-            let why = "the store of revoked tokens failed";
-            self.tell(&Event::new(What::TokenRevoked, Outcome::Failure, actor, source, why));
-            failed("tokens cannot be revoked", &*error)
-        })
+    fn revoke_before(
+        &self,
+        user: Option<&str>,
+        source: &str,
+        verb: impl FnOnce(&mut Machine, &mut Gathered, &At<'_>) -> Result<(), Denied>,
+    ) -> Result<(), Denied> {
+        let (marked, events) = self.gather(source, verb);
+        // It is done, and a revocation that is not audited is better than none: the store is told all the same.
+        let recorded = self.record(&events);
+        marked?;
+        if let Some(store) = &self.inner.revocations {
+            let before = self.inner.wall.unix_now().ok_or(Denied::NoClock)?.as_secs().saturating_add(1);
+            store.revoke_before(user, before).map_err(|error| failed("tokens cannot be revoked", &*error))?;
+        }
+        recorded
     }
 
     /// Checks an input and makes it harmless: the seed's pair of whether it is valid and what is left of it.

@@ -328,7 +328,7 @@ async fn run<T: Send + 'static>(
     spawn_blocking(work).await.map_err(|_| Error::Stopped)?
 }
 
-fn verify(scheme: &impl Scheme, password: &str, stored: Option<&str>) -> Result<Verified, Error> {
+pub(super) fn verify(scheme: &impl Scheme, password: &str, stored: Option<&str>) -> Result<Verified, Error> {
     let verified = stored.map(|stored| scheme.verify(password, stored)).transpose();
     if !matches!(verified, Ok(Some(_))) {
         scheme.dummy(password);

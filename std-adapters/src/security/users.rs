@@ -296,14 +296,14 @@ impl Users {
         Ok(Changed { account, ended: Some(ended) })
     }
 
-    /// Stores another hash of the same password: its sessions go on.
+    /// Stores another hash of the same password in place of `old`: its sessions go on. Where `old` is not stored any more,
+    /// the password was changed meanwhile, and stays so.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Sqlite`].
-    pub fn set_phc(&mut self, name: &str, phc: &str) -> Result<(), Error> {
-        let changed =
-            self.db.prepare_cached("UPDATE users SET phc = ?2 WHERE name = ?1")?.execute(params![name, phc])?;
-        found(changed)
+    /// [`Error::NotFound`] without such a user or hash, [`Error::Sqlite`].
+    pub fn set_phc(&mut self, name: &str, old: &str, phc: &str) -> Result<(), Error> {
+        let mut update = self.db.prepare_cached("UPDATE users SET phc = ?3 WHERE name = ?1 AND phc = ?2")?;
+        found(update.execute(params![name, old, phc])?)
     }
 
     /// Stores the hash of another password.
@@ -435,13 +435,17 @@ mod tests {
         let mut users = Users::open(&path).unwrap();
         assert_eq!(users.find("alice").unwrap(), Some(alice()));
         assert_eq!(users.find("ALICE").unwrap(), None);
-        users.set_phc("alice", "$new").unwrap();
+        users.set_phc("alice", &alice().phc, "$new").unwrap();
+        assert!(
+            matches!(users.set_phc("alice", &alice().phc, "$late"), Err(Error::NotFound)),
+            "no longer that password"
+        );
         users.set_permissions("alice", Permissions::ADMIN).unwrap();
         let changed = User { phc: "$new".into(), permissions: Permissions::ADMIN, ..alice() };
         assert_eq!(users.list().unwrap(), [changed]);
         users.remove("alice").unwrap();
         assert!(matches!(users.remove("alice"), Err(Error::NotFound)));
-        assert!(matches!(users.set_phc("alice", ""), Err(Error::NotFound)));
+        assert!(matches!(users.set_phc("alice", "$new", ""), Err(Error::NotFound)));
     }
 
     const fn at(secs: u64) -> UnixTime {
@@ -491,7 +495,8 @@ mod tests {
         let back = users.change("alice", &changes[1], at(5)).unwrap().account;
         assert_eq!((back.changed, back.tokens_from), (at(5), 202));
         begin(50, "alice");
-        users.set_phc("alice", "$rehashed").unwrap();
+        let old = users.account("alice").unwrap().unwrap().user.phc;
+        users.set_phc("alice", &old, "$rehashed").unwrap();
         assert_eq!(sessions.list_of("alice", at(101)).unwrap().len(), 1, "rule 4: it is the same password");
         users.remove("alice").unwrap();
         let left = sessions.list(at(101)).unwrap();

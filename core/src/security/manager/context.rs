@@ -45,7 +45,7 @@ pub struct Identity<'a> {
     note = "pass verified `Claims`, a `Session`, or a type that implements `security::manager::Context`"
 )]
 pub trait Context {
-    /// Who is asking; `None` if nobody has proved to be anybody.
+    /// Who is asking; `None` if nobody has proved to be anybody, and an empty name says the same.
     fn identity(&self) -> Option<Identity<'_>>;
 
     /// Told of each refusal, for the audit. Does nothing unless it is written.
@@ -104,6 +104,11 @@ impl<T: Context> Context for Option<T> {
     }
 }
 
+/// Who is asking; a name that is empty is nobody's.
+pub(super) fn identity<C: Context + ?Sized>(context: &C) -> Option<Identity<'_>> {
+    context.identity().filter(|identity| !identity.user.is_empty())
+}
+
 /// Refuses who has not logged in; the context is told.
 ///
 /// # Errors
@@ -117,7 +122,7 @@ pub fn require_auth<C: Context + ?Sized>(context: &C) -> Result<(), Denied> {
 /// # Errors
 /// [`Denied::Unauthenticated`], [`Denied::Forbidden`].
 pub fn require<C: Context + ?Sized>(context: &C, needed: Permissions) -> Result<(), Denied> {
-    let why = match context.identity() {
+    let why = match identity(context) {
         None => Denied::Unauthenticated,
         Some(identity) if identity.permissions.contains(needed) => return Ok(()),
         Some(_) => Denied::Forbidden,

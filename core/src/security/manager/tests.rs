@@ -73,14 +73,52 @@ fn rule_1_nothing_is_granted_but_by_a_right_token_with_the_permission() {
     assert_eq!(manager.authorize(&token, NOTHING, &mut told, &at(2)), Err(Denied::Unauthenticated));
     assert_eq!(told.last(), (What::AccessDenied, Outcome::Denied, "alice", "token: revoked"));
     let second = login(&mut manager, &mut told, "alice", Permissions::READ, 3);
-    let bob = login(&mut manager, &mut told, "bob", Permissions::READ, 3);
+    let bob = login(&mut manager, &mut told, "bob", Permissions::READ, 4);
     manager.revoke_user("alice", "root", &mut told, &at(3)).unwrap();
     assert_eq!(told.last(), (What::TokenRevoked, Outcome::Success, "root", "all of alice"));
     assert_eq!(manager.verify(&second, &mut told, &at(3)), Err(Denied::Unauthenticated));
-    assert!(manager.verify(&bob, &mut told, &at(3)).is_ok());
+    assert!(manager.verify(&bob, &mut told, &at(4)).is_ok());
     manager.revoke_all("root", &mut told, &at(4)).unwrap();
     assert_eq!(manager.verify(&bob, &mut told, &at(4)), Err(Denied::Unauthenticated));
     assert_eq!(manager.verify(&second, &mut told, &at(4)), Err(Denied::Unauthenticated));
+}
+
+#[test]
+fn rule_1_all_tokens_of_a_user_end_at_once_and_nobody_elses() {
+    let (mut manager, mut told) = (manager_of(POLICY), Told::default());
+    let [alice, bob] = ["alice", "bob"].map(|user| login(&mut manager, &mut told, user, Permissions::READ, 4));
+    manager.revoke_user("alice", "root", &mut told, &at(4)).unwrap();
+    assert_eq!(told.last(), (What::TokenRevoked, Outcome::Success, "root", "all of alice"));
+    assert_eq!(manager.authorize(&alice, NOTHING, &mut told, &at(4)), Err(Denied::Unauthenticated));
+    let renewed = manager.refresh(&alice, Some(NOTHING), [1; 16], &mut [0; 512], &mut told, &at(4)).map(|_| ());
+    assert_eq!(renewed, Err(Denied::Unauthenticated));
+    assert!(manager.authorize(&bob, NOTHING, &mut told, &at(4)).is_ok());
+    // Whoever logs in afterwards is let in, be it in the same second.
+    let again = login(&mut manager, &mut told, "alice", Permissions::READ, 4);
+    assert_eq!(manager.authorize(&again, NOTHING, &mut told, &at(4)).unwrap().iat, Some(NOW + 5));
+    manager.revoke_user("alice", "root", &mut told, &at(5)).unwrap();
+    assert_eq!(manager.authorize(&again, NOTHING, &mut told, &at(5)), Err(Denied::Unauthenticated));
+
+    let dark = At { unix: None, ..at(6) };
+    assert_eq!(manager.revoke_user("alice", "root", &mut told, &dark), Err(Denied::NoClock));
+    for name in ["", &"x".repeat(33)] {
+        assert_eq!(manager.revoke_user(name, "root", &mut told, &at(6)), Err(Denied::InvalidInput));
+    }
+    for name in ["bob", "carol", "dave"] {
+        manager.revoke_user(name, "root", &mut told, &at(6)).unwrap();
+    }
+    assert_eq!(manager.revoke_user("eve", "root", &mut told, &at(6)), Err(Denied::Overloaded));
+    assert_eq!(told.last(), (What::TokenRevoked, Outcome::Failure, "root", "no room for another user"));
+}
+
+#[test]
+fn rule_1_a_context_without_a_name_is_nobody() {
+    let (mut manager, mut told) = (manager_of(POLICY), Told::default());
+    let nobody = Identity { user: "", permissions: Permissions::ALL };
+    assert_eq!(require_auth(&nobody), Err(Denied::Unauthenticated));
+    assert_eq!(require(&nobody, Permissions::ADMIN), Err(Denied::Unauthenticated));
+    assert_eq!(manager.admit(&nobody, Permissions::ADMIN, &mut told, &at(0)), Err(Denied::Unauthenticated));
+    assert_eq!(told.last(), (What::AccessDenied, Outcome::Denied, "", "nobody"));
 }
 
 #[test]

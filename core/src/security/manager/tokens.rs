@@ -1,9 +1,10 @@
 //! Tokens checked, admitted, ended and renewed.
 
+use super::context::identity;
 use super::{At, Audit, Context, Denied, Issued, Manager, No, What, named};
 use crate::security::audit::{Event, Outcome};
 use crate::security::permission::Permissions;
-use crate::security::token::{self, Claims, RevokeError};
+use crate::security::token::{self, Claims, RevokeError, Revoked};
 use crate::text::Text;
 use crate::time::UnixTime;
 
@@ -78,43 +79,63 @@ impl<const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'_, KE
         }
     }
 
-    /// Ends all tokens whose login was before this second, by decision of `actor`.
+    /// Ends all tokens that there are, by decision of `actor`.
     ///
     /// # Errors
     /// [`Denied::NoClock`]
     pub fn revoke_all(&mut self, actor: &str, audit: &mut impl Audit, at: &At<'_>) -> Result<(), Denied> {
-        let Some(unix) = at.unix else {
-            let no = No::new(Denied::NoClock, Text::cut(actor), "no clock");
-            return Err(self.refuse(What::TokenRevoked, Outcome::Failure, &no, audit, at));
-        };
-        self.revoked.revoke_all_before(unix.as_secs());
-        audit.record(&Event::new(What::TokenRevoked, Outcome::Success, actor, at.source, "all"), at);
-        Ok(())
+        self.revoke_before("all", actor, audit, at, |revoked, before| {
+            revoked.revoke_all_before(before);
+            Ok(())
+        })
     }
 
-    /// Ends all tokens of a user whose login was until now, by decision of `actor`: after a change of their password or
-    /// of what they may do.
+    /// Ends all tokens of `user`, by decision of `actor`: after a change of the password or of what the user may do, or
+    /// when there is no such user any more.
     ///
     /// # Errors
-    /// [`Denied::NoClock`]; [`Denied::Overloaded`] if no further user can be remembered, and then
-    /// [`revoke_all`](Self::revoke_all) always helps.
+    /// [`Denied::NoClock`]; [`Denied::Overloaded`] if no further user can be remembered: [`revoke_all`](Self::revoke_all)
+    /// always can; [`Denied::InvalidInput`] for a name that no user can have.
     pub fn revoke_user(&mut self, user: &str, actor: &str, audit: &mut impl Audit, at: &At<'_>) -> Result<(), Denied> {
-        let revoked = match at.unix {
-            None => Err(Denied::NoClock),
-            Some(unix) => {
-                let before = unix.as_secs().saturating_add(1);
-                let mut marked = self.revoked.revoke_user(user, before);
-                if marked == Err(RevokeError::Full) && self.revoked.reclaim(unix, &self.tokens) > 0 {
-                    marked = self.revoked.revoke_user(user, before);
-                }
-                marked.map_err(|_| Denied::Overloaded)
-            }
-        };
+        let config = self.tokens;
         let mut detail = Text::<128>::cut("all of ");
-        detail.push(user);
-        let outcome = if revoked.is_ok() { Outcome::Success } else { Outcome::Failure };
-        audit.record(&Event { detail, ..Event::new(What::TokenRevoked, outcome, actor, at.source, "") }, at);
-        revoked
+        detail.push(Text::<32>::cut(user).as_str());
+        self.revoke_before(detail.as_str(), actor, audit, at, |revoked, before| {
+            if user.is_empty() {
+                // In some stores no name means all.
+                return Err(RevokeError::NoId);
+            }
+            let now = UnixTime::from_secs(before.saturating_sub(1));
+            match revoked.revoke_user(user, before) {
+                Err(RevokeError::Full) if revoked.reclaim(now, &config) > 0 => revoked.revoke_user(user, before),
+                marked => marked,
+            }
+        })
+    }
+
+    fn revoke_before(
+        &mut self,
+        whose: &str,
+        actor: &str,
+        audit: &mut impl Audit,
+        at: &At<'_>,
+        mark: impl FnOnce(&mut Revoked<REVOKED, NAMES>, u64) -> Result<(), RevokeError>,
+    ) -> Result<(), Denied> {
+        let refused = |denied, why| No::new(denied, Text::cut(actor), why);
+        // With what was issued in this very second; `issue` dates what comes after it.
+        let marked = at.unix.ok_or_else(|| refused(Denied::NoClock, "no clock")).and_then(|unix| {
+            mark(&mut self.revoked, unix.as_secs().saturating_add(1)).map_err(|error| match error {
+                RevokeError::Full => refused(Denied::Overloaded, "no room for another user"),
+                _ => refused(Denied::InvalidInput, "no user's name"),
+            })
+        });
+        match marked {
+            Ok(()) => {
+                audit.record(&Event::new(What::TokenRevoked, Outcome::Success, actor, at.source, whose), at);
+                Ok(())
+            }
+            Err(no) => Err(self.refuse(What::TokenRevoked, Outcome::Failure, &no, audit, at)),
+        }
     }
 
     /// Changes a token for a new one; the old one ends. `granted` is what its user may by now; `None`, that there is
@@ -137,8 +158,8 @@ impl<const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'_, KE
         self.renew(&old, granted, true, jti, out, audit, at)
     }
 
-    /// As [`refresh`](Self::refresh) for a token that was [verified](Self::verify), and that the caller has revoked where
-    /// revoked tokens are kept: on a host, in a database.
+    /// As [`refresh`](Self::refresh) for a token that was [verified](Self::verify) and [admitted](Self::admit), and that
+    /// the caller has revoked where revoked tokens are kept: on a host, in a database.
     ///
     /// # Errors
     /// Those of `refresh`.
@@ -194,7 +215,7 @@ impl<const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'_, KE
     /// Rate and permission; says who it is.
     fn pass<C: Context + ?Sized>(&mut self, who: &C, needed: Permissions, at: &At<'_>) -> Result<Text<32>, No> {
         let nobody = || No::new(Denied::Unauthenticated, Text::EMPTY, "nobody");
-        let identity = who.identity().ok_or_else(nobody)?;
+        let identity = identity(who).ok_or_else(nobody)?;
         let user = Text::cut(identity.user);
         self.rates
             .check(identity.user, at.now)
@@ -223,7 +244,9 @@ impl<const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'_, KE
         out: &'o mut [u8],
         at: &At<'_>,
     ) -> Result<Issued<'o>, No> {
-        self.pass(old, Permissions::NONE, at)?;
+        if revoke {
+            self.pass(old, Permissions::NONE, at)?;
+        }
         let refused = |why| No::new(Denied::Unauthenticated, old.sub, why);
         let granted = granted.ok_or_else(|| refused("unknown user"))?;
         let since = old.iat.ok_or_else(|| refused("token: no iat"))?;
@@ -257,7 +280,8 @@ impl<const KEYS: usize, const REVOKED: usize, const NAMES: usize> Manager<'_, KE
         at: &At<'_>,
     ) -> Result<Issued<'o>, No> {
         let now = at.unix.ok_or_else(|| No::new(Denied::NoClock, user, "no clock"))?.as_secs();
-        let since = since.unwrap_or(now);
+        // A login in the second in which the user's tokens were ended is not one of them.
+        let since = since.unwrap_or_else(|| self.revoked.since(user.as_str()).clamp(now, now.saturating_add(1)));
         let exp = now.saturating_add(self.policy.token_lifetime.as_secs()).min(self.ends(since));
         let claims =
             Claims { sub: user, exp: Some(exp), iat: Some(since), jti: Some(jti), permissions, ..Claims::default() };

@@ -185,6 +185,13 @@ impl<const N: usize, const USERS: usize> Revoked<N, USERS> {
         if revoked { Err(Error::Revoked) } else { Ok(()) }
     }
 
+    /// From when on the tokens of a user count, in seconds since 1970; 0 if none of them was ended so.
+    #[must_use]
+    pub fn since(&self, user: &str) -> u64 {
+        let of_user = self.marks.iter().take(self.users).filter(|mark| mark.user.as_str() == user);
+        of_user.fold(self.all_before, |since, mark| since.max(mark.before))
+    }
+
     /// Revoked tokens that are remembered.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,7 +1,7 @@
 //! The schemes of `security::password` as a manager asks them.
 
 use super::{BoxError, Checked, Passwords};
-use crate::security::password::Scheme;
+use crate::security::password::{self, Error, Scheme, Verified};
 
 /// Checks passwords by a [`Scheme`]: Argon2id, or another that still reads what was stored before.
 ///
@@ -10,13 +10,16 @@ use crate::security::password::Scheme;
 pub struct ByScheme<S>(pub S);
 
 impl<S: Scheme> Passwords for ByScheme<S> {
-    fn check(&self, password: &str, stored: Option<&str>) -> Result<Checked, BoxError> {
-        let Some(stored) = stored else {
-            self.0.dummy(password);
-            return Ok(Checked { matches: false, rehash: None });
-        };
-        let matches = self.0.verify(password, stored)?;
-        let rehash = if matches && self.0.needs_rehash(stored) { Some(self.0.hash(password)?) } else { None };
-        Ok(Checked { matches, rehash })
+    fn check(&self, given: &str, stored: Option<&str>) -> Result<Checked, BoxError> {
+        match password::verify(&self.0, given, stored) {
+            Ok(Verified { matches, rehash }) => Ok(Checked { matches, rehash }),
+            // It took as long as any other.
+            Err(Error::Stored { why: _why }) => {
+                #[cfg(feature = "tracing")]
+                tracing::error!(error = _why, "a stored hash cannot be used");
+                Ok(Checked { matches: false, rehash: None })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }

@@ -8,16 +8,20 @@ use daur_core::time::UnixTime;
 use super::{Account, BoxError, Revocations, Sink, Stamped, UserStore};
 use crate::security::audit::AuditLog;
 use crate::security::revoked::{self, Revoked};
-use crate::security::users::Users;
+use crate::security::users::{self, Users};
 
 impl UserStore for Mutex<Users> {
     fn find(&self, name: &str) -> Result<Option<Account>, BoxError> {
-        let user = self.lock().unwrap_or_else(PoisonError::into_inner).find(name)?;
-        Ok(user.map(|user| Account { phc: user.phc, permissions: user.permissions }))
+        let account = self.lock().unwrap_or_else(PoisonError::into_inner).account(name)?;
+        Ok(account.filter(|account| !account.disabled).map(|users::Account { user, tokens_from, .. }| Account {
+            phc: user.phc,
+            permissions: user.permissions,
+            tokens_from,
+        }))
     }
 
-    fn rehash(&self, name: &str, phc: &str) -> Result<(), BoxError> {
-        Ok(self.lock().unwrap_or_else(PoisonError::into_inner).set_phc(name, phc)?)
+    fn rehash(&self, name: &str, old: &str, phc: &str) -> Result<(), BoxError> {
+        Ok(self.lock().unwrap_or_else(PoisonError::into_inner).set_phc(name, old, phc)?)
     }
 }
 
@@ -35,11 +39,11 @@ impl Revocations for Mutex<Revoked> {
     }
 
     fn revoke_before(&self, user: Option<&str>, iat: u64) -> Result<(), BoxError> {
-        let mut revoked = self.lock().unwrap_or_else(PoisonError::into_inner);
-        match user {
-            Some(user) => Ok(revoked.revoke_user(user, iat)?),
-            None => Ok(revoked.revoke_all_before(iat)?),
-        }
+        let mut store = self.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(match user {
+            Some(user) => store.revoke_user(user, iat),
+            None => store.revoke_all_before(iat),
+        }?)
     }
 }
 

@@ -22,6 +22,9 @@ pub struct Account {
     pub phc: String,
     /// What is granted.
     pub permissions: Permissions,
+    /// The second, since 1970, of the last change of the password or of what is granted: a token whose login was before
+    /// it is not renewed. 0 in a store that does not keep it.
+    pub tokens_from: u64,
 }
 
 impl fmt::Debug for Account {
@@ -32,18 +35,23 @@ impl fmt::Debug for Account {
 }
 
 /// Knows the users: a database, a directory. Blocks for as long as that takes.
+///
+/// It is asked at a login and when a token is renewed, so until then a token grants what it says. Where a change of a user
+/// must count at once, call `revoke_user` of the manager after it.
 pub trait UserStore: Send + Sync + 'static {
-    /// The user of that name, to the letter, who may log in.
+    /// The user of that name, to the letter, who may log in. A store that takes `Alice` for `alice` would give either
+    /// a lockout, a rate and tokens of its own.
     ///
     /// # Errors
     /// The store's.
     fn find(&self, name: &str) -> Result<Option<Account>, BoxError>;
 
-    /// Stores a stronger hash of the same password.
+    /// Stores `phc`, a stronger hash of the password of `old`, if `old` is what is stored still: else the password was
+    /// changed meanwhile, and is to stay so.
     ///
     /// # Errors
     /// The store's; the login that led to it is not refused for it.
-    fn rehash(&self, name: &str, phc: &str) -> Result<(), BoxError>;
+    fn rehash(&self, name: &str, old: &str, phc: &str) -> Result<(), BoxError>;
 }
 
 /// Remembers revoked tokens beyond this process: its restart, or other processes of the service.
@@ -61,10 +69,10 @@ pub trait Revocations: Send + Sync + 'static {
     /// The store's; nobody is told then that it was revoked.
     fn revoke(&self, claims: &Claims, now: UnixTime) -> Result<bool, BoxError>;
 
-    /// Revokes all tokens of a user, or of all, whose login was before `iat`, in seconds since 1970.
+    /// Revokes all tokens whose login was before the second `iat` since 1970: those of `user`, or with `None` of all.
     ///
     /// # Errors
-    /// The store's; nothing is revoked then.
+    /// The store's.
     fn revoke_before(&self, user: Option<&str>, iat: u64) -> Result<(), BoxError>;
 }
 
@@ -79,10 +87,11 @@ pub struct Checked {
 
 /// Checks passwords. Takes as long for an unknown user as for a known one.
 pub trait Passwords: Send + Sync + 'static {
-    /// Whether `password` is the one of the stored hash; `None` stored is no user's.
+    /// Whether `password` is the one of the stored hash; `None` stored is no user's. No password is that of a hash that
+    /// cannot be used, and it takes as long: an error would tell that there is such a user.
     ///
     /// # Errors
-    /// A stored hash that cannot be used, or no randomness for a new one.
+    /// What is nobody's fault: no randomness, no memory.
     fn check(&self, password: &str, stored: Option<&str>) -> Result<Checked, BoxError>;
 }
 
@@ -99,7 +108,15 @@ impl Passwords for Pbkdf2 {
             password::dummy(given, self.iterations);
             return Ok(Checked { matches: false, rehash: None });
         };
-        let matches = password::verify(given, stored)?;
+        let matches = match password::verify(given, stored) {
+            Ok(matches) => matches,
+            Err(_error) => {
+                #[cfg(feature = "tracing")]
+                tracing::error!(error = %_error, "a stored hash cannot be used");
+                password::dummy(given, self.iterations);
+                false
+            }
+        };
         let rehash = if matches && password::needs_rehash(stored, self.iterations) {
             let phc = password::hash(given, &random::<{ password::SALT_LEN }>()?, self.iterations)?;
             Some(phc.as_str().to_owned())
@@ -139,7 +156,7 @@ impl MemoryUsers {
     /// Iterations that are not allowed, a password with a NUL, no randomness.
     pub fn add(&self, name: &str, given: &str, iterations: u32, permissions: Permissions) -> Result<(), BoxError> {
         let phc = password::hash(given, &random::<{ password::SALT_LEN }>()?, iterations)?.as_str().to_owned();
-        self.lock().insert(name.to_owned(), Account { phc, permissions });
+        self.lock().insert(name.to_owned(), Account { phc, permissions, tokens_from: 0 });
         Ok(())
     }
 
@@ -158,8 +175,8 @@ impl UserStore for MemoryUsers {
         Ok(self.lock().get(name).cloned())
     }
 
-    fn rehash(&self, name: &str, phc: &str) -> Result<(), BoxError> {
-        if let Some(account) = self.lock().get_mut(name) {
+    fn rehash(&self, name: &str, old: &str, phc: &str) -> Result<(), BoxError> {
+        if let Some(account) = self.lock().get_mut(name).filter(|account| account.phc == old) {
             phc.clone_into(&mut account.phc);
         }
         Ok(())
@@ -171,8 +188,8 @@ impl<T: UserStore + ?Sized> UserStore for Arc<T> {
         (**self).find(name)
     }
 
-    fn rehash(&self, name: &str, phc: &str) -> Result<(), BoxError> {
-        (**self).rehash(name, phc)
+    fn rehash(&self, name: &str, old: &str, phc: &str) -> Result<(), BoxError> {
+        (**self).rehash(name, old, phc)
     }
 }
 

@@ -39,9 +39,9 @@ impl<T: UserStore> UserStore for Fallible<T> {
         self.inner.find(name)
     }
 
-    fn rehash(&self, name: &str, phc: &str) -> Result<(), BoxError> {
+    fn rehash(&self, name: &str, old: &str, phc: &str) -> Result<(), BoxError> {
         self.switch.ask()?;
-        self.inner.rehash(name, phc)
+        self.inner.rehash(name, old, phc)
     }
 }
 
@@ -54,7 +54,7 @@ impl<T: Sink> Sink for Fallible<T> {
 
 /// Remembers revoked numbers.
 #[derive(Default)]
-struct Numbers(std::sync::Mutex<Vec<[u8; 16]>>);
+struct Numbers(std::sync::Mutex<Vec<[u8; 16]>>, std::sync::Mutex<Vec<(Option<String>, u64)>>);
 
 impl Revocations for Fallible<Numbers> {
     fn is_revoked(&self, claims: &Claims) -> Result<bool, BoxError> {
@@ -72,8 +72,10 @@ impl Revocations for Fallible<Numbers> {
         Ok(is_new)
     }
 
-    fn revoke_before(&self, _user: Option<&str>, _iat: u64) -> Result<(), BoxError> {
-        self.switch.ask()
+    fn revoke_before(&self, user: Option<&str>, iat: u64) -> Result<(), BoxError> {
+        self.switch.ask()?;
+        self.inner.1.lock().unwrap().push((user.map(str::to_owned), iat));
+        Ok(())
     }
 }
 
@@ -223,6 +225,122 @@ fn rule_4_a_store_of_revoked_tokens_is_asked_for_every_token() {
 }
 
 #[test]
+fn rule_4_who_asks_too_often_keeps_the_token() {
+    let store = Fallible::new(Numbers::default());
+    let service = service_with(|builder| builder.revocations(store.clone()));
+    let token = service.login().token;
+    while service.manager.authorize(&token, Permissions::READ, HOME).is_ok() {}
+    let Err(Denied::RateLimited { retry_at }) = service.manager.refresh(&token, HOME) else { panic!("limited") };
+    assert_eq!(*store.inner.0.lock().unwrap(), [[0; 16]; 0], "it still counts");
+    service.clock.set(retry_at);
+    assert!(service.manager.refresh(&token, HOME).is_ok());
+}
+
+#[test]
+fn rule_6_all_tokens_of_a_user_end_here_and_in_the_store() {
+    let store = Fallible::new(Numbers::default());
+    let service = service_with(|builder| builder.revocations(store.clone()));
+    let token = service.login().token;
+    service.manager.revoke_user("alice", "root", HOME).unwrap();
+    assert_eq!(service.manager.authorize(&token, Permissions::READ, HOME), Err(Denied::Unauthenticated));
+    assert_eq!(service.manager.refresh(&token, HOME), Err(Denied::Unauthenticated));
+    let again = service.login().token;
+    assert!(service.manager.authorize(&again, Permissions::READ, HOME).is_ok(), "in the same second");
+    assert_eq!(service.manager.revoke_user("", "root", HOME), Err(Denied::InvalidInput));
+    service.audit.fail(true);
+    assert_eq!(service.manager.revoke_all("root", HOME), Err(Denied::Internal));
+    service.audit.fail(false);
+    let marks = [(Some("alice".to_owned()), 1_800_000_001), (None, 1_800_000_001)];
+    assert_eq!(*store.inner.1.lock().unwrap(), marks, "also what could not be audited");
+    store.fail(true);
+    assert_eq!(service.manager.revoke_all("root", HOME), Err(Denied::Internal));
+}
+
+/// Changes its user while a password is looked at.
+struct Meanwhile<F>(F);
+
+impl<F: Fn() + Send + Sync + 'static> Passwords for Meanwhile<F> {
+    fn check(&self, _: &str, _: Option<&str>) -> Result<Checked, BoxError> {
+        self.0();
+        Ok(Checked { matches: true, rehash: Some("$of the old password".to_owned()) })
+    }
+}
+
+/// A store whose one user can be changed.
+struct One(std::sync::Mutex<Option<Account>>);
+
+impl UserStore for One {
+    fn find(&self, _: &str) -> Result<Option<Account>, BoxError> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+
+    fn rehash(&self, _: &str, old: &str, phc: &str) -> Result<(), BoxError> {
+        if let Some(account) = self.0.lock().unwrap().as_mut().filter(|account| account.phc == old) {
+            phc.clone_into(&mut account.phc);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn rule_6_a_login_that_a_change_overtakes_is_refused() {
+    let account = |phc: &str, tokens_from| Account { phc: phc.to_owned(), permissions: Permissions::ALL, tokens_from };
+    let login = |changed: Option<Account>| {
+        let one = Arc::new(One(std::sync::Mutex::new(Some(account("$old", 5)))));
+        let users = one.clone();
+        let change = move || users.0.lock().unwrap().clone_from(&changed);
+        let builder =
+            SecurityManager::builder(POLICY, &[7; 32], one.clone(), Recent::new(9)).passwords(Meanwhile(change));
+        let issued = builder.build().unwrap().login_blocking("alice", "old", HOME);
+        let stored = one.0.lock().unwrap().as_ref().map(|account| account.phc.clone());
+        (issued.map(|issued| issued.permissions()), stored)
+    };
+    assert_eq!(login(None), (Err(Denied::Unauthenticated), None), "removed, or disabled");
+    let new = Some("$new".to_owned());
+    assert_eq!(login(Some(account("$new", 6))), (Err(Denied::Unauthenticated), new.clone()), "another password");
+    let weaker = Account { permissions: Permissions::READ, ..account("$old", 5) };
+    assert_eq!(login(Some(weaker)).0, Ok(Permissions::READ), "what is granted by now");
+    // Of a store that does not tell when, the new password is kept at least.
+    assert_eq!(login(Some(account("$new", 5))).1, new);
+}
+
+#[test]
+fn rule_6_a_token_from_before_a_change_is_not_renewed() {
+    let one = Arc::new(One(std::sync::Mutex::new(None)));
+    let hash = password_hash("right");
+    let mut account = Account { phc: hash, permissions: Permissions::READ, tokens_from: 1_800_000_000 };
+    *one.0.lock().unwrap() = Some(account.clone());
+    let builder = SecurityManager::builder(POLICY, &[7; 32], one.clone(), Recent::new(99));
+    let manager = builder.clocks(StdClock, Some(UnixTime::from_secs(1_800_000_000))).build().unwrap();
+    let token = manager.login_blocking("alice", "right", HOME).unwrap().token;
+    let token = manager.refresh(&token, HOME).unwrap().token;
+    account.tokens_from += 1;
+    *one.0.lock().unwrap() = Some(account);
+    assert_eq!(manager.refresh(&token, HOME), Err(Denied::Unauthenticated));
+}
+
+fn password_hash(of: &str) -> String {
+    daur_core::security::password::hash(of, &[1; 16], 1_000).unwrap().as_str().to_owned()
+}
+
+#[test]
+fn a_user_whose_hash_cannot_be_used_is_like_any_other() {
+    let service = service();
+    for stored in ["", "!", "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$AAAA"] {
+        let disabled = Account { phc: stored.to_owned(), permissions: Permissions::ALL, tokens_from: 0 };
+        let one = One(std::sync::Mutex::new(Some(disabled)));
+        let manager = SecurityManager::builder(POLICY, &[7; 32], one, Recent::new(9)).build().unwrap();
+        for given in ["", "!", stored] {
+            assert_eq!(manager.login_blocking("alice", given, HOME), Err(Denied::Unauthenticated), "{stored}");
+        }
+        assert!(matches!(manager.login_blocking("alice", "", HOME), Err(Denied::LockedOut { .. })), "and counts");
+    }
+    let unknown: Vec<_> =
+        (0..4).map(|_| service.manager.login_blocking("nobody", "", HOME).unwrap_err().code()).collect();
+    assert_eq!(unknown, ["unauthenticated", "unauthenticated", "unauthenticated", "locked_out"], "as of no user");
+}
+
+#[test]
 fn rule_5_no_secret_is_printed_or_audited() {
     let service = service();
     let issued = service.login();
@@ -269,6 +387,13 @@ fn a_weak_hash_is_made_anew_at_a_login() {
     stronger.login_blocking("bob", "correct horse", HOME).unwrap();
     assert!(service.users.find("bob").unwrap().unwrap().phc.contains("i=1500"));
     stronger.login_blocking("bob", "correct horse", HOME).unwrap();
+}
+
+#[test]
+fn it_takes_what_its_doc_says_and_is_built_on_a_small_stack() {
+    assert!((270_000..310_000).contains(&size_of::<Inner>()), "{}", size_of::<Inner>());
+    let small = std::thread::Builder::new().stack_size(256 * 1_024);
+    small.spawn(|| service().login()).unwrap().join().unwrap();
 }
 
 #[test]

@@ -236,6 +236,7 @@ impl Scheme for Argon2id {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::security::manager::{ByScheme, Checked, Passwords};
 
     const SMALL: Costs = Costs { memory_kib: 64, passes: 1, lanes: 1 };
 
@@ -335,6 +336,22 @@ mod tests {
             assert!(scheme(New::Argon2id(more)).needs_rehash(&a));
         }
         assert_ne!(argon2.hash("right").unwrap(), a, "each has its own salt");
+    }
+
+    #[test]
+    fn a_manager_checks_both_and_a_hash_that_cannot_be_used_is_nobodys() {
+        let argon2 = scheme(New::Argon2id(SMALL));
+        let check = |given: &str, stored: Option<&str>| ByScheme(argon2).check(given, stored).unwrap();
+        let [a, b] = [argon2, scheme(New::Pbkdf2(1_000))].map(|scheme| scheme.hash("right").unwrap());
+        assert!(check("right", Some(&a)) == Checked { matches: true, rehash: None });
+        assert!(check("right", Some(&b)).rehash.is_some_and(|stored| stored.starts_with("$argon2id$")));
+        let no = Checked { matches: false, rehash: None };
+        let huge = "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$c29tZWhhc2hzb21laGFzaA";
+        for (given, stored) in
+            [("wrong", Some(&*a)), ("", Some("")), ("!", Some("!")), ("right", Some(huge)), ("", None)]
+        {
+            assert!(check(given, stored) == no, "{stored:?}");
+        }
     }
 
     #[test]

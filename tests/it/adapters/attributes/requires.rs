@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use daur_core::security::manager::{Context, Denied, Identity};
-use daur_core::security::permission::Permissions;
+use daur_core::security::permission::{Permissions, Scopes};
 use daur_core::security::token::Claims;
 use daur_core::text::Text;
 
@@ -156,4 +156,64 @@ fn written_last_it_stands_in_front_of_the_retries() {
     assert_eq!(ATTEMPTS.load(SeqCst), 0);
     assert_eq!(written_last(&claims(Permissions::ADMIN)), Err(Error::Own));
     assert_eq!(ATTEMPTS.load(SeqCst), 3);
+}
+
+struct Shop;
+
+impl Shop {
+    const SCOPES: Scopes = Scopes::new(&["orders.refund"]);
+
+    #[daur_std::require_permission("orders.refund", scopes = Self::SCOPES)]
+    fn refund(&self, claims: &Claims) -> Result<u8, Denied> {
+        Ok(1)
+    }
+
+    #[daur_core::require_permission(" read ,orders.refund", scopes = Shop::SCOPES)]
+    async fn read_too<C: Context + Sync>(&self, context: C) -> Result<u8, Denied> {
+        Ok(2)
+    }
+}
+
+#[daur_std::require_auth(context = extension)]
+fn generic<T>(other: &T, extension: impl Context) -> std::result::Result<T, Denied>
+where
+    T: Clone,
+{
+    Ok(other.clone())
+}
+
+trait Job {
+    #[daur_std::require_auth(context = self)]
+    fn run(&self) -> Result<u8, Denied>
+    where
+        Self: Context,
+    {
+        Ok(3)
+    }
+}
+
+impl Job for Claims {}
+
+macro_rules! made {
+    ($name:ident, $permission:literal, $context:ident, $returned:ty) => {
+        #[daur_std::require_permission($permission, context = $context)]
+        fn $name($context: &Claims) -> $returned {
+            Ok(4)
+        }
+    };
+}
+made!(made, "write", who, Result<u8, Denied>);
+
+#[tokio::test]
+async fn it_stands_on_methods_of_traits_on_generics_and_in_macros() {
+    let (reader, nobody) = (claims(Permissions::READ), Claims::default());
+    let refunds = claims(Shop::SCOPES.by_name("orders.refund").unwrap());
+    assert_eq!((Shop.refund(&reader), Shop.refund(&refunds)), (Err(Denied::Forbidden), Ok(1)));
+    assert_eq!(Shop.read_too(&reader).await, Err(Denied::Forbidden));
+    assert_eq!(Shop.read_too(&refunds).await, Err(Denied::Forbidden), "all that is named");
+    let both = refunds.permissions.with(Permissions::READ);
+    assert_eq!(Shop.read_too(Some(claims(both))).await, Ok(2));
+    assert_eq!((generic(&7, &reader), generic(&7, None::<Claims>)), (Ok(7), Err(Denied::Unauthenticated)));
+    assert_eq!((reader.run(), nobody.run()), (Ok(3), Err(Denied::Unauthenticated)));
+    assert_eq!((made(&reader), made(&claims(Permissions::ALL))), (Err(Denied::Forbidden), Ok(4)));
 }
