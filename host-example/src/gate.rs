@@ -521,8 +521,15 @@ fn check(phc: Option<&str>, password: &str, iterations: u32) -> Result<Checked, 
         password::dummy(password, iterations);
         return Ok(Checked::Wrong);
     };
-    if !password::verify(password, phc)? {
-        return Ok(Checked::Wrong);
+    match password::verify(password, phc) {
+        Ok(true) => {}
+        Ok(false) => return Ok(Checked::Wrong),
+        // Told apart from a wrong password, it would tell that there is such a user.
+        Err(error) => {
+            tracing::error!(%error, "a stored hash cannot be used");
+            password::dummy(password, iterations);
+            return Ok(Checked::Wrong);
+        }
     }
     if !password::needs_rehash(phc, iterations) {
         return Ok(Checked::Right(None));
@@ -534,4 +541,19 @@ fn check(phc: Option<&str>, password: &str, iterations: u32) -> Result<Checked, 
 /// Nothing behind these locks is left half-done by a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_that_cannot_be_used_is_a_wrong_password() {
+        let stored = password::hash("right", &[1; password::SALT_LEN], 1_000).unwrap();
+        assert!(matches!(check(Some(stored.as_str()), "right", 1_000), Ok(Checked::Right(None))));
+        assert!(matches!(check(Some(stored.as_str()), "right", 2_000), Ok(Checked::Right(Some(_)))));
+        for stored in [Some(stored.as_str()), Some(""), Some("!"), None] {
+            assert!(matches!(check(stored, "!", 1_000), Ok(Checked::Wrong)), "{stored:?}");
+        }
+    }
 }
