@@ -165,13 +165,13 @@ fn what_is_written_lies_in_the_data_directory_and_is_for_its_owner_alone() {
 #[test]
 fn a_database_that_others_could_read_is_for_its_owner_alone_from_now_on() {
     let dir = Dir::new();
-    let open = |name: &str| {
+    let names = ["daur.db", "daur.db-wal", "daur.db-shm"];
+    for name in names {
         std::fs::write(dir.0.join(name), "").unwrap();
         std::fs::set_permissions(dir.0.join(name), PermissionsExt::from_mode(0o644)).unwrap();
-    };
-    ["daur.db", "daur.db-wal", "daur.db-shm"].map(open);
+    }
     let server = Program::serve(&dir, &[]);
-    for name in ["daur.db", "daur.db-wal", "daur.db-shm"] {
+    for name in names {
         assert_eq!(std::fs::metadata(dir.0.join(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
     }
     drop(server);
