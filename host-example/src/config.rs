@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use daur_core::security::policy::Policy;
@@ -72,6 +72,17 @@ impl DataDir {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.work())?;
         // SQLite would make it readable by others; its side files take the mode of the database.
         fs::OpenOptions::new().append(true).create(true).mode(0o600).open(dir.database())?;
+        // One that was brought from elsewhere may be so, and hashes and the audit's key with it.
+        for side in ["", "-wal", "-shm"] {
+            let mut file = dir.database().into_os_string();
+            file.push(side);
+            match fs::metadata(&file) {
+                Ok(found) if found.permissions().mode() & 0o077 != 0 => {
+                    fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+                }
+                _ => {}
+            }
+        }
         Ok(dir)
     }
 

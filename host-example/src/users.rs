@@ -162,6 +162,7 @@ fn new_hash(name: &str, password: &str, policy: &Policy<'_>) -> Result<String, E
 }
 
 fn told(error: &users::Error, name: &str) -> Error {
+    let name = one_line(name);
     match error {
         users::Error::Exists => format!("a user called `{name}` exists already").into(),
         users::Error::NotFound => format!("there is no user called `{name}`").into(),

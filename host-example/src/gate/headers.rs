@@ -20,6 +20,11 @@ pub fn check_origin(method: &Method, headers: &HeaderMap, by_cookie: bool) -> Re
         return Ok(());
     }
     let foreign = || Problem::new(Code::Forbidden, "The change comes from another site's page.");
+    // Of two, whoever stands between may have looked at the other one.
+    let twice = |name| headers.get_all(name).iter().nth(1).is_some();
+    if twice(header::HOST) || twice(header::ORIGIN) {
+        return Err(foreign());
+    }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     match headers.get(header::ORIGIN) {
         None if by_cookie => Err(foreign()),
@@ -80,6 +85,16 @@ mod tests {
         assert!(check_origin(&Method::GET, &foreign, true).is_ok());
         for (headers, by_cookie) in [(&foreign, true), (&foreign, false), (&null, true), (&none, true)] {
             assert!(check_origin(&Method::POST, headers, by_cookie).is_err());
+        }
+    }
+
+    #[test]
+    fn two_origins_or_hosts_are_none_of_ours() {
+        for name in [header::ORIGIN, header::HOST] {
+            let mut twice = headers(&[(header::HOST, "h:1"), (header::ORIGIN, "http://h:1")]);
+            assert!(check_origin(&Method::POST, &twice, true).is_ok());
+            twice.append(name, HeaderValue::from_static("http://evil:1"));
+            assert!([true, false].iter().all(|by_cookie| check_origin(&Method::POST, &twice, *by_cookie).is_err()));
         }
     }
 

@@ -38,6 +38,7 @@ pub(super) async fn login(State(app): Shared, request: Request<Body>) -> Answer 
         app.note_refusal("", &from, "POST /api/login: rate limit");
         return Err(problem);
     }
+    app.audit.ready().await?;
     // A client that hangs up before it hears that it was wrong has tried all the same.
     to_its_end(async move {
         let issued = match app.gate.login(&user, password, &from).await {

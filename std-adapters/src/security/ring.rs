@@ -199,7 +199,10 @@ pub fn retire(dir: &Path, number: u32) -> Result<(), Error> {
     if numbers.last() == Some(&number) {
         return Err(KeyError::Signing.into());
     }
-    Ok(fs::remove_file(dir.join(name(number)))?)
+    let path = dir.join(name(number));
+    fs::remove_file(&path)?;
+    // Else a power cut brings it back.
+    Ok(keys::sync_dir_of(&path)?)
 }
 
 fn read(dir: &Path, config: Config) -> Result<(Keys<KEYS>, Known), Error> {

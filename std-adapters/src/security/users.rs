@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use daur_core::security::input::sanitize::{Rules, sanitize};
 use daur_core::security::permission::{Permissions, Scopes};
 use daur_core::time::{UnixTime, WallClock};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
@@ -13,7 +14,7 @@ use crate::clock::SystemWallClock;
 /// Holds a user as stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
-    /// Name: 1 to 32 bytes of printable text without white space at its ends.
+    /// Name, as [`is_name`] says.
     pub name: String,
     /// The PHC string of the password.
     pub phc: String,
@@ -289,7 +290,7 @@ impl Users {
                 i64::try_from(account.tokens_from).unwrap_or(i64::MAX)
             ])?;
         if keep_admin && administers(&before) {
-            an_admin_is_left(&transaction)?;
+            an_admin_is_left(&transaction, scopes)?;
         }
         let ended = end_sessions(&transaction, name)?;
         transaction.commit()?;
@@ -348,17 +349,23 @@ impl Users {
         let before = find(&transaction, name, scopes)?.ok_or(Error::NotFound)?;
         transaction.prepare_cached("DELETE FROM users WHERE name = ?1")?.execute([name])?;
         if keep_admin && administers(&before) {
-            an_admin_is_left(&transaction)?;
+            an_admin_is_left(&transaction, scopes)?;
         }
         end_sessions(&transaction, name)?;
         Ok(transaction.commit()?)
     }
 }
 
-/// Whether a text can be a user's name. It must fit a token's `sub`.
+/// Whether a text can be a user's name: 1 to 32 bytes, which fit a token's `sub`, without white space at the ends and
+/// without anything that is not seen or turns the reading direction, so that no two names look the same for that.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
-    (1..=32).contains(&name.len()) && name.trim() == name && !name.chars().any(char::is_control)
+    let seen = || {
+        let mut buffer = [0; 32];
+        let shown = sanitize(name, &Rules::DEFAULT, &mut buffer);
+        !shown.cut && shown.removed == 0
+    };
+    (1..=32).contains(&name.len()) && name.trim() == name && seen()
 }
 
 const fn administers(account: &Account) -> bool {
@@ -366,10 +373,17 @@ const fn administers(account: &Account) -> bool {
 }
 
 /// Asked inside the transaction, so that of two changes at once one sees the other.
-fn an_admin_is_left(transaction: &Transaction<'_>) -> Result<(), Error> {
-    let mut any = transaction
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM users WHERE disabled = 0 AND permissions & ?1 <> 0)")?;
-    if any.query_row([Permissions::ADMIN.bits()], |row| row.get(0))? { Ok(()) } else { Err(Error::LastAdmin) }
+fn an_admin_is_left(transaction: &Transaction<'_>, scopes: Scopes) -> Result<(), Error> {
+    let mut enabled =
+        transaction.prepare_cached("SELECT permissions FROM users WHERE disabled = 0 AND permissions & ?1 <> 0")?;
+    let mut rows = enabled.query([Permissions::ADMIN.bits()])?;
+    while let Some(row) = rows.next()? {
+        // As for whoever logs in: a word with an unknown bit grants nothing.
+        if scopes.from_bits(row.get(0)?).is_some_and(|permissions| permissions.contains(Permissions::ADMIN)) {
+            return Ok(());
+        }
+    }
+    Err(Error::LastAdmin)
 }
 
 fn end_sessions(transaction: &Transaction<'_>, user: &str) -> Result<u64, Error> {
@@ -527,6 +541,10 @@ mod tests {
         users.enable("eve").unwrap();
         users.remove("ada").unwrap();
         assert!(matches!(users.remove("eve"), Err(Error::LastAdmin)));
+        // Nor does one whose word has a bit that is unknown here: it grants nothing.
+        users.add(&admin("bob")).unwrap();
+        users.db.execute("UPDATE users SET permissions = permissions | 1 << 20 WHERE name = 'bob'", []).unwrap();
+        assert!(matches!(users.remove("eve"), Err(Error::LastAdmin)));
     }
 
     #[test]
@@ -551,7 +569,9 @@ mod tests {
     fn what_cannot_be_a_name_is_refused() {
         let dir = test_dir("names");
         let mut users = Users::open(&dir.path().join("daur.db")).unwrap();
-        for name in ["", " a", "a ", "a\nb", "a\0", &"x".repeat(33)] {
+        for name in
+            ["", " a", "a ", "a\nb", "a\0", &"x".repeat(33), "a\u{202e}b", "a\u{200b}", "\u{feff}", "a\u{2028}b"]
+        {
             let user = User { name: name.into(), ..alice() };
             assert!(matches!(users.add(&user), Err(Error::InvalidName)), "{name:?}");
         }

@@ -111,17 +111,48 @@ fn an_intact_chain_is_0_a_broken_one_1_and_one_that_cannot_be_checked_2() {
     let (code, said) = verify(&nowhere, &["--file", chain, "--key", key, "--head", head]);
     assert!(code == Some(1) && said.contains(&format!("after record {}", whole - 1)), "{said}");
 
-    // Whoever cuts the database's, and sets its end back with it, is found by the head alone.
+    // Whoever cuts the database's, and sets its end back with it, lacks the key that was there before.
     tamper(
         &data,
         "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit);
          UPDATE audit_state SET (seq, tag) = (SELECT seq, tag FROM audit ORDER BY seq DESC LIMIT 1);",
     );
-    assert_eq!(verify(&data, &["--key", key]).0, Some(0));
-    assert_eq!(verify(&data, &["--key", key, "--head", head]).0, Some(1));
+    let (code, said) = verify(&data, &["--key", key]);
+    assert!(code == Some(1) && said.contains("state to go on from"), "{said}");
+    let (code, said) = verify(&data, &["--key", key, "--head", head]);
+    assert!(code == Some(1) && said.contains("cut after record"), "{said}");
     tamper(&data, "UPDATE audit SET actor = 'bob' WHERE seq = 3");
     let (code, said) = verify(&data, &["--key", key]);
     assert!(code == Some(1) && said.contains("record 3"), "{said}");
+}
+
+#[test]
+fn what_the_chain_goes_on_from_is_part_of_it() {
+    let mut host = Host::start();
+    let ada = host.token("ada");
+    host.command(&ada, "uname");
+    host.stop();
+    let data = host.data();
+    let head = program(&data, &["audit", "head"], "").good();
+    let kept = Connection::open(data.join("daur.db")).unwrap();
+    kept.execute_batch("CREATE TEMP TABLE kept AS SELECT * FROM audit_state").unwrap();
+    for sql in [
+        "DELETE FROM audit_state",
+        "UPDATE audit_state SET seq = seq - 1",
+        "UPDATE audit_state SET seq = 0",
+        "UPDATE audit_state SET tag = zeroblob(32)",
+        "UPDATE audit_state SET tag = x'00'",
+        "UPDATE audit_state SET key = zeroblob(32)",
+        "UPDATE audit_state SET key = x''",
+    ] {
+        tamper(&data, sql);
+        for more in [&[][..], &["--head", head.trim_end()]] {
+            let (code, said) = verify(&data, more);
+            assert!(code == Some(1) && said.starts_with("broken: "), "{sql}: {said}");
+        }
+        kept.execute_batch("DELETE FROM audit_state; INSERT INTO audit_state SELECT * FROM kept").unwrap();
+        assert_eq!(verify(&data, &[]).0, Some(0));
+    }
 }
 
 #[test]

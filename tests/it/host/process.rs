@@ -163,6 +163,21 @@ fn what_is_written_lies_in_the_data_directory_and_is_for_its_owner_alone() {
 }
 
 #[test]
+fn a_database_that_others_could_read_is_for_its_owner_alone_from_now_on() {
+    let dir = Dir::new();
+    let names = ["daur.db", "daur.db-wal", "daur.db-shm"];
+    for name in names {
+        std::fs::write(dir.0.join(name), "").unwrap();
+        std::fs::set_permissions(dir.0.join(name), PermissionsExt::from_mode(0o644)).unwrap();
+    }
+    let server = Program::serve(&dir, &[]);
+    for name in names {
+        assert_eq!(std::fs::metadata(dir.0.join(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    drop(server);
+}
+
+#[test]
 fn a_policy_that_cannot_be_is_named_by_its_key_and_its_variable() {
     let dir = Dir::new();
     let start = |name: &str, value: &str, file: &str| {

@@ -63,6 +63,41 @@ fn a_refreshed_token_takes_the_place_of_the_one_before() {
 }
 
 #[test]
+fn of_many_who_refresh_one_token_at_once_one_wins() {
+    let host = Host::start();
+    let bob = host.token("bob");
+    let replies: Vec<Reply> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..12).map(|_| scope.spawn(|| refresh(&host, &bob))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let (won, lost): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 200);
+    assert_eq!((won.len(), lost.len()), (1, 11));
+    for reply in lost {
+        reply.is_problem(401, "unauthenticated");
+    }
+    assert_eq!(host.get(won[0].json()["token"].as_str().unwrap(), "/api/status").status, 200);
+}
+
+#[test]
+fn what_cannot_be_audited_begins_no_session() {
+    let host = Host::start();
+    let first = host.token("bob");
+    let db = Connection::open(host.data().join("daur.db")).unwrap();
+    let count = || -> i64 { db.query_row("SELECT count(*) FROM sessions", [], |row| row.get(0)).unwrap() };
+    db.execute_batch("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END").unwrap();
+    // That it cannot be is known after the first.
+    host.login("bob", PASSWORD).is_problem(500, "internal");
+    let before = count();
+    for _ in 0..8 {
+        host.login("bob", PASSWORD).is_problem(500, "internal");
+    }
+    assert_eq!(count(), before);
+    db.execute_batch("DROP TRIGGER full").unwrap();
+    assert_eq!(host.login("bob", PASSWORD).status, 200);
+    assert_eq!(host.get(&first, "/api/status").status, 200, "no session has ended for one that nobody was told of");
+}
+
+#[test]
 fn a_refresh_says_nothing_to_the_lockout() {
     let host = Host::start();
     let bob = host.token("bob");

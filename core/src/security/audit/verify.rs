@@ -33,14 +33,23 @@ pub enum Broken {
         /// Its number.
         seq: u64,
     },
+    /// The records are those that were written, and what is stored to go on from them is not, or is gone.
+    State {
+        /// The last record.
+        seq: u64,
+    },
 }
 
 impl Broken {
-    /// The record that it names: the first bad one or, of a cut chain, the last that is there.
+    /// The record that it names: the first bad one or, of a cut chain or a changed state, the last that is there.
     #[must_use]
     pub const fn seq(self) -> u64 {
         match self {
-            Self::Changed { seq } | Self::Missing { seq } | Self::Truncated { seq } | Self::Unreadable { seq } => seq,
+            Self::Changed { seq }
+            | Self::Missing { seq }
+            | Self::Truncated { seq }
+            | Self::Unreadable { seq }
+            | Self::State { seq } => seq,
         }
     }
 }
@@ -52,6 +61,7 @@ impl fmt::Display for Broken {
             Self::Missing { seq } => write!(f, "audit record {seq} is missing"),
             Self::Truncated { seq } => write!(f, "the audit chain was cut after record {seq}"),
             Self::Unreadable { seq } => write!(f, "audit record {seq} cannot be read"),
+            Self::State { seq } => write!(f, "the state to go on from audit record {seq} was changed"),
         }
     }
 }

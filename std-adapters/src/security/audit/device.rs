@@ -420,6 +420,19 @@ mod tests {
     }
 
     #[test]
+    fn rule_4_of_a_torn_line_behind_one_that_is_too_long_no_more_is_cut_off_than_itself() {
+        let dir = test_dir("long");
+        let all = entries(life(1), 3);
+        open(Some(dir.path())).receive(&all).unwrap();
+        let path = dir.path().join(life(1).file_name());
+        let whole = fs::read(&path).unwrap();
+        let long = [&[b'x'; 3 * lines::MAX_LINE][..], b"\n", &whole].concat();
+        fs::write(&path, [&long[..], b"torn"].concat()).unwrap();
+        assert_eq!(stands(&open(Some(dir.path()))), (Verdict::Broken, 0, Some(1), 4));
+        assert!(fs::read(&path).unwrap() == long);
+    }
+
+    #[test]
     fn without_a_key_records_are_kept_and_nobody_says_that_they_are_right() {
         let mut trail = Trail::open(None, life(1), None).unwrap();
         trail.receive(&entries(life(1), 3)).unwrap();

@@ -100,12 +100,13 @@ pub struct Lines<R> {
     reader: R,
     buffer: Vec<u8>,
     read: u64,
+    torn: bool,
 }
 
 impl<R: BufRead> Lines<R> {
     /// From wherever `reader` stands.
     pub const fn new(reader: R) -> Self {
-        Self { reader, buffer: Vec::new(), read: 0 }
+        Self { reader, buffer: Vec::new(), read: 0, torn: false }
     }
 
     /// Bytes of whole lines read so far.
@@ -117,7 +118,25 @@ impl<R: BufRead> Lines<R> {
     /// Whether there were bytes behind the last whole line.
     #[must_use]
     pub const fn is_torn(&self) -> bool {
-        !self.buffer.is_empty()
+        self.torn
+    }
+
+    /// Passes over the rest of a line, however long it is; says how much that was, `None` if the line has no break.
+    fn skip(&mut self) -> io::Result<Option<usize>> {
+        let mut skipped = 0;
+        loop {
+            let bytes = match self.reader.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                bytes => bytes?,
+            };
+            let line_break = bytes.iter().position(|b| *b == b'\n');
+            let used = line_break.map_or(bytes.len(), |at| at + 1);
+            self.reader.consume(used);
+            skipped += used;
+            if line_break.is_some() || used == 0 {
+                return Ok(line_break.map(|_| skipped));
+            }
+        }
     }
 }
 
@@ -132,13 +151,20 @@ impl<R: BufRead> Iterator for Lines<R> {
             Err(error) => Some(Err(error)),
             Ok(_) if self.buffer.ends_with(b"\n") => {
                 self.read += self.buffer.len() as u64;
-                let entry = read(&self.buffer);
-                self.buffer.clear();
-                Some(Ok(entry))
+                Some(Ok(read(&self.buffer)))
             }
             // Longer than any line.
-            Ok(MAX_LINE) => Some(Ok(None)),
-            Ok(_) => None,
+            Ok(MAX_LINE) => Some(self.skip().map(|skipped| {
+                match skipped {
+                    Some(skipped) => self.read += (MAX_LINE + skipped) as u64,
+                    None => self.torn = true,
+                }
+                None
+            })),
+            Ok(_) => {
+                self.torn |= !self.buffer.is_empty();
+                None
+            }
         }
     }
 }
@@ -253,6 +279,25 @@ pub(super) mod tests {
         let endless = format!("{}{}", lines[0], "x".repeat(3 * MAX_LINE));
         assert_eq!(verify(&endless, None).integrity, Err(Broken::Unreadable { seq: 2 }));
         assert_eq!(verify(&format!("{}\n", lines[0]), None).integrity, Err(Broken::Unreadable { seq: 2 }));
+    }
+
+    #[test]
+    fn a_line_however_long_is_one_line_and_its_bytes_count() {
+        let (lines, _) = chain(2);
+        for long in [MAX_LINE, MAX_LINE + 1, 3 * MAX_LINE] {
+            let text = format!("{}{}\n{}", lines[0], "x".repeat(long), lines[1]);
+            for (end, whole, torn) in [("", text.len(), false), ("torn", text.len(), true)] {
+                let text = format!("{text}{end}");
+                let mut all = Lines::new(text.as_bytes());
+                let seqs: Vec<_> = all.by_ref().map(|entry| entry.unwrap().map(|entry| entry.seq)).collect();
+                assert_eq!(seqs, [Some(1), None, Some(2)]);
+                assert_eq!((all.read(), all.is_torn()), (whole as u64, torn));
+            }
+            let endless = format!("{}{}", lines[0], "x".repeat(long));
+            let mut all = Lines::new(endless.as_bytes());
+            assert_eq!(all.by_ref().filter(|entry| matches!(entry, Ok(None))).count(), 1);
+            assert_eq!((all.read(), all.is_torn()), (lines[0].len() as u64, true));
+        }
     }
 
     #[test]

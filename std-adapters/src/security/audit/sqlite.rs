@@ -114,6 +114,8 @@ const COLUMNS: &str = "seq, device, boot, at_ns, unix_ms, kind, outcome, actor, 
 /// 4. `check`, `verify`, `find`, `recent` and `export` read what is stored and change nothing.
 /// 5. A key that has moved on is wiped from the database file; the write-ahead log may hold the last ones until
 ///    SQLite's next checkpoint, so whoever copies it can still forge those records that came since.
+/// 6. `check` and `verify` hold the stored key against the chain: whoever cuts records off and sets the end back lacks
+///    the key of that time, unless he copied it then. Such a one is found by a head that was kept elsewhere alone.
 ///
 /// # Cost
 /// One transaction with one sync of the disk for each call of `append`: give it all events that wait.
@@ -304,8 +306,15 @@ fn check(db: &Connection, key: [u8; 32], head: Option<Head>) -> Result<Report, E
             break;
         }
     }
-    let stored = state(&snapshot)?.map(|state| Head { seq: state.seq, tag: state.tag });
-    let mut report = verifier.report(stored);
+    let stored = stored_state(&snapshot)?;
+    let mut report = verifier.report(stored.as_ref().map(|state| Head { seq: state.seq, tag: state.tag }));
+    if report.result().is_ok() {
+        let State { seq, tag, key } = verifier.state();
+        // A chain and its state begin in one transaction: there is never one without the other.
+        if stored.is_none_or(|stored| (stored.seq, &stored.tag, &stored.key) != (*seq, tag, key)) {
+            report.integrity = Err(Broken::State { seq: *seq });
+        }
+    }
     // The stored state is no proof, since whoever cuts the chain can set it back; but it shows a careless cut.
     if head.is_none() && report.completeness == Completeness::Complete {
         report.completeness = Completeness::Unproven;
@@ -317,6 +326,16 @@ fn state(db: &Connection) -> Result<Option<State>, Error> {
     let mut get = db.prepare_cached("SELECT seq, tag, key FROM audit_state WHERE one = 1")?;
     let state = get.query_row([], |row| Ok(State { seq: number(row, 0)?, tag: row.get(1)?, key: row.get(2)? }));
     Ok(state.optional()?)
+}
+
+/// The state for whoever checks it: one that cannot be read is none.
+fn stored_state(db: &Connection) -> Result<Option<State>, Error> {
+    let mut get = db.prepare_cached("SELECT seq, tag, key FROM audit_state WHERE one = 1")?;
+    let read = |row: &Row<'_>| {
+        let state = State { seq: number(row, 0).ok()?, tag: row.get(1).ok()?, key: row.get(2).ok()? };
+        Some(state)
+    };
+    Ok(get.query_row([], |row| Ok(read(row))).optional()?.flatten())
 }
 
 fn store(transaction: &Transaction<'_>, state: &State) -> Result<(), Error> {
@@ -429,6 +448,13 @@ mod tests {
             ("UPDATE audit SET tag = x'00' WHERE seq = 5", "audit record 5 cannot be read"),
             ("DELETE FROM audit WHERE seq = 2", "audit record 2 is missing"),
             ("DELETE FROM audit WHERE seq > 8", "the audit chain was cut after record 8"),
+            ("UPDATE audit_state SET seq = seq + 1", "the audit chain was cut after record 10"),
+            ("UPDATE audit_state SET tag = zeroblob(32)", "audit record 10 was changed"),
+            ("UPDATE audit_state SET seq = seq - 1", "the state to go on from audit record 10 was changed"),
+            ("UPDATE audit_state SET key = zeroblob(32)", "the state to go on from audit record 10 was changed"),
+            ("UPDATE audit_state SET key = x'00'", "the state to go on from audit record 10 was changed"),
+            ("DELETE FROM audit_state", "the state to go on from audit record 10 was changed"),
+            ("DELETE FROM audit; DELETE FROM audit_state", "the state to go on from audit record 0 was changed"),
         ] {
             let dir = test_dir("tamper");
             let (log, key) = ten(&dir.path().join("daur.db"));
@@ -438,13 +464,19 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_that_sets_the_state_back_is_found_with_the_head_kept_elsewhere() {
+    fn rule_6_a_cut_that_sets_the_end_back_lacks_the_key_and_with_a_copy_of_it_is_found_by_the_head() {
         let dir = test_dir("cut");
-        let (log, key) = ten(&dir.path().join("daur.db"));
-        let (head, cut) = (log.head(), log.recent(2).unwrap()[1]);
+        let path = dir.path().join("daur.db");
+        let (mut log, key) = open_log(&path, 1);
+        let key = key.unwrap();
+        log.append(&(1..10).map(event).collect::<Vec<_>>()).unwrap();
+        let copied = state(&log.db).unwrap().unwrap();
+        let head = log.append(&[event(10)]).unwrap();
         log.db.execute("DELETE FROM audit WHERE seq = 10", []).unwrap();
-        log.db.execute("UPDATE audit_state SET seq = 9, tag = ?1", [cut.tag]).unwrap();
-        assert!(log.verify(key, None).is_ok());
+        log.db.execute("UPDATE audit_state SET seq = 9, tag = ?1", [copied.tag]).unwrap();
+        assert!(matches!(log.verify(key, None), Err(Error::Broken(Broken::State { seq: 9 }))));
+        log.db.execute("UPDATE audit_state SET key = ?1", [copied.key]).unwrap();
+        assert_eq!(log.verify(key, None).unwrap(), Head { seq: 9, tag: copied.tag });
         assert!(matches!(log.verify(key, Some(head)), Err(Error::Broken(Broken::Truncated { seq: 9 }))));
     }
 
