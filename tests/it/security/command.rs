@@ -160,7 +160,7 @@ fn quote(word: &str) -> String {
 
 proptest! {
     #[test]
-    fn words_that_are_quoted_come_out_as_they_went_in(words in prop::collection::vec("[ -~¡-¬®-ωא-ת日本👍\u{200d}]{1,12}", 1..6)) {
+    fn words_that_are_quoted_come_out_as_they_went_in(words in prop::collection::vec("[ -~¡-¬®-\u{34e}\u{350}-ωא-ת日本👍\u{200d}]{1,12}", 1..6)) {
         let line = words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ");
         let mut buffer = vec![0; line.len() + 1];
         match parse(&line, &mut buffer) {
