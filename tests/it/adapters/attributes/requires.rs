@@ -213,7 +213,7 @@ async fn it_stands_on_methods_of_traits_on_generics_and_in_macros() {
     assert_eq!(Shop.read_too(&refunds).await, Err(Denied::Forbidden), "all that is named");
     let both = refunds.permissions.with(Permissions::READ);
     assert_eq!(Shop.read_too(Some(claims(both))).await, Ok(2));
-    assert_eq!((generic(&7, &reader), generic(&7, None::<Claims>)), (Ok(7), Err(Denied::Unauthenticated)));
+    assert_eq!((generic(&7, reader), generic(&7, None::<Claims>)), (Ok(7), Err(Denied::Unauthenticated)));
     assert_eq!((reader.run(), nobody.run()), (Ok(3), Err(Denied::Unauthenticated)));
     assert_eq!((made(&reader), made(&claims(Permissions::ALL))), (Err(Denied::Forbidden), Ok(4)));
 }
