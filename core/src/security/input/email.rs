@@ -113,7 +113,7 @@ pub struct Email<'a> {
 /// 5. Control characters and white space stand nowhere; within quotes, a space does.
 ///
 /// # Cost
-/// O(n), no allocation, nothing copied. About 3.6 KB of flash on thumbv6m (image `email`).
+/// O(n), no allocation, nothing copied. 4 bytes of RAM and 3,380 of flash on thumbv6m (image `email`).
 ///
 /// # Errors
 /// [`Refusal`]: the first reason that was found.

@@ -109,7 +109,7 @@ impl core::error::Error for Refusal {}
 ///
 /// # Cost
 /// No allocation: the canonical path is written to `buffer`, which needs as many bytes as the path. O(n) for the text,
-/// times the number of forbidden entries. About 5.3 KB of flash on thumbv6m (image `path`).
+/// times the number of forbidden entries. 128 bytes of RAM and 5,220 of flash on thumbv6m (image `path`: the RAM is its buffer).
 ///
 /// # Errors
 /// [`Refusal`]: the first reason that was found.

@@ -78,8 +78,8 @@ const REFERENCES: [(char, &str); 5] = [('&', "&amp;"), ('<', "&lt;"), ('>', "&gt
 /// 4. All other characters stay, in their order.
 ///
 /// # Cost
-/// O(n), no allocation: the text is written to `buffer`; what finds no place there is cut. About 1.9 KB
-/// of flash on thumbv6m (image `sanitize`).
+/// O(n), no allocation: the text is written to `buffer`; what finds no place there is cut. 128 bytes
+/// of RAM and 1,716 of flash on thumbv6m (image `sanitize`: the RAM is its buffer).
 ///
 /// # Example
 /// ```

@@ -50,8 +50,8 @@ pub struct Program<'a> {
 ///    an option, or it is no path at all. Absolute ones only below directories that are named.
 ///
 /// # Cost
-/// O(n) for the line, times the lengths of the lists; no allocation. About 6.1 KB of flash on thumbv6m, the splitting
-/// and the default list within (image `command`).
+/// O(n) for the line, times the lengths of the lists; no allocation. 128 bytes of RAM and 5,980 of flash on thumbv6m
+/// (image `command`: the splitting and the default list within).
 ///
 /// # Example
 /// ```
