@@ -1,5 +1,5 @@
 //! What `#[require_auth]` and `#[require_permission]` refuse.
-#![allow(unused_variables)]
+#![allow(unused_variables, reason = "only what the compiler says matters")]
 use daur_core::security::manager::Denied;
 use daur_core::security::token::Claims;
 
