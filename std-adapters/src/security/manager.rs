@@ -650,7 +650,7 @@ static GLOBAL: OnceLock<SecurityManager> = OnceLock::new();
 /// at its start, with its own users and audit.
 ///
 /// # Panics
-/// At its first use, if the operating system has no randomness to give.
+/// At its first use, if the operating system has no randomness to give, or no thread to build it on.
 ///
 /// # Example
 /// ```
@@ -664,7 +664,7 @@ pub fn security_manager() -> &'static SecurityManager {
     GLOBAL.get_or_init(|| {
         let key = random::<32>().expect("randomness for the key of the tokens");
         let builder = SecurityManager::builder(Policy::DEFAULT, &key, MemoryUsers::new(), Recent::new(1_024));
-        builder.build().expect("the defaults are valid")
+        builder.build().expect("the defaults are valid, and there is a thread to build on")
     })
 }
 
