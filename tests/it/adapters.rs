@@ -11,6 +11,7 @@ mod input;
 mod keyed;
 mod layers;
 mod passwords;
+mod performance;
 mod reliability;
 mod result_cache;
 mod retry;

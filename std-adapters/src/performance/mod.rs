@@ -1,1 +1,9 @@
-//! Doing less work, on a host.
+//! Doing less work, and sharing it out: the host halves of cache, pool, balancer, batches and memory.
+
+pub mod balancer;
+pub mod batch;
+pub mod cache;
+pub mod memoize;
+pub mod memory;
+pub mod parallel;
+pub mod pool;

@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p daur-tests --no-default-features --features peers [-- [--quick] [FILTER]]`
 
+mod balancer;
+mod batch;
 mod breaker;
 mod cache;
 mod harness;
@@ -9,13 +11,21 @@ mod histogram;
 mod input;
 mod limiter;
 mod password;
+mod pool;
 mod retry;
+mod shared_cache;
 mod token;
+mod traces;
 
 fn main() {
     let options = harness::Options::from_args();
     println!("Fastest of repeats taken in turns, one thread; ratio = ours / theirs.");
     cache::run(&options);
+    traces::run(&options);
+    shared_cache::run(&options);
+    pool::run(&options);
+    balancer::run(&options);
+    batch::run(&options);
     breaker::run(&options);
     limiter::run(&options);
     retry::run(&options);

@@ -1,0 +1,1 @@
+//! Which of several workers gets the next task.

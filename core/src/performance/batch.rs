@@ -1,0 +1,1 @@
+//! Items gathered into batches.

@@ -1,0 +1,1 @@
+//! How short memory is, and who gives some back.

@@ -1,0 +1,1 @@
+//! Jobs that wait for their turn, on a device or in front of a pool.

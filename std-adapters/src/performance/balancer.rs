@@ -1,0 +1,1 @@
+//! Balancing over threads and over endpoints.

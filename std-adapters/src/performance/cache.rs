@@ -1,0 +1,1 @@
+//! The cache for many threads and tasks: each answer is computed once.

@@ -1,0 +1,1 @@
+//! What `#[memoize]` expands to.

@@ -1,0 +1,1 @@
+//! The memory of the process, its limit and its pressure.

@@ -1,0 +1,1 @@
+//! A slice worked on by several threads at once.

@@ -1,0 +1,5 @@
+//! To come.
+
+use crate::harness::Options;
+
+pub(crate) fn run(_options: &Options) {}

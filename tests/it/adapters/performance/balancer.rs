@@ -1,0 +1,1 @@
+//! Balancers over workers and endpoints.

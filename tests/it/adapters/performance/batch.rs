@@ -1,0 +1,1 @@
+//! Batches of streams and channels.
