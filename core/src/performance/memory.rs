@@ -1,9 +1,15 @@
 //! How short memory is, and who gives some back.
 
+mod config;
+mod monitor;
 mod shrink;
+pub mod shrinkers;
 mod usage;
 
+pub use config::{Band, Bands, Config, ConfigError};
+pub use monitor::{Change, Monitor, Snapshot};
 pub use shrink::{Resize, Share, Shrink};
+pub use shrinkers::Shrinkers;
 pub use usage::{Reading, Usage};
 
 use core::fmt;
