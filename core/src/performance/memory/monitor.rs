@@ -211,14 +211,14 @@ impl Monitor {
     /// pressure holds; 0 when the level is normal.
     #[must_use]
     pub fn wanted(&self) -> u64 {
-        if self.level == Level::Normal {
-            return 0;
-        }
+        let held = self.highest(self.reading, Self::leaves);
         let pressed = self.reading.pressure.is_some_and(|pressed| pressed >= self.config.pressure.elevated.leave);
-        if pressed || self.highest(self.reading, Self::leaves) == Level::Critical {
-            return u64::MAX;
+        match self.level {
+            Level::Normal => 0,
+            Level::Elevated | Level::Critical if pressed => u64::MAX,
+            Level::Critical if held == Level::Critical => u64::MAX,
+            Level::Elevated | Level::Critical => self.reading.usage.above(self.config.used.elevated.leave),
         }
-        self.reading.usage.above(self.config.used.elevated.leave)
     }
 
     /// Whether the level is normal, and use and pressure lie below where elevated would be left: who gave back may
