@@ -14,6 +14,7 @@ mod tests {
     use daur_core::id::DeviceId;
     use daur_core::monitoring::histogram::{Auto, Quantile};
     use daur_core::performance::cache::{self, Cache, Lru};
+    use daur_core::performance::queue::{self, Priority, Queue};
     use daur_core::reliability::breaker::{self, Breaker, Event, State};
     use daur_core::reliability::executor::{self, Cause, Executor, Failure};
     use daur_core::reliability::retry::{self, Attempts, Class, Decision, Jitter, Reason, Retry};
@@ -247,5 +248,23 @@ mod tests {
         let mut decoder: Decoder<MAX_PAYLOAD> = Decoder::new();
         let frame = Frame::decode(decoder.feed(&mut &line[..sent]).unwrap()).unwrap();
         assert_eq!(frame.record, Record::Lost { count: 1, since: now });
+    }
+
+    #[test]
+    fn queue_takes_the_urgent_job_first_and_passes_nobody_over_for_ever() {
+        let mut queue: Queue<fn() -> u32, 4> = Queue::new(queue::Config { max_passed: 2 });
+        let now = Instant::from_secs(1);
+        queue.try_push(|| 1, Priority::Low, now).unwrap();
+        for _ in 0..3 {
+            queue.try_push(|| 2, Priority::High, now).unwrap();
+        }
+        assert!(queue.try_push(|| 3, Priority::High, now).is_err());
+        let later = Instant::from_secs(3);
+        let mut done = [0; 4];
+        for place in &mut done {
+            *place = queue.pop(later).unwrap()();
+        }
+        assert_eq!(done, [2, 2, 1, 2]);
+        assert_eq!(queue.snapshot().wait_mean(), Some(Duration::from_secs(2)));
     }
 }
