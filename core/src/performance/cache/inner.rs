@@ -148,13 +148,13 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
     /// longer and that `put` hands out. None if the cache is shrunk to nothing.
     #[inline]
     pub(super) fn admit(&mut self) -> Option<usize> {
-        if self.len() < self.capacity() && self.load.fits(1, 0) {
-            return Some(self.ring.take_free());
-        }
         if self.len() > self.capacity() || !self.load.fits(0, 0) {
             self.catch_up();
         }
-        if self.capacity() == 0 || self.len() == 0 {
+        if self.len() < self.capacity() && self.load.fits(1, 0) {
+            return Some(self.ring.take_free());
+        }
+        if self.len() == 0 {
             return None;
         }
         let victim = P::victim(&mut self.ring, &mut self.table);
