@@ -174,8 +174,8 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
     /// Removes the entry that the policy chooses, but that at `but`.
     pub(super) fn evict(&mut self, but: Option<usize>) -> Option<(K, V)> {
         let mut victim = P::victim(&mut self.ring, &mut self.table);
-        // Once around, no bit of another is left; so the third choice is another's at the latest.
-        for _ in 0..2 {
+        // Each choice takes bits of others away, so after few it is another's.
+        for _ in 0..4 {
             if Some(victim) == but {
                 P::spare(&mut self.ring, &mut self.table, victim);
                 victim = P::victim(&mut self.ring, &mut self.table);

@@ -69,21 +69,23 @@ impl Model {
         (end.min(now.saturating_add(self.idle)), end)
     }
 
-    /// The paper's eviction, but that its loop ends after so many steps.
+    /// The paper's eviction, but that its loop ends after so many steps; then the newest goes if it is unused.
     fn victim(&mut self) -> usize {
         if self.order == Order::Lru {
             return 0;
         }
         let mut at = self.hand.unwrap_or(0);
         for _ in 0..Sieve::<u8>::STEPS {
+            self.hand = Some(at);
             if !self.entries[at].visited {
-                break;
+                return at;
             }
             self.entries[at].visited = false;
             at = (at + 1) % self.entries.len();
         }
         self.hand = Some(at);
-        at
+        let newest = self.entries.len() - 1;
+        if self.entries[at].visited && !self.entries[newest].visited { newest } else { at }
     }
 
     fn out(&mut self, at: usize) -> Entry {
@@ -99,7 +101,11 @@ impl Model {
     fn evict(&mut self, but: Option<u16>) -> (u16, Value) {
         let mut at = self.victim();
         while Some(self.entries[at].key) == but {
-            self.hand = if at + 1 == self.entries.len() { None } else { Some(at + 1) };
+            if self.hand == Some(at) {
+                self.hand = if at + 1 == self.entries.len() { None } else { Some(at + 1) };
+            } else {
+                self.entries[at].visited = true;
+            }
             at = self.victim();
         }
         let entry = self.out(at);

@@ -113,23 +113,28 @@ fn a_newcomer_to_a_place_does_not_inherit_its_bit() {
 }
 
 #[test]
-fn the_walk_is_bounded() {
-    const STEPS: usize = Sieve::<u8>::STEPS;
+fn the_walk_is_bounded_and_an_unused_newcomer_gives_way_meanwhile() {
+    const STEPS: u32 = Sieve::<u8>::STEPS as u32;
     let mut cache: Cache<u32, u32, 256, Sieve<u8>> = Cache::new(Config::DEFAULT);
     for key in 0..256 {
         cache.insert(key, key, at(0));
     }
-    let mut leaves = STEPS as u32;
-    for newcomer in 1_000..1_004 {
-        for key in 0..256 {
-            cache.get(&key, at(0));
+    let mut insert = |newcomer, uses_newest: bool| {
+        let keys = keys(&cache);
+        for key in keys.iter().skip(usize::from(!uses_newest)) {
+            cache.get(key, at(0));
         }
-        assert_eq!(cache.insert(newcomer, 0, at(0)), Inserted::Evicted(leaves, leaves), "after so many it ends");
-        leaves += STEPS as u32 + 1;
-    }
-    // One that was used and evicted all the same comes back as a newcomer.
-    assert_eq!(cache.insert(STEPS as u32, 7, at(0)), Inserted::Evicted(leaves, leaves));
-    assert_eq!(cache.peek(&(STEPS as u32), at(0)), Some(&7));
+        match cache.insert(newcomer, newcomer, at(0)) {
+            Inserted::Evicted(key, _) => key,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(insert(1_000, true), STEPS, "all were used, so the one goes at which the walk ends");
+    assert_eq!(insert(1_001, false), 1_000, "all but the newest were used");
+    assert_eq!(insert(1_002, false), 1_001);
+    assert_eq!(insert(1_003, true), 1 + 4 * STEPS, "the walk has gone on each time");
+    assert_eq!(insert(STEPS, false), 1_003);
+    assert_eq!(cache.peek(&1_002, at(0)), Some(&1_002));
 }
 
 #[test]
