@@ -148,13 +148,13 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
     /// longer and that `put` hands out. None if the cache is shrunk to nothing.
     #[inline]
     pub(super) fn admit(&mut self) -> Option<usize> {
-        if self.len() < self.capacity() && self.load.fits(1, 0) {
-            return Some(self.ring.take_free());
-        }
         if self.len() > self.capacity() || !self.load.fits(0, 0) {
             self.catch_up();
         }
-        if self.capacity() == 0 || self.len() == 0 {
+        if self.len() < self.capacity() && self.load.fits(1, 0) {
+            return Some(self.ring.take_free());
+        }
+        if self.len() == 0 {
             return None;
         }
         let victim = P::victim(&mut self.ring, &mut self.table);
@@ -174,8 +174,8 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
     /// Removes the entry that the policy chooses, but that at `but`.
     pub(super) fn evict(&mut self, but: Option<usize>) -> Option<(K, V)> {
         let mut victim = P::victim(&mut self.ring, &mut self.table);
-        // Once around, no bit of another is left; so the third choice is another's at the latest.
-        for _ in 0..2 {
+        // Each choice takes bits of others away, so after few it is another's.
+        for _ in 0..4 {
             if Some(victim) == but {
                 P::spare(&mut self.ring, &mut self.table, victim);
                 victim = P::victim(&mut self.ring, &mut self.table);

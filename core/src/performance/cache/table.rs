@@ -178,6 +178,11 @@ impl<I: Index, const N: usize> Table<I, N> {
         }
     }
 
+    #[inline]
+    pub(super) fn is_marked(&self, index: usize) -> bool {
+        self.tags.0.as_flattened().get(Self::mark_at(index)).is_some_and(|byte| byte & 1 << (index % 4) != 0)
+    }
+
     /// Takes the mark of an entry's number away, and says whether it had one.
     #[inline]
     pub(super) fn unmark(&mut self, index: usize) -> bool {

@@ -26,7 +26,9 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
         if let Some(index) = self.find(hash, &key) {
             let note = self.note(ttl, now);
             P::hit(&mut self.ring, &mut self.table, index);
-            return self.replace(index, value, note, now);
+            let replaced = self.replace(index, value, note, now);
+            drop(key); // before the return: what is being returned while a key panics is lost
+            return replaced;
         }
         let Some(index) = self.admit() else {
             self.counts.refused += 1;
@@ -137,13 +139,12 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
     {
         let hash = self.hash(key);
         let index = self.find(hash, key)?;
-        let entry = self.take(hash, index)?;
-        if self.is_over(entry.note, now) {
-            self.counts.expired += 1;
-            return None;
-        }
-        self.counts.removed += 1;
-        Some(entry.value)
+        let Entry { key, value, note } = self.take(hash, index)?;
+        let is_over = self.is_over(note, now);
+        let count = if is_over { &mut self.counts.expired } else { &mut self.counts.removed };
+        *count += 1;
+        drop(key); // before the return: what is being returned while a key panics is lost
+        (!is_over).then_some(value)
     }
 
     /// Removes the entry that the policy would evict now, expired or not; it counts as evicted.

@@ -82,7 +82,9 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
                 aside(key, value);
             }
             let note = (self.note(ttl, now).0, weight);
-            return self.replace(index, value, note, now);
+            let replaced = self.replace(index, value, note, now);
+            drop(key); // before the return: what is being returned while a key panics is lost
+            return replaced;
         }
         while self.len() >= self.capacity() || !self.load.fits(weight, 0) {
             let Some((key, value)) = self.evict(None) else { break };
