@@ -362,3 +362,15 @@ pub fn require_permission_std(args: TokenStream, item: TokenStream) -> TokenStre
 pub fn parallelize_std(args: TokenStream, item: TokenStream) -> TokenStream {
     expand("parallelize", Flavour::Std, args, item, parallel::expand)
 }
+
+/// DOC
+#[proc_macro_attribute]
+pub fn memoize(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand("memoize", Flavour::Core, args, item, memoize::expand)
+}
+
+/// DOC
+#[proc_macro_attribute]
+pub fn memoize_std(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand("memoize", Flavour::Std, args, item, memoize::expand)
+}

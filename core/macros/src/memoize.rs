@@ -216,11 +216,16 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
         args.error(span, "`#[memoize]` keeps this in a static, which does not know `Self`: write the type's name");
     }
 
-    let duration = |age: Option<Placed<u64>>| match age {
-        Some(Placed { value, .. }) => quote!(::core::option::Option::Some(#core::time::Duration::from_nanos(#value))),
-        None => quote!(::core::option::Option::None),
+    let duration = |age: Placed<u64>| {
+        let nanos = age.value;
+        quote!(::core::option::Option::Some(#core::time::Duration::from_nanos(#nanos)))
     };
-    let (ttl_of, idle_of) = (duration(ttl), duration(idle));
+    let none = quote!(::core::option::Option::None);
+    let ttl_of = ttl.map(duration);
+    let mut ages_of = ttl_of.as_ref().map_or_else(TokenStream::new, |ttl| quote!(ttl: #ttl,));
+    if let Some(idle) = idle.map(duration) {
+        ages_of.extend(quote!(idle: #idle,));
+    }
     let size = size.value;
     let (key_type, kept_type) = (&key.key_type, kept.of_type(core, function));
     let path = function.name();
@@ -232,9 +237,9 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
             let machine = quote!(#cache::Cache<#key_type, #kept_type, #size, #policy>);
             // Without the ttl in it, the static is all zeros, which takes no flash.
             let (config, ttl) = if idle.is_some() {
-                (quote!(#cache::Config { ttl: #ttl_of, idle: #idle_of, ..#cache::Config::DEFAULT }), duration(None))
+                (quote!(#cache::Config { #ages_of ..#cache::Config::DEFAULT }), none)
             } else {
-                (quote!(#cache::Config::DEFAULT), ttl_of)
+                (quote!(#cache::Config::DEFAULT), ttl_of.unwrap_or(none))
             };
             let (clock, clock_type, now) = match time.filter(|_| ages.is_some()) {
                 None => (TokenStream::new(), quote!(#core::time::Instant), quote!(#core::time::Instant::ZERO)),
@@ -272,11 +277,11 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
             let body = quote! {
                 static __DAUR_MEMO: #memo = #memoize::Memo::with_clock(
                     #path,
-                    #memoize::Config { max_size: #size, ttl: #ttl_of, idle: #idle_of, ..#memoize::Config::DEFAULT },
+                    #memoize::Config { max_size: #size, #ages_of ..#memoize::Config::DEFAULT },
                     #now,
                 );
             };
-            (memo, body, duration(None))
+            (memo, body, none)
         }
     };
     let (name, vis, conditions) = (&memo.name, function.visibility(), function.conditions());

@@ -11,7 +11,7 @@ use crate::fallback::as_tuple;
 use crate::function::{Function, ungrouped};
 
 /// The largest tuple that the host can look up by its parts.
-const MOST: usize = 12;
+const MOST: usize = 8;
 
 /// How a call is told from others.
 pub(super) struct Key {
@@ -71,7 +71,7 @@ fn by_closure(
     let made = quote!(#core::attributes::rescue((#(#arguments,)*), #closure));
     let given = match roots.flavour {
         Flavour::Core => made,
-        Flavour::Std => quote!(#root::performance::memoize::Made::new(#made)),
+        Flavour::Std => quote!(#root::performance::memoize::Key(#made)),
     };
     Key { key_type, types, given }
 }
