@@ -12,8 +12,8 @@
 //! * [`performance`]: doing less work: the cache.
 //! * [`security`]: who may do what: tokens, passwords, commands, lockout, audit.
 //! * `wire` (feature `serde`): records between a device and its host.
-//! * `attributes` (feature `macros`): `#[retry]`, `#[circuit_breaker]`, `#[measure_time]`, `#[require_auth]` and
-//!   `#[require_permission]` on your functions.
+//! * `attributes` (feature `macros`): `#[retry]`, `#[circuit_breaker]`, `#[measure_time]`, `#[memoize]`, `#[require_auth]`
+//!   and `#[require_permission]` on your functions.
 //! * [`hal`]: the seam to hardware: clocks made of tick counters, runners over delays.
 //! * [`shared`]: one machine used from several tasks; [`time`], [`rng`], [`text`], [`id`]: the
 //!   small types all of them speak.
@@ -60,4 +60,4 @@ pub mod time;
 pub mod wire;
 
 #[cfg(feature = "macros")]
-pub use daur_macros::{circuit_breaker, measure_time, require_auth, require_permission, retry};
+pub use daur_macros::{circuit_breaker, measure_time, memoize, require_auth, require_permission, retry};

@@ -114,8 +114,9 @@
 
 pub use daur_core as core;
 pub use daur_macros::{
-    circuit_breaker_std as circuit_breaker, measure_time_std as measure_time, require_auth_std as require_auth,
-    require_permission_std as require_permission, retry_std as retry,
+    circuit_breaker_std as circuit_breaker, measure_time_std as measure_time, memoize_std as memoize,
+    parallelize_std as parallelize, require_auth_std as require_auth, require_permission_std as require_permission,
+    retry_std as retry,
 };
 
 pub mod attributes;

@@ -13,6 +13,8 @@ mod breaker;
 mod fallback;
 mod function;
 mod measure;
+mod memoize;
+mod parallel;
 mod require;
 mod retry;
 
@@ -334,4 +336,41 @@ pub fn require_permission(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn require_permission_std(args: TokenStream, item: TokenStream) -> TokenStream {
     expand("require_permission", Flavour::Std, args, item, require::permission)
+}
+
+/// Splits the work of a function among threads: `#[parallelize(num_workers = 4)]`.
+///
+/// For functions and methods from a slice or a `Vec` (`&[T]`, `&mut [T]`, `Vec<T>`), their first argument, to a `Vec`, a
+/// `Result` or an `Option` of one, or nothing. The input is split into as many parts as there are workers, the body runs
+/// once for each, and the results are joined in order; of errors, the first one in that order is returned. Other
+/// arguments are shared if they are references, and cloned for each part if not. An input of fewer than two items, and a
+/// call from within a part, run in place.
+///
+/// A panic of the body comes out once, after all parts have ended: a text, in front of which stands the range of
+/// the part's items, such as `items 4..8: ..`; see `performance::parallel`.
+///
+/// | argument | default | allowed |
+/// |---|---|---|
+/// | `num_workers` | as many as the machine runs at once | a whole number from 1, a const, or an expression such as `self.workers` |
+/// | `on` | `"threads"`, which end with the call | also `"rayon"`: its pool (feature `rayon`) |
+/// | `crate` | `::daur_std` | the path of the renamed crate |
+///
+/// Async functions are refused: their executor would wait for the threads.
+///
+/// Of several attributes the first one written is the nearest to the body, and so for each part on its own.
+#[proc_macro_attribute]
+pub fn parallelize_std(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand("parallelize", Flavour::Std, args, item, parallel::expand)
+}
+
+/// DOC
+#[proc_macro_attribute]
+pub fn memoize(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand("memoize", Flavour::Core, args, item, memoize::expand)
+}
+
+/// DOC
+#[proc_macro_attribute]
+pub fn memoize_std(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand("memoize", Flavour::Std, args, item, memoize::expand)
 }
