@@ -321,9 +321,9 @@ impl<const N: usize, P: Policy> Balancer<N, P> {
     ///
     /// # Errors
     /// [`NoPlace`] if there are `N` already.
-    pub fn add(&mut self, weight: u16, _now: Instant) -> Result<usize, NoPlace> {
+    pub fn add(&mut self, weight: u16, now: Instant) -> Result<usize, NoPlace> {
         let (worker, slot) = self.slots.iter_mut().enumerate().find(|(_, slot)| !slot.present).ok_or(NoPlace)?;
-        slot.fill(weight, P::FRESH);
+        slot.fill(weight, self.policy.fresh(now));
         self.recount();
         Ok(worker)
     }

@@ -81,6 +81,10 @@ impl sealed::Policy for Any {
     type Own = Own;
     const FRESH: Own = Own { seen: Seen::FRESH, due: 0 };
 
+    fn fresh(&self, now: Instant) -> Own {
+        Own { seen: self.timed().map_or(Seen::FRESH, |policy| policy.fresh_of(now)), due: 0 }
+    }
+
     fn choose(
         &mut self,
         slots: &mut [Slot<Own>],

@@ -20,7 +20,7 @@ pub struct Latency {
     /// After so long, what was seen counts half; 1 us to 12 days.
     #[cfg_attr(feature = "serde", serde(with = "crate::time::text"))]
     pub half_life: Duration,
-    /// What a worker is expected to take that has reported nothing yet.
+    /// What a worker is expected to take that has reported nothing yet; it fades as what is seen does.
     #[cfg_attr(feature = "serde", serde(with = "crate::time::text"))]
     pub initial: Duration,
     /// A failure counts as having taken at least so long, lest one that fails at once draws all work.
@@ -87,6 +87,8 @@ pub struct PeakEwma {
     decay: Decay,
     initial: u64,
     failure: u64,
+    /// The first pick, from when on what nobody has seen fades.
+    began: Instant,
 }
 
 impl PeakEwma {
@@ -100,6 +102,7 @@ impl PeakEwma {
             decay: Decay::new(latency.half_life),
             initial: capped(latency.initial),
             failure: capped(latency.failure),
+            began: Instant::MAX,
         }
     }
 
@@ -118,7 +121,9 @@ impl PeakEwma {
 /// 18 minutes: what takes longer is as bad. So the product with a load fits into 64 bits.
 const SLOWEST: u64 = 1 << 40;
 const MOST_LOAD: u32 = 1 << 22;
-/// Nothing has been seen.
+/// Nothing has been seen: the estimate is assumed, and the first report replaces it.
+const ASSUMED: u64 = 1 << 63;
+/// Nor is it known since when the worker is there.
 const UNSEEN: u64 = u64::MAX;
 
 const fn capped(d: Duration) -> u64 {
@@ -136,8 +141,9 @@ pub struct Seen {
 impl Seen {
     pub(super) const FRESH: Self = Self { estimate: UNSEEN, at: Instant::ZERO };
 
-    fn estimate(&self, decay: &Decay, initial: u64, now: Instant) -> u64 {
-        if self.estimate == UNSEEN { initial } else { decay.fade(self.estimate, now.since(self.at)) }
+    /// `unseen` is what it is without a report.
+    fn estimate(&self, decay: &Decay, unseen: u64, now: Instant) -> u64 {
+        if self.estimate == UNSEEN { unseen } else { decay.fade(self.estimate & !ASSUMED, now.since(self.at)) }
     }
 }
 
@@ -181,7 +187,11 @@ impl Decay {
 
 impl PeakEwma {
     fn estimate(&self, seen: &Seen, now: Instant) -> u64 {
-        seen.estimate(&self.decay, self.initial, now)
+        seen.estimate(&self.decay, self.unseen(now), now)
+    }
+
+    fn unseen(&self, now: Instant) -> u64 {
+        self.decay.fade(self.initial, now.since(self.began))
     }
 
     pub(super) fn choose_of<X>(
@@ -192,10 +202,14 @@ impl PeakEwma {
         seen: impl Fn(&X) -> &Seen,
         now: Instant,
     ) -> Option<usize> {
-        let Self { rng, turn, decay, initial, .. } = self;
+        if self.began == Instant::MAX {
+            self.began = now;
+        }
+        let unseen = self.unseen(now);
+        let Self { rng, turn, decay, .. } = self;
         let cost = |slot: &Slot<X>| {
             // An estimate that has faded to nothing still tells one task from two.
-            let estimate = seen(&slot.own).estimate(decay, *initial, now).max(1);
+            let estimate = seen(&slot.own).estimate(decay, unseen, now).max(1);
             (estimate * (u64::from(slot.load.min(MOST_LOAD)) + 1), 1)
         };
         if few { lowest(turn, slots, usable, cost) } else { lower_of_two(turn, rng, slots, usable, cost) }
@@ -205,7 +219,7 @@ impl PeakEwma {
     pub(super) fn observe(&self, seen: &mut Seen, took: u64, now: Instant) {
         let took = took.min(SLOWEST);
         let estimate = match seen.estimate {
-            UNSEEN => took,
+            ASSUMED.. => took,
             before if took >= before => took,
             before => {
                 let time = now.since(seen.at);
@@ -226,6 +240,10 @@ impl PeakEwma {
         }
     }
 
+    pub(super) const fn fresh_of(&self, now: Instant) -> Seen {
+        Seen { estimate: self.initial | ASSUMED, at: now }
+    }
+
     pub(super) fn expects_of(&self, seen: &Seen, now: Instant) -> Duration {
         Duration::from_nanos(self.estimate(seen, now))
     }
@@ -240,6 +258,10 @@ impl Policy for PeakEwma {}
 impl sealed::Policy for PeakEwma {
     type Own = Seen;
     const FRESH: Seen = Seen::FRESH;
+
+    fn fresh(&self, now: Instant) -> Seen {
+        self.fresh_of(now)
+    }
 
     fn choose(
         &mut self,
@@ -292,6 +314,11 @@ mod tests {
         let mut seen = Seen::FRESH;
         let at = |secs| Instant::from_secs(secs);
         assert_eq!(policy.expects_of(&seen, at(5)), Duration::from_millis(30));
+        // What is assumed of a newcomer fades, and its first report replaces it.
+        let mut new = policy.fresh_of(at(5));
+        assert_eq!(policy.expects_of(&new, at(6)), Duration::from_millis(15));
+        policy.observe(&mut new, 1_000_000, at(6));
+        assert_eq!(policy.estimate(&new, at(6)), 1_000_000);
         policy.observe(&mut seen, 1_000_000, at(10));
         assert_eq!(policy.estimate(&seen, at(10)), 1_000_000);
         policy.observe(&mut seen, 9_000_000, at(11));

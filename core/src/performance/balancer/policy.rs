@@ -20,8 +20,12 @@ pub(super) mod sealed {
     pub trait Policy {
         /// What it keeps of each worker.
         type Own: Copy + core::fmt::Debug;
-        /// Of one that has done nothing yet.
+        /// Of one that is there from the first and has done nothing yet.
         const FRESH: Self::Own;
+        /// Of one that comes now.
+        fn fresh(&self, _now: Instant) -> Self::Own {
+            Self::FRESH
+        }
         /// One of those that are `usable`, as if it were given the task. `few`: it is worth looking at
         /// all of them.
         fn choose(
