@@ -160,7 +160,7 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
         let victim = P::victim(&mut self.ring, &mut self.table);
         let hash = self.hash(&self.entry(victim)?.key);
         self.table.take(hash, victim);
-        P::recycle(&mut self.ring, &mut self.table, victim);
+        P::recycle(&mut self.ring, victim);
         self.counts.evicted += 1;
         Some(victim)
     }

@@ -169,12 +169,16 @@ impl<I: Index, const N: usize> Table<I, N> {
     /// Marks an entry's number.
     #[inline]
     pub(super) fn mark(&mut self, index: usize) {
+        // Most are marked already: then nothing is written that the next lookup would have to wait for.
+        if !self.is_marked(index) {
+            self.set_mark(index);
+        }
+    }
+
+    #[cold]
+    fn set_mark(&mut self, index: usize) {
         if let Some(byte) = self.tags.0.as_flattened_mut().get_mut(Self::mark_at(index)) {
-            let bit = 1 << (index % 4);
-            // Most are marked already: then nothing is written that the next lookup would have to wait for.
-            if *byte & bit == 0 {
-                *byte |= bit;
-            }
+            *byte |= 1 << (index % 4);
         }
     }
 
