@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::num::NonZeroUsize;
 
 use cached::{Cached, LruTtlCache};
-use daur_core::performance::cache::{Cache, Coarse, Config, Exact, Fast, Lru, Note, Policy, Sieve};
+use daur_core::performance::cache::{Cache, Coarse, Config, Lru, Policy, Sieve};
 use daur_core::time::Instant;
 use daur_tests::traces::{looping, optimum, scan_mixed, zipf};
 
@@ -155,8 +155,9 @@ fn per_entry<T>(n: usize, fill: impl FnOnce() -> T) -> f64 {
     return (after - before) as f64 / n as f64;
 }
 
-fn filled<const N: usize, P: Policy, T: Note>() -> Box<Cache<u64, u64, N, P, Fast, T>> {
-    let mut cache = Box::new(Cache::with_hasher(Config::DEFAULT, Fast::new()));
+fn filled<const N: usize, P: Policy>() -> Box<Cache<u64, u64, N, P>> {
+    let mut cache =
+        Box::new(Cache::new(Config { ttl: Some(daur_core::time::Duration::from_secs(3_600)), ..Config::DEFAULT }));
     for key in 0..N as u64 {
         cache.insert(key, key, Instant::ZERO);
     }
@@ -173,7 +174,11 @@ fn bytes<const N: usize>(options: &Options, title: &str) {
     let ours = per_entry(N, filled::<N, Lru, Coarse>);
     println!("\n{title}, as asked of the allocator");
     println!("  {:<44} {ours:>12.1} B", "daur (Lru or Sieve, ttl of u32 ticks)");
-    println!("  {:<44} {:>12.1} B", "daur (Lru or Sieve, ttl to the nanosecond)", per_entry(N, filled::<N, Sieve, Exact>));
+    println!(
+        "  {:<44} {:>12.1} B",
+        "daur (Lru or Sieve, ttl to the nanosecond)",
+        per_entry(N, filled::<N, Sieve, Exact>)
+    );
     let peers = [
         (
             "lru (no ttl)",

@@ -139,6 +139,7 @@ pub(super) mod sealed {
     }
 
     /// The hand's walk, from an entry that has a mark.
+    #[inline(never)]
     fn walk<I: Index, const N: usize>(ring: &mut Ring<I, N>, table: &mut Table<I, N>) -> usize {
         for _ in 0..Sieve::<I>::STEPS {
             if !table.unmark(ring.hand()) {
