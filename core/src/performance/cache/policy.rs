@@ -147,12 +147,12 @@ pub(super) mod sealed {
             }
             ring.move_hand();
         }
-        let newest = ring.newest();
-        if table.unmark(ring.hand()) && !table.is_marked(newest) {
-            table.mark(ring.hand());
+        let (newest, hand) = (ring.newest(), ring.hand());
+        if table.is_marked(hand) && !table.is_marked(newest) {
             return newest;
         }
-        ring.hand()
+        table.unmark(hand);
+        hand
     }
 
     pub trait Index: Copy + Debug + 'static {
