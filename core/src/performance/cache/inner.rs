@@ -34,7 +34,8 @@ impl<K, V, const N: usize, P: Policy, S, T: Note> Cache<K, V, N, P, S, T> {
         }
         let note = T::note(times, self.origin);
         // The round's is never the sooner of the two, and with one ttl for all no later entry is sooner yet.
-        let moment = self.moment(note);
+        let due = if T::KEEPS_IDLE { times.due() } else { times.end };
+        let moment = <T::Scale as Scale>::moment_of(due, T::due(note), self.origin);
         if self.soonest_of_round.lower(moment) {
             self.soonest.lower(moment);
         }
@@ -160,7 +161,7 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
         let victim = P::victim(&mut self.ring, &mut self.table);
         let hash = self.hash(&self.entry(victim)?.key);
         self.table.take(hash, victim);
-        P::recycle(&mut self.ring, &mut self.table, victim);
+        P::recycle(&mut self.ring, victim);
         self.counts.evicted += 1;
         Some(victim)
     }

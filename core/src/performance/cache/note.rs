@@ -96,6 +96,11 @@ pub(super) mod sealed {
         fn stamp(moment: u64, origin: Self::Origin, now: u64) -> Self::Stamp;
         fn is_over(stamp: Self::Stamp, origin: Self::Origin, now: u64) -> bool;
         fn moment(stamp: Self::Stamp, origin: Self::Origin) -> u64;
+        /// The same for one that has just been written down.
+        #[inline]
+        fn moment_of(_moment: u64, stamp: Self::Stamp, origin: Self::Origin) -> u64 {
+            Self::moment(stamp, origin)
+        }
         /// The origin that `moment` can be counted from, if it is another.
         fn better_origin(moment: u64, origin: Self::Origin, now: u64) -> Option<Self::Origin>;
         /// Another origin, if it will soon be needed.
@@ -123,6 +128,11 @@ pub(super) mod sealed {
         #[inline]
         fn moment(stamp: NonZeroU64, (): ()) -> u64 {
             if stamp == NonZeroU64::MAX { NEVER } else { stamp.get() - 1 }
+        }
+
+        #[inline]
+        fn moment_of(moment: u64, _: NonZeroU64, (): ()) -> u64 {
+            moment
         }
 
         #[inline]
@@ -233,7 +243,7 @@ pub(super) mod sealed {
     impl Times {
         /// When the entry is over if nobody uses it again.
         #[inline]
-        fn due(self) -> u64 {
+        pub fn due(self) -> u64 {
             self.end.min(self.now.saturating_add(self.idle))
         }
     }

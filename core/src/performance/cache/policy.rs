@@ -60,12 +60,12 @@ pub(super) mod sealed {
         type Index: Index;
         /// An entry has been used.
         fn hit<const N: usize>(ring: &mut Ring<Self::Index, N>, table: &mut Table<Self::Index, N>, index: usize);
-        /// The entry that is to leave now. Of no meaning in an empty cache.
+        /// The entry that is to leave now, without a mark. Of no meaning in an empty cache.
         fn victim<const N: usize>(ring: &mut Ring<Self::Index, N>, table: &mut Table<Self::Index, N>) -> usize;
         /// Spares the victim, for this once.
         fn spare<const N: usize>(ring: &mut Ring<Self::Index, N>, table: &mut Table<Self::Index, N>, index: usize);
         /// Gives the victim's number to a new entry.
-        fn recycle<const N: usize>(ring: &mut Ring<Self::Index, N>, table: &mut Table<Self::Index, N>, index: usize);
+        fn recycle<const N: usize>(ring: &mut Ring<Self::Index, N>, index: usize);
         /// Gives a number in use back.
         fn release<const N: usize>(ring: &mut Ring<Self::Index, N>, table: &mut Table<Self::Index, N>, index: usize);
     }
@@ -89,7 +89,7 @@ pub(super) mod sealed {
         }
 
         #[inline]
-        fn recycle<const N: usize>(ring: &mut Ring<I, N>, _: &mut Table<I, N>, _: usize) {
+        fn recycle<const N: usize>(ring: &mut Ring<I, N>, _: usize) {
             ring.recycle_oldest();
         }
 
@@ -108,15 +108,9 @@ pub(super) mod sealed {
             table.mark(index);
         }
 
+        #[inline]
         fn victim<const N: usize>(ring: &mut Ring<I, N>, table: &mut Table<I, N>) -> usize {
-            for _ in 0..Self::STEPS {
-                if !table.unmark(ring.hand()) {
-                    return ring.hand();
-                }
-                ring.move_hand();
-            }
-            let (newest, hand) = (ring.newest(), ring.hand());
-            if table.is_marked(hand) && !table.is_marked(newest) { newest } else { hand }
+            if table.is_marked(ring.hand()) { walk(ring, table) } else { ring.hand() }
         }
 
         fn spare<const N: usize>(ring: &mut Ring<I, N>, table: &mut Table<I, N>, index: usize) {
@@ -128,11 +122,10 @@ pub(super) mod sealed {
         }
 
         #[inline]
-        fn recycle<const N: usize>(ring: &mut Ring<I, N>, table: &mut Table<I, N>, index: usize) {
+        fn recycle<const N: usize>(ring: &mut Ring<I, N>, index: usize) {
             if ring.hand() == index {
                 ring.move_hand();
             }
-            table.unmark(index);
             ring.touch(index);
         }
 
@@ -143,6 +136,23 @@ pub(super) mod sealed {
             table.unmark(index);
             ring.release(index);
         }
+    }
+
+    /// The hand's walk, from an entry that has a mark.
+    #[inline(never)]
+    fn walk<I: Index, const N: usize>(ring: &mut Ring<I, N>, table: &mut Table<I, N>) -> usize {
+        for _ in 0..Sieve::<I>::STEPS {
+            if !table.unmark(ring.hand()) {
+                return ring.hand();
+            }
+            ring.move_hand();
+        }
+        let (newest, hand) = (ring.newest(), ring.hand());
+        if table.is_marked(hand) && !table.is_marked(newest) {
+            return newest;
+        }
+        table.unmark(hand);
+        hand
     }
 
     pub trait Index: Copy + Debug + 'static {

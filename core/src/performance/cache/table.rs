@@ -70,22 +70,36 @@ impl<I: Index, const N: usize> Table<I, N> {
     /// Makes `hash` lead to `index`. There is always a place: there are more places than entries.
     #[inline]
     pub(super) fn place(&mut self, hash: u32, index: usize) {
-        let mut at = Self::home(hash);
-        for _ in 0..Self::GROUPS {
-            let group = self.group(at);
-            let free = !group & TAGS;
-            if free != 0 {
-                let lane = lane(free);
-                self.set_tag(at, lane, tag(hash));
-                if let Some(place) = self.row_mut(at).and_then(|row| row.get_mut(lane)) {
-                    *place = I::from_usize(index);
-                }
-                return;
-            }
+        let at = Self::home(hash);
+        if !self.place_in(at, hash, index) {
+            self.place_further(at, hash, index);
+        }
+    }
+
+    /// The same, if home is full.
+    #[cold]
+    fn place_further(&mut self, mut at: usize, hash: u32, index: usize) {
+        for _ in 1..Self::GROUPS {
             self.count(at, 1);
             at = Self::next(at);
+            if self.place_in(at, hash, index) {
+                return;
+            }
         }
         debug_assert!(false, "more entries than places");
+    }
+
+    #[inline]
+    fn place_in(&mut self, at: usize, hash: u32, index: usize) -> bool {
+        let free = !self.group(at) & TAGS;
+        if free != 0 {
+            let lane = lane(free);
+            self.set_tag(at, lane, tag(hash));
+            if let Some(place) = self.row_mut(at).and_then(|row| row.get_mut(lane)) {
+                *place = I::from_usize(index);
+            }
+        }
+        free != 0
     }
 
     /// Makes `hash` lead to `index` no longer.
@@ -94,21 +108,29 @@ impl<I: Index, const N: usize> Table<I, N> {
     /// the key changed inside the cache. What such a key left in the counters stays until `clear`.
     #[inline]
     pub(super) fn take(&mut self, hash: u32, index: usize) {
-        let mut at = Self::home(hash);
-        for passed in 0..Self::GROUPS {
-            let group = self.group(at);
-            if self.take_from(at, same_tags(group, hash), index) {
-                let mut back = Self::home(hash);
+        let at = Self::home(hash);
+        if !self.take_from(at, same_tags(self.group(at), hash), index) {
+            self.take_further(at, hash, index);
+        }
+    }
+
+    /// The same, if it is not at home.
+    #[cold]
+    fn take_further(&mut self, home: usize, hash: u32, index: usize) {
+        let mut at = home;
+        for passed in 1..Self::GROUPS {
+            if self.group(at) < WENT_ON {
+                break;
+            }
+            at = Self::next(at);
+            if self.take_from(at, same_tags(self.group(at), hash), index) {
+                let mut back = home;
                 for _ in 0..passed {
                     self.count(back, -1);
                     back = Self::next(back);
                 }
                 return;
             }
-            if group < WENT_ON {
-                break;
-            }
-            at = Self::next(at);
         }
         self.take_from_anywhere(index);
     }
@@ -127,7 +149,6 @@ impl<I: Index, const N: usize> Table<I, N> {
         }
     }
 
-    #[cold]
     fn take_from_anywhere(&mut self, index: usize) {
         for at in 0..Self::GROUPS {
             if self.take_from(at, self.group(at) & TAGS, index) {
@@ -169,12 +190,16 @@ impl<I: Index, const N: usize> Table<I, N> {
     /// Marks an entry's number.
     #[inline]
     pub(super) fn mark(&mut self, index: usize) {
+        // Most are marked already: then nothing is written that the next lookup would have to wait for.
+        if !self.is_marked(index) {
+            self.set_mark(index);
+        }
+    }
+
+    #[cold]
+    fn set_mark(&mut self, index: usize) {
         if let Some(byte) = self.tags.0.as_flattened_mut().get_mut(Self::mark_at(index)) {
-            let bit = 1 << (index % 4);
-            // Most are marked already: then nothing is written that the next lookup would have to wait for.
-            if *byte & bit == 0 {
-                *byte |= bit;
-            }
+            *byte |= 1 << (index % 4);
         }
     }
 

@@ -85,7 +85,11 @@ impl Model {
         }
         self.hand = Some(at);
         let newest = self.entries.len() - 1;
-        if self.entries[at].visited && !self.entries[newest].visited { newest } else { at }
+        if self.entries[at].visited && !self.entries[newest].visited {
+            return newest;
+        }
+        self.entries[at].visited = false;
+        at
     }
 
     fn out(&mut self, at: usize) -> Entry {
