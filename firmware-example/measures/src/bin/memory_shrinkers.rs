@@ -10,7 +10,7 @@ static CACHE: Resize<fn(Share) -> u64> = Resize(|keep| black_box(keep.of(64)) as
 type Machine = (Monitor, Shrinkers<&'static (dyn Shrink + Sync), 4>);
 
 image!(both: Machine = (Monitor::new(Config::DEFAULT), Shrinkers::new(shrinkers::Config::DEFAULT)); {
-    let (monitor, shrinkers) = &mut both;
+    let (monitor, shrinkers) = both;
     black_box(shrinkers.add(black_box("cache"), black_box(0), &CACHE).is_ok());
     black_box(monitor.update(black_box(Usage::new(850, 1_000)), now()));
     black_box(shrinkers.run(monitor, now()));
