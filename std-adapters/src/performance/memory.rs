@@ -100,7 +100,8 @@ impl std::error::Error for ConfigError {}
 /// 3. A reading that fails leaves the level, asks nobody, and is counted and told.
 /// 4. Shrinkers run outside of every lock, one at a time. One that panics has freed nothing; it is counted and told, and
 ///    asked again like the others.
-/// 5. After something was freed, or the level has risen, the allocator trims; where it cannot, `trimmed` is `None`.
+/// 5. After something was freed the allocator trims; and as often as a shrinker is asked again while memory is short,
+///    since what the program has freed by itself may be there. Where it cannot trim, `trimmed` is `None`.
 /// 6. [`optimize`](MemoryOptimizer::optimize) asks all of them, whatever the level is, and tells what that freed by the
 ///    process's resident memory before and after, beside what they themselves say.
 /// 7. A dropped [`Registration`] is asked no more.
@@ -169,6 +170,7 @@ struct State {
     registry: Registry,
     panics: u32,
     trims: u32,
+    trimmed_at: Option<Instant>,
     error: Option<String>,
 }
 
@@ -212,7 +214,7 @@ impl Builder {
             return Err(ConfigError::NoLimit);
         }
         let provider = provider.unwrap_or_else(|| Box::new(System::new()));
-        let state = Mutex::new(State { monitor, registry, panics: 0, trims: 0, error: None });
+        let state = Mutex::new(State { monitor, registry, panics: 0, trims: 0, trimmed_at: None, error: None });
         let inner = Inner { config, provider, clock, trim, state, turns: Turns::default() };
         Ok(MemoryOptimizer { inner: Arc::new(inner) })
     }
@@ -313,8 +315,8 @@ impl MemoryOptimizer {
             return Polled { error: Some(error), ..Polled::nothing(level) };
         }
         let by = self.ask();
-        let rose = change.is_some_and(|change| change.to > change.from);
-        let trimmed = if rose || by.iter().any(|one| one.freed > 0) { self.trim() } else { None };
+        let freed = by.iter().any(|one| one.freed > 0);
+        let trimmed = if freed || self.still_short() { self.trim() } else { None };
         Polled { level, change, by, trimmed, error: None }
     }
 
@@ -393,12 +395,19 @@ impl MemoryOptimizer {
         }
     }
 
+    /// Whether memory is short, and the allocator has not been asked for as long as nobody else would be.
+    fn still_short(&self) -> bool {
+        let state = self.state();
+        let now = self.inner.clock.now();
+        let due = state.trimmed_at.is_none_or(|at| now.since(at) >= self.inner.config.shrinkers.again);
+        due && state.monitor.wanted() > 0
+    }
+
     fn trim(&self) -> Option<bool> {
         let trimmed = catch_unwind(AssertUnwindSafe(&self.inner.trim)).ok().flatten();
-        if trimmed.is_some() {
-            let mut state = self.state();
-            state.trims = state.trims.saturating_add(1);
-        }
+        let mut state = self.state();
+        state.trimmed_at = Some(self.inner.clock.now());
+        state.trims = state.trims.saturating_add(u32::from(trimmed.is_some()));
         trimmed
     }
 
