@@ -6,7 +6,7 @@ use core::future::Future;
 use core::hash::{BuildHasher, Hash};
 
 use crate::monitoring::profiler::Outcome;
-use crate::performance::cache::{Cache, Policy};
+use crate::performance::cache::{Cache, Note, Policy};
 use crate::reliability::breaker::{self, Breaker, Mode, Open, Permit};
 use crate::reliability::retry::{Class, Config, Jitter, Strategy};
 use crate::security::manager::Denied;
@@ -342,13 +342,14 @@ pub fn outcome_of<T>(result: &T, outcome: impl FnOnce(&T) -> Outcome) -> Outcome
 }
 
 /// What a memoized function has returned for `key`, if it is kept.
-pub fn recall<S, K, V, const N: usize, P, H>(memo: &S, key: &K) -> Option<V>
+pub fn recall<S, K, V, const N: usize, P, H, T>(memo: &S, key: &K) -> Option<V>
 where
-    S: Shared<Machine = Cache<K, V, N, P, H>>,
+    S: Shared<Machine = Cache<K, V, N, P, H, T>>,
     K: Hash + Eq,
     V: Clone,
     P: Policy,
     H: BuildHasher,
+    T: Note,
 {
     memo.with(|cache, now| cache.get(key, now).cloned())
 }
@@ -357,18 +358,19 @@ where
 ///
 /// # Errors
 /// What is not kept.
-pub fn remember<S, K, V, R, const N: usize, P, H>(
+pub fn remember<S, K, V, R, const N: usize, P, H, T>(
     memo: &S,
     key: K,
     computed: Result<V, R>,
     ttl: Option<Duration>,
 ) -> Result<V, R>
 where
-    S: Shared<Machine = Cache<K, V, N, P, H>>,
+    S: Shared<Machine = Cache<K, V, N, P, H, T>>,
     K: Hash + Eq,
     V: Clone,
     P: Policy,
     H: BuildHasher,
+    T: Note,
 {
     let value = computed?;
     let kept = value.clone();

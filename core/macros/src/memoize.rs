@@ -234,7 +234,8 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
         Flavour::Core => {
             let cache = quote!(#core::performance::cache);
             let size = proc_macro2::Literal::u32_unsuffixed(size);
-            let machine = quote!(#cache::Cache<#key_type, #kept_type, #size, #policy>);
+            let noted = idle.map(|_| quote!(, #cache::Fast, #cache::Idle));
+            let machine = quote!(#cache::Cache<#key_type, #kept_type, #size, #policy #noted>);
             // Without the ttl in it, the static is all zeros, which takes no flash.
             let (config, ttl) = if idle.is_some() {
                 (quote!(#cache::Config { #ages_of ..#cache::Config::DEFAULT }), none)

@@ -11,6 +11,7 @@ use cortex_m::peripheral::syst::SystClkSource;
 use daur_core::id::{BootId, DeviceId};
 use daur_core::monitoring::histogram::{Auto, Full};
 use daur_core::performance::cache::{self, Cache, Lru};
+use daur_core::performance::memory::{self, Monitor, Resize, Share, Shrink, Shrinkers, Usage, shrinkers};
 use daur_core::reliability::breaker::{self, Breaker, CountWindow, Mode, Permit, Span, TimeWindow, Window};
 use daur_core::reliability::budget::{self, Budget};
 use daur_core::reliability::bulkhead::{self, Bulkhead, Entry};
@@ -188,6 +189,25 @@ fn performance() {
     measure("cache_insert_with_eviction", || {
         key += 1;
         black_box(black_box(&mut cache).insert(key, key, now()));
+    });
+    memory();
+}
+
+fn memory() {
+    let mut monitor = Monitor::new(memory::Config::DEFAULT);
+    measure("memory_update", || {
+        black_box(black_box(&mut monitor).update(black_box(Usage::new(850, 1_000)), now()));
+    });
+    let cache = Resize(|keep: Share| keep.of(64) as u64);
+    let mut shrinkers: Shrinkers<&dyn Shrink, 4> = Shrinkers::new(shrinkers::Config::DEFAULT);
+    let _ = shrinkers.add("cache", 0, &cache);
+    measure("memory_nobody_to_ask", || {
+        black_box(black_box(&mut shrinkers).run(&monitor, now()));
+    });
+    measure("memory_ask_one", || {
+        let shrinkers = black_box(&mut shrinkers);
+        shrinkers.demand(memory::Level::Elevated);
+        black_box(shrinkers.run(&monitor, now()));
     });
 }
 
