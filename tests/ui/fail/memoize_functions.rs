@@ -8,7 +8,7 @@ struct Sensor {
 
 impl Sensor {
     #[memoize]
-    fn read(&self, channel: u8) -> u32 {
+    fn read(&self, _channel: u8) -> u32 {
         self.id
     }
 
@@ -19,22 +19,22 @@ impl Sensor {
 }
 
 #[memoize]
-fn generic<T: Clone, const N: usize>(key: T) -> u32 {
+fn generic<T: Clone, const N: usize>(_key: T) -> u32 {
     5
 }
 
 #[memoize]
-fn any(key: impl ToString) -> u32 {
+fn any(_key: impl ToString) -> u32 {
     5
 }
 
 #[memoize]
-fn changes(key: &mut u32) -> u32 {
+fn changes(_key: &mut u32) -> u32 {
     5
 }
 
 #[memoize]
-fn borrowed_inside(words: &[&str], maybe: Option<&str>) -> u32 {
+fn borrowed_inside(_words: &[&str], _maybe: Option<&str>) -> u32 {
     5
 }
 
@@ -59,9 +59,8 @@ fn taken_apart((a, b): (u32, u32)) -> u32 {
 }
 
 #[memoize]
-#[allow(clippy::too_many_arguments)]
-fn many(a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8, h: u8, i: u8) -> u8 {
-    a
+fn many(_a: u8, _b: u8, _c: u8, _d: u8, _e: u8, _f: u8, _g: u8, _h: u8, _i: u8) -> u8 {
+    5
 }
 
 #[memoize]
@@ -70,7 +69,7 @@ const fn constant(key: u32) -> u32 {
 }
 
 #[memoize]
-fn never(key: u32) -> ! {
+fn never(_key: u32) -> ! {
     loop {}
 }
 

@@ -23,7 +23,7 @@ fn a_text(key: &str, bytes: &[u8]) -> usize {
 }
 
 #[memoize]
-fn a_number(key: &f32) -> u8 {
+fn a_number(_key: &f32) -> u8 {
     5
 }
 

@@ -47,7 +47,7 @@ fn a_future(numbers: Vec<u32>) -> impl Future<Output = Vec<u32>> {
 }
 
 #[parallelize]
-const fn constant(numbers: &[u32]) -> Vec<u32> {
+const fn constant(_numbers: &[u32]) -> Vec<u32> {
     Vec::new()
 }
 
