@@ -6,7 +6,7 @@ use core::future::Future;
 use core::hash::{BuildHasher, Hash};
 
 use crate::monitoring::profiler::Outcome;
-use crate::performance::cache::{Cache, Policy};
+use crate::performance::cache::{Cache, Note, Policy};
 use crate::reliability::breaker::{self, Breaker, Mode, Open, Permit};
 use crate::reliability::retry::{Class, Config, Jitter, Strategy};
 use crate::security::manager::Denied;
@@ -342,13 +342,14 @@ pub fn outcome_of<T>(result: &T, outcome: impl FnOnce(&T) -> Outcome) -> Outcome
 }
 
 /// What a memoized function has returned for `key`, if it is kept.
-pub fn recall<S, K, V, const N: usize, P, H>(memo: &S, key: &K) -> Option<V>
+pub fn recall<S, K, V, const N: usize, P, H, T>(memo: &S, key: &K) -> Option<V>
 where
-    S: Shared<Machine = Cache<K, V, N, P, H>>,
+    S: Shared<Machine = Cache<K, V, N, P, H, T>>,
     K: Hash + Eq,
     V: Clone,
     P: Policy,
     H: BuildHasher,
+    T: Note,
 {
     memo.with(|cache, now| cache.get(key, now).cloned())
 }
@@ -357,18 +358,19 @@ where
 ///
 /// # Errors
 /// What is not kept.
-pub fn remember<S, K, V, R, const N: usize, P, H>(
+pub fn remember<S, K, V, R, const N: usize, P, H, T>(
     memo: &S,
     key: K,
     computed: Result<V, R>,
     ttl: Option<Duration>,
 ) -> Result<V, R>
 where
-    S: Shared<Machine = Cache<K, V, N, P, H>>,
+    S: Shared<Machine = Cache<K, V, N, P, H, T>>,
     K: Hash + Eq,
     V: Clone,
     P: Policy,
     H: BuildHasher,
+    T: Note,
 {
     let value = computed?;
     let kept = value.clone();
@@ -380,65 +382,49 @@ where
     Ok(value)
 }
 
-/// An argument that can be part of a key: what is kept of it, its own or a copy.
+/// Can be part of the key of a memoized function, or be the whole.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be part of a key",
     label = "must be `Hash`, `Eq` and `Clone`",
     note = "or say what is the key: `#[memoize(key = |argument, ..| -> Type {{ .. }})]`"
 )]
-pub trait KeyPart {
-    /// The copy.
-    type Owned;
-}
+pub trait KeyPart {}
 
 #[diagnostic::do_not_recommend]
-impl<T: Hash + Eq + Clone> KeyPart for T {
-    type Owned = T;
-}
+impl<T: Hash + Eq + Clone> KeyPart for T {}
 
-/// What a memoized function returns if all of it is kept.
+/// Can be what a memoized function returns.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be returned a second time",
     label = "must be `Clone` to be memoized"
 )]
-pub trait KeptWhole {
-    /// All of it.
-    type Kept;
-}
+pub trait Kept {}
 
 #[diagnostic::do_not_recommend]
-impl<T: Clone> KeptWhole for T {
-    type Kept = T;
-}
+impl<T: Clone> Kept for T {}
 
-/// What a memoized function returns if only the value of its `Result` is kept.
+/// Fails to compile where a type cannot be part of a key.
+pub const fn key_part<T: KeyPart>() {}
+
+/// Fails to compile where what a memoized function returns cannot be kept.
+pub const fn kept<T: Kept>() {}
+
+/// What a memoized function returns of which only the value is kept.
 #[diagnostic::on_unimplemented(
-    message = "of `{Self}` no value can be returned a second time",
-    label = "must be a `Result`, and its value `Clone`, to be memoized"
+    message = "`{Self}` is called a `Result` or an `Option`, and is none",
+    label = "must be the one of `core` to be memoized"
 )]
-pub trait KeptValue {
+pub trait Fallible {
     /// The value.
-    type Kept;
+    type Value;
 }
 
-#[diagnostic::do_not_recommend]
-impl<T: Clone, E> KeptValue for Result<T, E> {
-    type Kept = T;
+impl<T, E> Fallible for Result<T, E> {
+    type Value = T;
 }
 
-/// What a memoized function returns if no `None` is kept.
-#[diagnostic::on_unimplemented(
-    message = "of `{Self}` no value can be returned a second time",
-    label = "must be an `Option`, and its value `Clone`, to be memoized"
-)]
-pub trait KeptSome {
-    /// The value.
-    type Kept;
-}
-
-#[diagnostic::do_not_recommend]
-impl<T: Clone> KeptSome for Option<T> {
-    type Kept = T;
+impl<T> Fallible for Option<T> {
+    type Value = T;
 }
 
 /// Sorts what a body returned: what is no error is kept.

@@ -27,7 +27,7 @@ mod tests {
     use daur_core::security::password::{self, Pbkdf2};
     use daur_core::security::permission::Permissions;
     use daur_core::security::token::{self, Claims, Gate, Keys};
-    use daur_core::shared::CsShared;
+    use daur_core::shared::{CsShared, Shared};
     use daur_core::text::Text;
     use daur_core::time::{Clock, Duration, Instant, UnixTime};
     use daur_core::wire::decoder::Decoder;
@@ -320,6 +320,43 @@ mod tests {
         assert_eq!(batcher.poll(due).unwrap().iter().copied().sum::<u32>(), 5);
     }
 
+    }
+
+    fn a_memoized_function_answers_from_its_cache_until_the_ttl() {
+        static CALLS: critical_section::Mutex<core::cell::Cell<u32>> =
+            critical_section::Mutex::new(core::cell::Cell::new(0));
+
+        fn calls(more: u32) -> u32 {
+            critical_section::with(|cs| {
+                let calls = CALLS.borrow(cs);
+                calls.set(calls.get() + more);
+                calls.get()
+            })
+        }
+
+        #[daur_core::memoize(maxsize = 4, ttl = "10ms", time = Timer)]
+        fn calibration(channel: u8) -> Result<u32, u8> {
+            calls(1);
+            if channel == 9 { Err(channel) } else { Ok(u32::from(channel) * 3) }
+        }
+
+        assert_eq!((calibration(1), calibration(1), calls(0)), (Ok(3), Ok(3), 1));
+        assert_eq!((calibration(9), calibration(9), calls(0)), (Err(9), Err(9), 3));
+        let end = Timer.now() + Duration::from_millis(10);
+        while Timer.now() < end {}
+        assert_eq!((calibration(1), calls(0)), (Ok(3), 4));
+        let stats = calibration_memo().with(|cache, _| cache.snapshot());
+        assert_eq!((stats.hits, stats.misses, stats.expired), (1, 4, 1));
+
+        #[daur_core::memoize(maxsize = 64)]
+        fn fib(n: u64) -> u64 {
+            if n < 2 { n } else { fib(n - 1) + fib(n - 2) }
+        }
+
+        assert_eq!(fib(60), 1_548_008_755_920);
+    }
+
+    #[test]
     fn memory_that_is_short_shrinks_a_cache_which_grows_back() {
         static CACHE: CsShared<Cache<u32, u32, 8>, Timer> =
             CsShared::new(Cache::new(cache::Config::DEFAULT), Timer);

@@ -123,14 +123,14 @@ impl Kept {
     /// The type of what is kept.
     fn of_type(&self, core: &TokenStream, function: &Function) -> TokenStream {
         let output = function.output().unwrap_or_else(|| quote!(()));
-        let span = function.output_span();
-        let kept = match self {
-            Self::Value => quote!(KeptValue),
-            Self::Some => quote!(KeptSome),
-            Self::Good | Self::All => quote!(KeptWhole),
-        };
-        let core = types::respanned(core, span);
-        quote_spanned!(span=> <#output as #core::attributes::#kept>::Kept)
+        match self {
+            Self::Value | Self::Some => {
+                let span = function.output_span();
+                let core = types::respanned(core, span);
+                quote_spanned!(span=> <#output as #core::attributes::Fallible>::Value)
+            }
+            Self::Good | Self::All => output,
+        }
     }
 
     /// Runs the body.
@@ -199,7 +199,9 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
     let memo = memo(args, function);
     let size = size(args, *flavour);
     let policy = policy(args, core, *flavour, size);
-    let [ttl, idle] = ["ttl", "idle"].map(|key| longer_than_nothing(args, key));
+    let ttl = longer_than_nothing(args, "ttl");
+    // The host's cache notes no such time.
+    let idle = if *flavour == Flavour::Core { longer_than_nothing(args, "idle") } else { None };
     let time = args.take_path("time");
     let ages = ttl.or(idle);
     if let (Flavour::Core, Some(age), None) = (flavour, ages, &time) {
@@ -234,7 +236,8 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
         Flavour::Core => {
             let cache = quote!(#core::performance::cache);
             let size = proc_macro2::Literal::u32_unsuffixed(size);
-            let machine = quote!(#cache::Cache<#key_type, #kept_type, #size, #policy>);
+            let noted = idle.map(|_| quote!(, #cache::Fast, #cache::Idle));
+            let machine = quote!(#cache::Cache<#key_type, #kept_type, #size, #policy #noted>);
             // Without the ttl in it, the static is all zeros, which takes no flash.
             let (config, ttl) = if idle.is_some() {
                 (quote!(#cache::Config { #ages_of ..#cache::Config::DEFAULT }), none)
@@ -284,6 +287,18 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
             (memo, body, none)
         }
     };
+    // What a type lacks is told where it stands.
+    let checks = key.types.iter().map(|part| {
+        let core = types::respanned(core, part.span());
+        let part = match flavour {
+            Flavour::Core => quote!(#part),
+            Flavour::Std => quote_spanned!(part.span()=> <#part as ::std::borrow::ToOwned>::Owned),
+        };
+        quote_spanned!(part.span()=> #core::attributes::key_part::<#part>())
+    });
+    let output_span = function.output_span();
+    let core_there = types::respanned(core, output_span);
+    let kept_there = quote_spanned!(output_span=> #core_there::attributes::kept::<#kept_type>());
     let (name, vis, conditions) = (&memo.name, function.visibility(), function.conditions());
     let doc = format!("What `{}` has returned, as far as it is kept.", function.name());
     let companion = quote! {
@@ -291,6 +306,10 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
         #[doc = #doc]
         #[must_use]
         #vis fn #name() -> &'static (#returned) {
+            const _: fn() = || {
+                #(#checks;)*
+                #kept_there
+            };
             #body
             &__DAUR_MEMO
         }
@@ -343,11 +362,10 @@ fn policy(args: &mut Args, core: &TokenStream, flavour: Flavour, size: Placed<u3
             quote!(Lru)
         }
     };
-    let index = match flavour {
-        Flavour::Core if size.value <= 256 => quote!(<::core::primitive::u8>),
-        _ => TokenStream::new(),
-    };
-    quote!(#core::performance::cache::#policy #index)
+    // The host's cache is made of parts of 256.
+    let is_small = flavour == Flavour::Std || size.value <= 256;
+    let index = if is_small { quote!(::core::primitive::u8) } else { quote!(::core::primitive::u16) };
+    quote!(#core::performance::cache::#policy<#index>)
 }
 
 fn longer_than_nothing(args: &mut Args, key: &'static str) -> Option<Placed<u64>> {

@@ -34,7 +34,10 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
         }
     }
     let Some((input, part)) = arguments.input else {
-        args.error(function.name_span(), "`#[parallelize]` splits the first argument, a slice or a `Vec`: there is none");
+        if !arguments.is_refused {
+            let message = "`#[parallelize]` splits the first argument, a slice or a `Vec`: there is none";
+            args.error(function.name_span(), message);
+        }
         return args.finish();
     };
     args.finish()?;
@@ -78,6 +81,8 @@ fn workers(args: &mut Args, root: &TokenStream) -> TokenStream {
 struct Arguments {
     /// What is split, and the pattern of one part.
     input: Option<(Ident, Pat)>,
+    /// Whether what would have been split is wrong.
+    is_refused: bool,
     /// Gives a part what it may consume.
     own: Vec<TokenStream>,
 }
@@ -109,6 +114,7 @@ impl Arguments {
                 pat.ident.clone()
             }
             pattern => {
+                self.is_refused = self.input.is_none();
                 let message = "`#[parallelize]` hands this argument to each worker, for which it needs a plain name";
                 return Err(syn::Error::new(pattern.span(), message));
             }

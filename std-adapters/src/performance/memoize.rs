@@ -4,10 +4,11 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::future::Future;
 use std::hash::{Hash, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use daur_core::performance::cache::{Lru, Policy, Snapshot};
+use daur_core::performance::memory::{Share, Shrink};
 use daur_core::time::Clock;
 
 use super::cache::SharedCache;
@@ -16,7 +17,7 @@ use crate::clock::CoarseClock;
 mod key;
 
 pub use super::cache::{Config, ConfigError};
-pub use key::{Arguments, Key, KeyPart};
+pub use key::{Arguments, Key};
 
 /// Keeps what a function has returned, under its arguments.
 ///
@@ -157,9 +158,12 @@ where
 {
     fn cache(&'static self) -> &'static SharedCache<Key<K>, V, P, RandomState, C> {
         self.cache.get_or_init(|| {
+            let cache = SharedCache::with_hasher(self.config, self.clock.clone(), RandomState::new())
+                .unwrap_or_else(|_| unreachable!("the config was checked when the memo was made"));
+            // Memory may be short already.
+            cache.resize_soft(Share::permille(KEPT.load(Ordering::Relaxed)).of(self.config.max_size));
             MEMOS.lock().unwrap_or_else(PoisonError::into_inner).push(self);
-            SharedCache::with_hasher(self.config, self.clock.clone(), RandomState::new())
-                .unwrap_or_else(|_| unreachable!("the config was checked when the memo was made"))
+            cache
         })
     }
 
@@ -213,6 +217,18 @@ where
     }
 }
 
+impl<K: Hash + Eq, V, P: Policy, C: Clock> Shrink for Memo<K, V, P, C> {
+    /// The bytes are those of keys and answers themselves, without what they own elsewhere.
+    fn shrink(&self, keep: Share) -> u64 {
+        let forgotten = self.cache.get().map_or(0, |cache| cache.resize_soft(keep.of(self.config.max_size)));
+        (forgotten * size_of::<(Key<K>, V)>()) as u64
+    }
+
+    fn restore(&self, keep: Share) {
+        self.shrink(keep);
+    }
+}
+
 impl<K, V, P: Policy, C> fmt::Debug for Memo<K, V, P, C> {
     /// Without the answers, which may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -221,7 +237,7 @@ impl<K, V, P: Policy, C> fmt::Debug for Memo<K, V, P, C> {
 }
 
 /// A memo of any types.
-trait AnyMemo: Sync {
+trait AnyMemo: Shrink + Sync {
     fn function(&self) -> &'static str;
     fn snapshot(&self) -> Snapshot;
     fn clear(&self);
@@ -275,6 +291,42 @@ pub fn memos() -> Vec<Told> {
 /// Forgets what all memoized functions have returned.
 pub fn clear_all() {
     known().into_iter().for_each(AnyMemo::clear);
+}
+
+/// How many thousandths of its answers each may keep.
+static KEPT: AtomicU16 = AtomicU16::new(1_000);
+
+/// Shrinks what is kept of all memoized functions, of those that have not been called yet too: one entry for the
+/// memory's monitor.
+///
+/// # Example
+/// ```
+/// use daur_std::core::performance::memory::{Share, Shrink};
+/// use daur_std::performance::memoize::All;
+///
+/// #[daur_std::memoize(maxsize = 10)]
+/// fn square(number: u64) -> u64 {
+///     number * number
+/// }
+///
+/// (0..10).for_each(|number| assert_eq!(square(number), number * number));
+/// assert!(All.shrink(Share::permille(500)) > 0);
+/// assert_eq!(square_memo().len(), 5);
+/// All.restore(Share::ALL);
+/// assert_eq!(square_memo().snapshot().capacity, 10);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct All;
+
+impl Shrink for All {
+    fn shrink(&self, keep: Share) -> u64 {
+        KEPT.store(keep.as_permille(), Ordering::Relaxed);
+        known().into_iter().map(|memo| memo.shrink(keep)).sum()
+    }
+
+    fn restore(&self, keep: Share) {
+        self.shrink(keep);
+    }
 }
 
 /// Shows what is kept of a function.

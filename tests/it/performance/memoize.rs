@@ -66,6 +66,27 @@ fn an_answer_is_good_until_and_no_longer_at_its_ttl() {
     assert_eq!(aged(1), 3);
 }
 
+static DESK: Timer = Timer(AtomicU64::new(0));
+
+#[memoize(maxsize = 4, ttl = "60s", idle = "10s", time = DESK, policy = "sieve")]
+fn asked_for(_channel: u8) -> u32 {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    count(&CALLS)
+}
+
+#[test]
+fn an_answer_that_nobody_asks_for_goes_before_its_ttl() {
+    assert_eq!(asked_for(1), 1);
+    for second in [9, 18, 27, 36, 45, 54] {
+        DESK.0.store(second, SeqCst);
+        assert_eq!(asked_for(1), 1);
+    }
+    DESK.0.store(60, SeqCst);
+    assert_eq!(asked_for(1), 2, "the ttl");
+    DESK.0.store(70, SeqCst);
+    assert_eq!(asked_for(1), 3, "idle for 10 s");
+}
+
 /// Not `Clone`: only the value is kept.
 #[derive(Debug, PartialEq)]
 struct Failed(u32);

@@ -41,7 +41,7 @@ fn by_closure(
     mut closure: ExprClosure,
     is_named: bool,
 ) -> Key {
-    let (root, core) = (&roots.root, &roots.core);
+    let Roots { root, core, .. } = roots;
     let arity = function.arity();
     if closure.inputs.len() != arity {
         let wanted = if arity == 1 { "one parameter, a reference to the argument".to_owned() } else {
@@ -111,15 +111,9 @@ fn of_arguments(args: &mut Args, roots: &Roots, function: &mut Function) -> Key 
         args.error(function.name_span(), format!("a key of more than {MOST} arguments is too much; {SAY}"));
     }
     let arguments = arguments(args, function, "this argument is part of the key");
-    let (root, core) = (&roots.root, &roots.core);
-    let part = match roots.flavour {
-        Flavour::Core => quote!(#core::attributes::KeyPart),
-        Flavour::Std => quote!(#root::performance::memoize::KeyPart),
-    };
-    let parts = types.iter().map(|part_type| {
-        let span = part_type.span();
-        let part = types::respanned(&part, span);
-        quote_spanned!(span=> <#part_type as #part>::Owned)
+    let parts = types.iter().map(|part| match roots.flavour {
+        Flavour::Core => quote!(#part),
+        Flavour::Std => quote_spanned!(part.span()=> <#part as ::std::borrow::ToOwned>::Owned),
     });
     let key_type = quote!((#(#parts,)*));
     let given = match roots.flavour {

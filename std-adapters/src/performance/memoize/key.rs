@@ -3,22 +3,6 @@
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
 
-/// An argument that can be part of a key: what is kept of it.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be part of a key",
-    label = "must be `Hash`, `Eq` and `Clone`",
-    note = "or say what is the key: `#[memoize(key = |argument, ..| -> Type {{ .. }})]`"
-)]
-pub trait KeyPart {
-    /// A copy, such as a `String` of a `str`.
-    type Owned;
-}
-
-#[diagnostic::do_not_recommend]
-impl<T: Hash + Eq + ToOwned<Owned: Hash + Eq + Clone> + ?Sized> KeyPart for T {
-    type Owned = T::Owned;
-}
-
 /// What an answer is kept under: a type of its own, so that a tuple can be found by its parts. Where the attribute's
 /// `key` makes it, wrap the same to ask for it: `Key(7)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
+use daur_core::performance::memory::{Share, Shrink};
 use daur_core::shared::Shared;
 use daur_core::time::{Duration, Instant};
 use daur_std::clock::ManualClock;
@@ -229,6 +230,19 @@ fn rule_4_a_function_that_calls_itself_for_the_same_answer_computes_it() {
     assert_eq!(itself(1), 3);
     assert_eq!(itself(1), 3);
     assert_eq!(DEPTH.get(), 4);
+}
+
+#[memoize]
+async fn itself_later(key: u8) -> u32 {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let depth = count(&CALLS);
+    tokio::task::yield_now().await;
+    if depth < 3 { Box::pin(itself_later(key)).await } else { depth }
+}
+
+#[tokio::test]
+async fn rule_4_an_async_function_that_calls_itself_for_the_same_answer_computes_it() {
+    assert_eq!((itself_later(1).await, itself_later(1).await), (3, 3));
 }
 
 static SLOW: AtomicU32 = AtomicU32::new(0);
@@ -488,6 +502,24 @@ fn all_that_was_asked_is_told() {
     assert!(of("::never_asked").is_none());
     let shown = format!("{:?}", told_memo());
     assert!(shown.contains("::told") && !shown.contains("Key"), "{shown}");
+}
+
+#[memoize(maxsize = 40, policy = "sieve")]
+fn shrunk(number: u32) -> u32 {
+    number
+}
+
+#[test]
+fn memory_that_is_short_shrinks_what_is_kept() {
+    (0..100).for_each(|number| assert_eq!(shrunk(number), number));
+    assert_eq!(shrunk_memo().len(), 40);
+    // Of a key and an answer.
+    assert_eq!(shrunk_memo().shrink(Share::permille(250)), 30 * 8);
+    assert_eq!((shrunk_memo().len(), shrunk_memo().snapshot().capacity), (10, 10));
+    assert_eq!(shrunk_memo().shrink(Share::permille(250)), 0);
+    shrunk_memo().restore(Share::ALL);
+    (0..100).for_each(|number| assert_eq!(shrunk(number), number));
+    assert_eq!(shrunk_memo().len(), 40);
 }
 
 const _: fn() = || {
