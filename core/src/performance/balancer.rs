@@ -429,33 +429,31 @@ impl<const N: usize, P: Policy> Balancer<N, P> {
 
     fn choose(&mut self, usable: &mut impl FnMut(usize) -> bool, now: Instant) -> Option<usize> {
         if !self.panics() {
-            let chosen = self.choose_healthy(usable, now);
+            let chosen = self.choose_among(false, usable, now);
             if chosen.is_some() || self.panic_pct == 0 || self.ejected == 0 {
                 return chosen;
             }
         }
-        let Self { policy, slots, max_load, .. } = self;
-        let slots = slots.get_mut(..self.top)?;
-        let few = N <= FEW as usize || self.eligible <= FEW;
-        let worker =
-            policy.choose(slots, few, |index, slot| slot.has_room(*max_load) && usable(index), now)?;
-        self.counts.panicked += u64::from(slots.get(worker).is_some_and(|slot| slot.ejected));
+        let worker = self.choose_among(true, usable, now)?;
+        self.counts.panicked += u64::from(self.slots.get(worker).is_some_and(|slot| slot.ejected));
         Some(worker)
     }
 
-    /// Among those that are not ejected; a returning one only within its share, or if there is no other.
-    fn choose_healthy(&mut self, usable: &mut impl FnMut(usize) -> bool, now: Instant) -> Option<usize> {
+    /// Among those that are not ejected; of them a returning one only within its share, or if there is no other. Or
+    /// among all.
+    #[inline(never)] // It is most of the balancer's flash, and has two callers.
+    fn choose_among(&mut self, all: bool, usable: &mut impl FnMut(usize) -> bool, now: Instant) -> Option<usize> {
         let Self { policy, slots, max_load, ramp_step, .. } = self;
         let slots = slots.get_mut(..self.top)?;
-        let few = N <= FEW as usize || self.eligible - self.ejected <= FEW;
+        let few = N <= FEW as usize || self.eligible - if all { 0 } else { self.ejected } <= FEW;
         let mut passed = None;
         let chosen = loop {
             let usable = |index, slot: &Slot<P::Own>| {
-                !slot.ejected && !slot.passed && slot.has_room(*max_load) && usable(index)
+                (all || !slot.ejected) && !slot.passed && slot.has_room(*max_load) && usable(index)
             };
             let Some(worker) = policy.choose(slots, few, usable, now) else { break passed };
             let Some(slot) = slots.get_mut(worker) else { break None };
-            if slot.admits(*ramp_step, now) {
+            if all || slot.admits(*ramp_step, now) {
                 break Some(worker);
             }
             slot.passed = true;

@@ -144,8 +144,7 @@ fn rule_4_whoever_is_off_gets_nothing() {
 
 #[test]
 fn rule_4_nobody_gets_more_than_the_most() {
-    let mut balancer: Balancer<2, Weighted> =
-        Balancer::new(Config { max_load: Some(2), ..STEADY }, Weighted::new());
+    let mut balancer: Balancer<2, Weighted> = Balancer::new(Config { max_load: Some(2), ..STEADY }, Weighted::new());
     balancer.set_weight(0, 1_000);
     let first = pick(&mut balancer, at(1));
     for _ in 0..3 {

@@ -30,11 +30,8 @@ pub struct Latency {
 
 impl Latency {
     /// Half after 7 s, 30 ms at first, 5 s for a failure.
-    pub const DEFAULT: Self = Self {
-        half_life: Duration::from_secs(7),
-        initial: Duration::from_millis(30),
-        failure: Duration::from_secs(5),
-    };
+    pub const DEFAULT: Self =
+        Self { half_life: Duration::from_secs(7), initial: Duration::from_millis(30), failure: Duration::from_secs(5) };
 
     /// Checks the half-life.
     ///
@@ -292,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a model")]
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a model")]
     fn it_fades_as_a_power_of_two_does() {
         for half_life in [1_000, 65_535, 65_536, 7_000_000_000, 1 << 50] {
             let decay = Decay::new(Duration::from_nanos(half_life));

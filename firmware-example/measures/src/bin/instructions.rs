@@ -10,7 +10,9 @@ use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use daur_core::id::{BootId, DeviceId};
 use daur_core::monitoring::histogram::{Auto, Full};
-use daur_core::performance::balancer::{self, Balancer, Latency, LeastLoaded, Outcome, PeakEwma, Policy, RoundRobin, Weighted};
+use daur_core::performance::balancer::{
+    self, Balancer, Latency, LeastLoaded, Outcome, PeakEwma, Policy, RoundRobin, Weighted,
+};
 use daur_core::performance::batch::{self, Batcher};
 use daur_core::performance::cache::{self, Cache, Lru};
 use daur_core::performance::queue::{self, Priority, Queue};
