@@ -17,8 +17,6 @@ mod tests {
     use daur_core::performance::batch::{self, Batcher, Cause as Complete};
     use daur_core::performance::cache::{self, Cache, Lru};
     use daur_core::performance::queue::{self, Priority, Queue};
-    }
-
     use daur_core::performance::memory::{self, Level, Monitor, Resize, Share, Shrink, Shrinkers, Usage, shrinkers};
     use daur_core::reliability::breaker::{self, Breaker, Event, State};
     use daur_core::reliability::executor::{self, Cause, Executor, Failure};

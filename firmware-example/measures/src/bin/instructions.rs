@@ -15,9 +15,8 @@ use daur_core::performance::balancer::{
 };
 use daur_core::performance::batch::{self, Batcher};
 use daur_core::performance::cache::{self, Cache, Lru};
-use daur_core::performance::queue::{self, Priority, Queue};
-    });
 use daur_core::performance::memory::{self, Monitor, Resize, Share, Shrink, Shrinkers, Usage, shrinkers};
+use daur_core::performance::queue::{self, Priority, Queue};
 use daur_core::reliability::breaker::{self, Breaker, CountWindow, Mode, Permit, Span, TimeWindow, Window};
 use daur_core::reliability::budget::{self, Budget};
 use daur_core::reliability::bulkhead::{self, Bulkhead, Entry};
