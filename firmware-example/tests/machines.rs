@@ -16,8 +16,8 @@ mod tests {
     use daur_core::performance::balancer::{self, Balancer, Latency, Outcome, PeakEwma};
     use daur_core::performance::batch::{self, Batcher, Cause as Complete};
     use daur_core::performance::cache::{self, Cache, Lru};
-    use daur_core::performance::queue::{self, Priority, Queue};
     use daur_core::performance::memory::{self, Level, Monitor, Resize, Share, Shrink, Shrinkers, Usage, shrinkers};
+    use daur_core::performance::queue::{self, Priority, Queue};
     use daur_core::reliability::breaker::{self, Breaker, Event, State};
     use daur_core::reliability::executor::{self, Cause, Executor, Failure};
     use daur_core::reliability::retry::{self, Attempts, Class, Decision, Jitter, Reason, Retry};
@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn cache_evicts_the_least_recently_used_and_expires() {
-        let mut cache: Cache<u32, u32, 4, Lru<u8>> = Cache::new(cache::Config { ttl: Some(Duration::from_secs(1)), ..cache::Config::DEFAULT });
+        let mut cache: Cache<u32, u32, 4, Lru<u8>> =
+            Cache::new(cache::Config { ttl: Some(Duration::from_secs(1)), ..cache::Config::DEFAULT });
         let now = Instant::from_secs(1);
         for key in 0..4 {
             cache.insert(key, key * 10, now);
@@ -318,8 +319,7 @@ mod tests {
         assert_eq!(batcher.poll(due).unwrap().iter().copied().sum::<u32>(), 5);
     }
 
-    }
-
+    #[test]
     fn a_memoized_function_answers_from_its_cache_until_the_ttl() {
         static CALLS: critical_section::Mutex<core::cell::Cell<u32>> =
             critical_section::Mutex::new(core::cell::Cell::new(0));
@@ -356,8 +356,7 @@ mod tests {
 
     #[test]
     fn memory_that_is_short_shrinks_a_cache_which_grows_back() {
-        static CACHE: CsShared<Cache<u32, u32, 8>, Timer> =
-            CsShared::new(Cache::new(cache::Config::DEFAULT), Timer);
+        static CACHE: CsShared<Cache<u32, u32, 8>, Timer> = CsShared::new(Cache::new(cache::Config::DEFAULT), Timer);
         static SHRINK: Resize<fn(Share) -> u64> =
             Resize(|keep| CACHE.with(|cache, _| cache.resize_soft(keep.of(8)) as u64 * 20));
         for key in 0..8 {
