@@ -10,7 +10,7 @@ use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use daur_core::id::{BootId, DeviceId};
 use daur_core::monitoring::histogram::{Auto, Full};
-use daur_core::performance::cache::{self, Cache, Lru};
+use daur_core::performance::cache::{self, Cache, Coarse, Fast, Keyed, Lru, Sieve};
 use daur_core::reliability::breaker::{self, Breaker, CountWindow, Mode, Permit, Span, TimeWindow, Window};
 use daur_core::reliability::budget::{self, Budget};
 use daur_core::reliability::bulkhead::{self, Bulkhead, Entry};
@@ -188,6 +188,39 @@ fn performance() {
     measure("cache_insert_with_eviction", || {
         key += 1;
         black_box(black_box(&mut cache).insert(key, key, now()));
+    });
+    cache_caches();
+}
+
+fn cache_caches() {
+    let config = cache::Config { ttl: Some(Duration::from_secs(60)), ..cache::Config::DEFAULT };
+    let mut sieve: Cache<u32, u32, 32, Sieve<u8>> = Cache::new(config);
+    cache_of("cache_sieve_hit", "cache_sieve_insert_with_eviction", |key, inserts| match inserts {
+        true => _ = black_box(black_box(&mut sieve).insert(key, key, now())),
+        false => _ = black_box(black_box(&mut sieve).get(&key, now())),
+    });
+    let mut coarse: Cache<u32, u32, 32, Lru<u8>, Fast, Coarse> = Cache::new(config);
+    cache_of("cache_coarse_hit", "cache_coarse_insert_with_eviction", |key, inserts| match inserts {
+        true => _ = black_box(black_box(&mut coarse).insert(key, key, now())),
+        false => _ = black_box(black_box(&mut coarse).get(&key, now())),
+    });
+    let mut keyed: Cache<u32, u32, 32, Lru<u8>, Keyed> = Cache::with_hasher(config, Keyed::new(black_box([7; 16])));
+    cache_of("cache_keyed_hit", "cache_keyed_insert_with_eviction", |key, inserts| match inserts {
+        true => _ = black_box(black_box(&mut keyed).insert(key, key, now())),
+        false => _ = black_box(black_box(&mut keyed).get(&key, now())),
+    });
+}
+
+/// A hit and an insertion into a full cache.
+fn cache_of(hit: &str, insert: &str, mut verb: impl FnMut(u32, bool)) {
+    for key in 0..32 {
+        verb(key, true);
+    }
+    measure(hit, || verb(black_box(7), false));
+    let mut key = 100;
+    measure(insert, || {
+        key += 1;
+        verb(black_box(key), true);
     });
 }
 
