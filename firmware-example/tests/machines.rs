@@ -381,4 +381,27 @@ mod tests {
         assert_eq!((levels, monitor.level()), (1, Level::Normal));
         assert_eq!(CACHE.with(|cache, _| cache.capacity()), 8);
     }
+
+    #[test]
+    fn sieve_spares_what_was_used_and_coarse_moments_are_never_early() {
+        use daur_core::performance::cache::{Coarse, Fast, Idle, Sieve};
+        const TICK: Duration = Duration::from_nanos(1 << 20);
+        let ttl = Duration::from_secs(1);
+        let config = cache::Config { ttl: Some(ttl), idle: Some(Duration::from_millis(500)) };
+        let mut cache: Cache<u32, u32, 4, Sieve<u8>, Fast, Idle<Coarse>> = Cache::new(config);
+        let now = Instant::from_secs(1);
+        for key in 0..4 {
+            cache.insert(key, key * 10, now);
+        }
+        assert_eq!(cache.get(&0, now), Some(&0));
+        assert_eq!(cache.insert(4, 40, now), cache::Inserted::Evicted(1, 10));
+        assert_eq!(cache.pop(), Some((2, 20)));
+        let idle_end = now + Duration::from_millis(500);
+        assert_eq!(cache.get(&0, idle_end - Duration::from_nanos(1)), Some(&0));
+        assert_eq!(cache.peek(&3, idle_end + TICK), None); // idle
+        assert_eq!(cache.peek(&0, now + ttl - Duration::from_millis(2)), Some(&0));
+        assert_eq!(cache.get(&0, now + ttl + TICK), None); // used, but its ttl is over
+        cache.poll(Instant::from_secs(1 << 33)); // past the wrap of the ticks
+        assert_eq!((cache.len(), cache.snapshot().expired), (0, 3));
+    }
 }

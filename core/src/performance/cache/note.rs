@@ -163,12 +163,12 @@ pub(super) mod sealed {
         }
 
         /// The first tick that is not before `moment`.
-        #[inline]
+        #[cfg_attr(target_pointer_width = "64", inline)]
         fn ticks_up(moment: u64) -> u64 {
             Self::ticks(moment) + u64::from(moment & ((1 << SHIFT) - 1) != 0)
         }
 
-        #[inline]
+        #[cfg_attr(target_pointer_width = "64", inline)]
         #[expect(clippy::cast_possible_truncation, reason = "LAST at most")]
         fn since(origin: u64, ticks: u64) -> u32 {
             ticks.saturating_sub(origin).min(u64::from(Self::LAST)) as u32
@@ -210,7 +210,7 @@ pub(super) mod sealed {
             if ticks > NEVER >> SHIFT { NEVER } else { ticks << SHIFT }
         }
 
-        #[inline]
+        #[cfg_attr(target_pointer_width = "64", inline)]
         fn better_origin(moment: u64, origin: u64, now: u64) -> Option<u64> {
             let ticks = Self::ticks(now);
             let ahead = Self::ticks_up(Self::cut(moment, now)).saturating_sub(origin);

@@ -46,7 +46,7 @@ impl<I: Index, const N: usize> Table<I, N> {
     }
 
     /// The number of the entry with this hash that `is_it`.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn find(&self, hash: u32, mut is_it: impl FnMut(usize) -> bool) -> Option<usize> {
         let mut at = Self::home(hash);
         for _ in 0..Self::GROUPS {
@@ -68,7 +68,7 @@ impl<I: Index, const N: usize> Table<I, N> {
     }
 
     /// Makes `hash` lead to `index`. There is always a place: there are more places than entries.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn place(&mut self, hash: u32, index: usize) {
         let at = Self::home(hash);
         if !self.place_in(at, hash, index) {
@@ -89,7 +89,8 @@ impl<I: Index, const N: usize> Table<I, N> {
         debug_assert!(false, "more entries than places");
     }
 
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn place_in(&mut self, at: usize, hash: u32, index: usize) -> bool {
         let free = !self.group(at) & TAGS;
         if free != 0 {
@@ -106,7 +107,7 @@ impl<I: Index, const N: usize> Table<I, N> {
     ///
     /// Looks everywhere if the hash does not lead there: then the key's `Hash` or `Eq` is broken, or
     /// the key changed inside the cache. What such a key left in the counters stays until `clear`.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn take(&mut self, hash: u32, index: usize) {
         let at = Self::home(hash);
         if !self.take_from(at, same_tags(self.group(at), hash), index) {
@@ -158,7 +159,8 @@ impl<I: Index, const N: usize> Table<I, N> {
     }
 
     /// Clears the one of the `lanes` of a group that leads to `index`, if there is one.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn take_from(&mut self, at: usize, mut lanes: u64, index: usize) -> bool {
         while lanes != 0 {
             let lane = lane(lanes);
@@ -176,6 +178,7 @@ impl<I: Index, const N: usize> Table<I, N> {
     /// The count fits: an entry goes on only from a group that holds seven others, so it is at most
     /// `N - 7`.
     #[cold]
+    #[inline(never)]
     fn count(&mut self, at: usize, change: isize) {
         let mut count = 0;
         if let Some(place) = self.row_mut(at).and_then(|row| row.get_mut(COUNT)) {
@@ -240,7 +243,7 @@ impl<I: Index, const N: usize> Table<I, N> {
         self.tags.0.as_flattened().as_chunks().0.get(at).map_or(0, |group| u64::from_le_bytes(*group))
     }
 
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
     fn set_tag(&mut self, at: usize, lane: usize, tag: u8) {
         if let Some(place) = self.tag_mut(at, lane) {
             *place = tag;

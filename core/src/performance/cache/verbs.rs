@@ -179,10 +179,14 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
     /// when it is over. A cache shrunk to nothing refuses every insertion.
     pub fn resize_soft(&mut self, capacity: usize) -> usize {
         let capacity = capacity.min(N);
-        self.withheld = u32::try_from(N - capacity).unwrap_or(u32::MAX);
         let before = self.len();
-        self.catch_up();
-        before - self.len()
+        // Step by step, so that the bound holds even if a key or value panics when it is dropped.
+        loop {
+            self.withheld = u32::try_from(N - capacity.max(self.len())).unwrap_or(u32::MAX);
+            if self.len() <= capacity || self.pop().is_none() {
+                return before - self.len();
+            }
+        }
     }
 
     /// Removes expired entries among the next `budget` places, and returns how many there were.
