@@ -4,10 +4,10 @@ use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroUsize;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use daur_core::performance::cache::{self as machine, Inserted, Lru, Policy, Snapshot};
@@ -16,6 +16,7 @@ use daur_core::time::{Clock, Duration, Instant};
 use crate::clock::CoarseClock;
 
 mod flight;
+mod hash;
 mod home;
 #[cfg(all(test, daur_loom))]
 mod loom;
@@ -29,12 +30,13 @@ mod sync;
 #[cfg(all(test, not(daur_loom)))]
 mod tests;
 
+pub use hash::Seeded;
 pub use smart::{SmartCache, init, smart_cache};
 
 use flight::Flight;
 use home::Desk;
 use shard::{Contents, PLACES, Put, Room, Shard};
-use sync::Arc;
+use sync::{Arc, Mutex};
 
 /// Says how many entries there may be, and how long they are good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +180,7 @@ impl std::error::Error for ConfigError {
 /// # Ok::<(), daur_std::performance::cache::ConfigError>(())
 /// ```
 #[doc(alias = "get_smart_cache")]
-pub struct SharedCache<K, V, P: Policy = Lru<u8>, S = RandomState, C = CoarseClock> {
+pub struct SharedCache<K, V, P: Policy = Lru<u8>, S = Seeded, C = CoarseClock> {
     shards: Box<[Line<Mutex<Shard<K, V, P>>>]>,
     room: Line<Room>,
     config: Config,
@@ -205,13 +207,13 @@ impl<K: Hash + Eq, V> SharedCache<K, V> {
     }
 }
 
-impl<K: Hash + Eq, V, C: Clock> SharedCache<K, V, Lru<u8>, RandomState, C> {
+impl<K: Hash + Eq, V, C: Clock> SharedCache<K, V, Lru<u8>, Seeded, C> {
     /// A cache by `clock`.
     ///
     /// # Errors
     /// What [`Config::validate`] says.
     pub fn with_clock(config: Config, clock: C) -> Result<Self, ConfigError> {
-        Self::with_hasher(config, clock, RandomState::new())
+        Self::with_hasher(config, clock, Seeded::default())
     }
 }
 
