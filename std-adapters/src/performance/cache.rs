@@ -21,6 +21,7 @@ mod home;
 #[cfg(all(test, daur_loom))]
 mod loom;
 mod shard;
+mod shrink;
 mod smart;
 #[cfg(not(daur_loom))]
 mod sync;
@@ -45,8 +46,10 @@ pub struct Config {
     pub max_size: usize,
     /// How long after its insertion an entry expires; `None` for never. Not zero.
     pub ttl: Option<Duration>,
+    /// How long after its last use an entry expires; `None` for never. Not zero. With both times, the sooner counts.
+    pub idle: Option<Duration>,
     /// How long before its expiry an entry is computed anew by the `get_or_insert` verbs: by one caller, while
-    /// all others still get it. Less than the `ttl`, which it needs. `None` to wait until it has expired.
+    /// all others still get it. Less than the `ttl`, which it needs, and than `idle`. `None` to wait until it has expired.
     pub refresh_ahead: Option<Duration>,
 }
 
@@ -55,7 +58,7 @@ pub const MAX_SIZE: usize = 1 << 28;
 
 impl Config {
     /// 1,000 entries that never expire.
-    pub const DEFAULT: Self = Self { max_size: 1_000, ttl: None, refresh_ahead: None };
+    pub const DEFAULT: Self = Self { max_size: 1_000, ttl: None, idle: None, refresh_ahead: None };
 
     /// Checks the fields.
     ///
@@ -68,20 +71,20 @@ impl Config {
         if self.max_size > MAX_SIZE {
             return Err(ConfigError::MaxSize);
         }
-        if let Err(error) = self.machine().validate() {
+        if let Err(error) = shard::suits(&self.machine()) {
             return Err(ConfigError::Machine(error));
         }
-        match (self.refresh_ahead, self.ttl) {
-            (Some(ahead), Some(ttl)) if ahead.as_nanos() < ttl.as_nanos() => Ok(()),
-            (None, _) => Ok(()),
-            _ => Err(ConfigError::RefreshAhead),
+        let Some(ahead) = self.refresh_ahead else { return Ok(()) };
+        match (self.ttl, self.idle) {
+            (Some(ttl), _) if ttl.as_nanos() <= ahead.as_nanos() => Err(ConfigError::RefreshAhead),
+            (_, Some(idle)) if idle.as_nanos() <= ahead.as_nanos() => Err(ConfigError::RefreshAhead),
+            (Some(_), _) => Ok(()),
+            (None, _) => Err(ConfigError::RefreshAhead),
         }
     }
 
     const fn machine(&self) -> machine::Config {
-        let mut config = machine::Config::DEFAULT;
-        config.ttl = self.ttl;
-        config
+        machine::Config { ttl: self.ttl, idle: self.idle }
     }
 }
 
@@ -99,7 +102,7 @@ pub enum ConfigError {
     NoCapacity,
     /// `max_size` is above [`MAX_SIZE`].
     MaxSize,
-    /// `refresh_ahead` is not less than `ttl`, or there is no `ttl`.
+    /// `refresh_ahead` is not less than `ttl` and `idle`, or there is no `ttl`.
     RefreshAhead,
     /// What the cache of `daur-core` says.
     Machine(machine::ConfigError),
@@ -110,7 +113,9 @@ impl fmt::Display for ConfigError {
         match self {
             Self::NoCapacity => f.write_str("shared cache: `max_size` is 0; at least 1 is needed"),
             Self::MaxSize => write!(f, "shared cache: `max_size` is above {MAX_SIZE}"),
-            Self::RefreshAhead => f.write_str("shared cache: `refresh_ahead` needs a `ttl` that is longer"),
+            Self::RefreshAhead => f.write_str(
+                "shared cache: `refresh_ahead` needs a `ttl` that is longer, and an `idle` time too if there is one",
+            ),
             Self::Machine(error) => error.fmt(f),
         }
     }
@@ -236,7 +241,7 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
             hasher,
             clock,
             hand: AtomicUsize::new(0),
-            timed: AtomicBool::new(config.ttl.is_some()),
+            timed: AtomicBool::new(config.ttl.is_some() || config.idle.is_some()),
             weigh: None,
         }
     }
@@ -482,21 +487,9 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
 
     /// What the cache has done: the sums over all shards, which are read one after the other.
     pub fn snapshot(&self) -> Snapshot {
-        let mut sum = Snapshot::default();
-        for shard in &self.shards {
-            let part = self.with_shard(shard, |shard, _| shard.snapshot());
-            sum.len += part.len;
-            sum.hits += part.hits;
-            sum.misses += part.misses;
-            sum.inserted += part.inserted;
-            sum.updated += part.updated;
-            sum.evicted += part.evicted;
-            sum.expired += part.expired;
-            sum.removed += part.removed;
-            sum.refused += part.refused;
-        }
-        sum.capacity = u32::try_from(self.capacity()).unwrap_or(u32::MAX);
-        sum
+        let shards = self.shards.iter().map(|shard| self.with_shard(shard, |shard, _| shard.snapshot()));
+        let capacity = u32::try_from(self.capacity()).unwrap_or(u32::MAX);
+        Snapshot { capacity, max_weight: capacity.into(), ..shards.fold(Snapshot::default(), Snapshot::plus) }
     }
 
     /// Computations that are under way.

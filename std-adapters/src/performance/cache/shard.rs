@@ -12,7 +12,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use daur_core::performance::cache::{Cache, Config, Inserted, Policy, Snapshot};
+use daur_core::performance::cache::{Cache, Config, ConfigError, Idle, Inserted, Lru, Policy, Snapshot};
 use daur_core::time::{Duration, Instant};
 
 use super::flight::Flight;
@@ -20,6 +20,11 @@ use super::sync::Arc;
 
 /// Entries that a shard has room for, whatever its share of the whole is.
 pub(super) const PLACES: usize = 256;
+
+/// Whether a shard can keep to the times of a config.
+pub(super) const fn suits(config: &Config) -> Result<(), ConfigError> {
+    Order::<Lru<u8>>::suits(config)
+}
 
 /// The entries that all shards together have and may have.
 pub(super) struct Room {
@@ -232,8 +237,11 @@ pub(super) struct Contents<K, V> {
     _flights: BTreeMap<(u32, u64), Listed<K, V>>,
 }
 
+/// Notes idle times too; one that has none is renewed for nothing, which costs less than to ask.
+type Order<P> = Cache<Slot, (), PLACES, P, Brought, Idle>;
+
 pub(super) struct Shard<K, V, P: Policy> {
-    order: Cache<Slot, (), PLACES, P, Brought>,
+    order: Order<P>,
     places: Vec<Place<K, V>>,
     free: Option<u32>,
     /// By the key's hash and a number of its own.
@@ -322,7 +330,7 @@ impl<K, V, P: Policy> Shard<K, V, P> {
 
     /// Removes the entry that the policy would evict.
     pub(super) fn pop(&mut self) -> Gone<K, V> {
-        let (slot, ()) = self.order.pop_lru()?;
+        let (slot, ()) = self.order.pop()?;
         self.vacate(slot.place())
     }
 
