@@ -4,10 +4,10 @@ use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroUsize;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use daur_core::performance::cache::{self as machine, Inserted, Lru, Policy, Snapshot};
@@ -16,10 +16,12 @@ use daur_core::time::{Clock, Duration, Instant};
 use crate::clock::CoarseClock;
 
 mod flight;
+mod hash;
 mod home;
 #[cfg(all(test, daur_loom))]
 mod loom;
 mod shard;
+mod shrink;
 mod smart;
 #[cfg(not(daur_loom))]
 mod sync;
@@ -29,12 +31,13 @@ mod sync;
 #[cfg(all(test, not(daur_loom)))]
 mod tests;
 
+pub use hash::Seeded;
 pub use smart::{SmartCache, init, smart_cache};
 
 use flight::Flight;
 use home::Desk;
 use shard::{Contents, PLACES, Put, Room, Shard};
-use sync::Arc;
+use sync::{Arc, Mutex};
 
 /// Says how many entries there may be, and how long they are good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +46,10 @@ pub struct Config {
     pub max_size: usize,
     /// How long after its insertion an entry expires; `None` for never. Not zero.
     pub ttl: Option<Duration>,
+    /// How long after its last use an entry expires; `None` for never. Not zero. With both times, the sooner counts.
+    pub idle: Option<Duration>,
     /// How long before its expiry an entry is computed anew by the `get_or_insert` verbs: by one caller, while
-    /// all others still get it. Less than the `ttl`, which it needs. `None` to wait until it has expired.
+    /// all others still get it. Less than the `ttl`, which it needs, and than `idle`. `None` to wait until it has expired.
     pub refresh_ahead: Option<Duration>,
 }
 
@@ -53,7 +58,7 @@ pub const MAX_SIZE: usize = 1 << 28;
 
 impl Config {
     /// 1,000 entries that never expire.
-    pub const DEFAULT: Self = Self { max_size: 1_000, ttl: None, refresh_ahead: None };
+    pub const DEFAULT: Self = Self { max_size: 1_000, ttl: None, idle: None, refresh_ahead: None };
 
     /// Checks the fields.
     ///
@@ -66,20 +71,20 @@ impl Config {
         if self.max_size > MAX_SIZE {
             return Err(ConfigError::MaxSize);
         }
-        if let Err(error) = self.machine().validate() {
+        if let Err(error) = shard::suits(&self.machine()) {
             return Err(ConfigError::Machine(error));
         }
-        match (self.refresh_ahead, self.ttl) {
-            (Some(ahead), Some(ttl)) if ahead.as_nanos() < ttl.as_nanos() => Ok(()),
-            (None, _) => Ok(()),
-            _ => Err(ConfigError::RefreshAhead),
+        let Some(ahead) = self.refresh_ahead else { return Ok(()) };
+        match (self.ttl, self.idle) {
+            (Some(ttl), _) if ttl.as_nanos() <= ahead.as_nanos() => Err(ConfigError::RefreshAhead),
+            (_, Some(idle)) if idle.as_nanos() <= ahead.as_nanos() => Err(ConfigError::RefreshAhead),
+            (Some(_), _) => Ok(()),
+            (None, _) => Err(ConfigError::RefreshAhead),
         }
     }
 
     const fn machine(&self) -> machine::Config {
-        let mut config = machine::Config::DEFAULT;
-        config.ttl = self.ttl;
-        config
+        machine::Config { ttl: self.ttl, idle: self.idle }
     }
 }
 
@@ -97,7 +102,7 @@ pub enum ConfigError {
     NoCapacity,
     /// `max_size` is above [`MAX_SIZE`].
     MaxSize,
-    /// `refresh_ahead` is not less than `ttl`, or there is no `ttl`.
+    /// `refresh_ahead` is not less than `ttl` and `idle`, or there is no `ttl`.
     RefreshAhead,
     /// What the cache of `daur-core` says.
     Machine(machine::ConfigError),
@@ -108,7 +113,9 @@ impl fmt::Display for ConfigError {
         match self {
             Self::NoCapacity => f.write_str("shared cache: `max_size` is 0; at least 1 is needed"),
             Self::MaxSize => write!(f, "shared cache: `max_size` is above {MAX_SIZE}"),
-            Self::RefreshAhead => f.write_str("shared cache: `refresh_ahead` needs a `ttl` that is longer"),
+            Self::RefreshAhead => f.write_str(
+                "shared cache: `refresh_ahead` needs a `ttl` that is longer, and an `idle` time too if there is one",
+            ),
             Self::Machine(error) => error.fmt(f),
         }
     }
@@ -178,7 +185,7 @@ impl std::error::Error for ConfigError {
 /// # Ok::<(), daur_std::performance::cache::ConfigError>(())
 /// ```
 #[doc(alias = "get_smart_cache")]
-pub struct SharedCache<K, V, P: Policy = Lru<u8>, S = RandomState, C = CoarseClock> {
+pub struct SharedCache<K, V, P: Policy = Lru<u8>, S = Seeded, C = CoarseClock> {
     shards: Box<[Line<Mutex<Shard<K, V, P>>>]>,
     room: Line<Room>,
     config: Config,
@@ -205,13 +212,13 @@ impl<K: Hash + Eq, V> SharedCache<K, V> {
     }
 }
 
-impl<K: Hash + Eq, V, C: Clock> SharedCache<K, V, Lru<u8>, RandomState, C> {
+impl<K: Hash + Eq, V, C: Clock> SharedCache<K, V, Lru<u8>, Seeded, C> {
     /// A cache by `clock`.
     ///
     /// # Errors
     /// What [`Config::validate`] says.
     pub fn with_clock(config: Config, clock: C) -> Result<Self, ConfigError> {
-        Self::with_hasher(config, clock, RandomState::new())
+        Self::with_hasher(config, clock, Seeded::default())
     }
 }
 
@@ -234,7 +241,7 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
             hasher,
             clock,
             hand: AtomicUsize::new(0),
-            timed: AtomicBool::new(config.ttl.is_some()),
+            timed: AtomicBool::new(config.ttl.is_some() || config.idle.is_some()),
             weigh: None,
         }
     }
@@ -434,59 +441,55 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
     /// As `resize_soft`, and how many bytes that freed: an estimate.
     fn shrink_to(&self, capacity: usize) -> (usize, u64) {
         let room = self.room();
-        let before = room.used();
+        // What has expired leaves first.
+        let before = self.len();
         room.set_limit(capacity.min(self.config.max_size));
-        let (mut evicted, mut bytes) = (0, 0);
-        let mut first = true;
+        // All shards at the same rate.
+        let kept = |len: usize| (len as u128 * room.limit() as u128).div_ceil(before.max(1) as u128);
+        let (mut evicted, mut bytes) = self.evict(|len| len.saturating_sub(usize::try_from(kept(len)).unwrap_or(len)));
+        // What rounding has left, or was inserted meanwhile, one by one.
         while room.excess() > 0 {
-            let found = evicted;
-            for shard in &self.shards {
-                let gone = self.with_shard(shard, |shard, _| {
-                    // All shards at the same rate at first, then one by one.
-                    let kept = (shard.len() as u128 * room.limit() as u128).div_ceil(before.max(1) as u128);
-                    let most = if first { shard.len().saturating_sub(usize::try_from(kept).unwrap_or(0)) } else { 1 };
-                    let mut gone = Vec::new();
-                    while gone.len() < most && room.excess() > 0 {
-                        let Some(entry) = shard.pop() else { break };
-                        room.give_back(1);
-                        gone.push(entry);
-                    }
-                    if !gone.is_empty() {
-                        shard.trim();
-                    }
-                    gone
-                });
-                evicted += gone.len();
-                for (key, value) in gone {
-                    let owned = self.weigh.map_or(0, |weigh| weigh(&key, &value));
-                    bytes += Shard::<K, V, P>::entry_bytes() + owned as u64;
+            let (more, of) = self.evict(|_| 1);
+            if more == 0 {
+                break;
+            }
+            (evicted, bytes) = (evicted + more, bytes + of);
+        }
+        (evicted, bytes)
+    }
+
+    /// Evicts as many of each shard as `most` makes of its length, as long as there are too many.
+    fn evict(&self, most: impl Fn(usize) -> usize) -> (usize, u64) {
+        let (mut evicted, mut bytes) = (0, 0);
+        for shard in &self.shards {
+            let mut gone = Vec::new();
+            self.with_shard(shard, |shard, now| {
+                shard.sweep(now, self.room(), &mut gone);
+                let swept = gone.len();
+                let most = most(shard.len());
+                while gone.len() - swept < most && self.room().excess() > 0 {
+                    let Some(entry) = shard.pop() else { break };
+                    self.room().give_back(1);
+                    gone.push(entry);
                 }
+                evicted += gone.len() - swept;
+                if !gone.is_empty() {
+                    shard.trim(now);
+                }
+            });
+            for (key, value) in gone {
+                let owned = self.weigh.map_or(0, |weigh| weigh(&key, &value));
+                bytes += Shard::<K, V, P>::entry_bytes() + owned as u64;
             }
-            if evicted == found && !first {
-                break; // others have removed the rest
-            }
-            first = false;
         }
         (evicted, bytes)
     }
 
     /// What the cache has done: the sums over all shards, which are read one after the other.
     pub fn snapshot(&self) -> Snapshot {
-        let mut sum = Snapshot::default();
-        for shard in &self.shards {
-            let part = self.with_shard(shard, |shard, _| shard.snapshot());
-            sum.len += part.len;
-            sum.hits += part.hits;
-            sum.misses += part.misses;
-            sum.inserted += part.inserted;
-            sum.updated += part.updated;
-            sum.evicted += part.evicted;
-            sum.expired += part.expired;
-            sum.removed += part.removed;
-            sum.refused += part.refused;
-        }
-        sum.capacity = u32::try_from(self.capacity()).unwrap_or(u32::MAX);
-        sum
+        let shards = self.shards.iter().map(|shard| self.with_shard(shard, |shard, _| shard.snapshot()));
+        let capacity = u32::try_from(self.capacity()).unwrap_or(u32::MAX);
+        Snapshot { capacity, max_weight: capacity.into(), ..shards.fold(Snapshot::default(), Snapshot::plus) }
     }
 
     /// Computations that are under way.
