@@ -56,9 +56,9 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
         (Flavour::Std, is_async) => {
             let root = &roots.root;
             let ask = if is_async {
-                quote!(__daur_memo.computed_later(__daur_key, async { #computed }).await)
+                quote!(#root::performance::memoize::Memo::computed_later(__daur_memo, __daur_key, async { #computed }).await)
             } else {
-                quote!(__daur_memo.computed(__daur_key, || #computed))
+                quote!(#root::performance::memoize::Memo::computed(__daur_memo, __daur_key, || #computed))
             };
             quote! {{
                 let __daur_memo = #memo;

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::future::Future;
-use std::hash::{Hash, RandomState};
+use std::hash::{Hash, RandomState as Seed};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -64,7 +64,7 @@ pub struct Memo<K, V, P: Policy = Lru<u8>, C = CoarseClock> {
     function: &'static str,
     config: Config,
     clock: C,
-    cache: OnceLock<SharedCache<Key<K>, V, P, RandomState, C>>,
+    cache: OnceLock<SharedCache<Key<K>, V, P, Seed, C>>,
     /// Misses that were counted once more when the computation began.
     twice: AtomicU64,
 }
@@ -156,9 +156,9 @@ where
     C: Clock + Clone,
     Self: Sync,
 {
-    fn cache(&'static self) -> &'static SharedCache<Key<K>, V, P, RandomState, C> {
+    fn cache(&'static self) -> &'static SharedCache<Key<K>, V, P, Seed, C> {
         self.cache.get_or_init(|| {
-            let cache = SharedCache::with_hasher(self.config, self.clock.clone(), RandomState::new())
+            let cache = SharedCache::with_hasher(self.config, self.clock.clone(), Seed::default())
                 .unwrap_or_else(|_| unreachable!("the config was checked when the memo was made"));
             // Memory may be short already.
             cache.resize_soft(Share::permille(KEPT.load(Ordering::Relaxed)).of(self.config.max_size));

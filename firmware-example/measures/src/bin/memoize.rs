@@ -2,6 +2,7 @@
 #![no_std]
 #![no_main]
 
+use cortex_m as _; // its critical section
 use daur_core::shared::Shared;
 use daur_core::time::{Clock, Instant};
 use daur_measures::{black_box, image, now};
