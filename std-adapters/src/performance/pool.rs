@@ -45,9 +45,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// 4 threads, 1,024 jobs, and one of 16 is timed.
+    /// 4 threads, 1,024 jobs, and one of 64 is timed.
     pub const DEFAULT: Self =
-        Self { workers: 4, queue: 1_024, name: "daur-pool", stack: None, max_passed: 7, timed_one_in: 16 };
+        Self { workers: 4, queue: 1_024, name: "daur-pool", stack: None, max_passed: 7, timed_one_in: 64 };
 
     /// Checks the fields.
     ///

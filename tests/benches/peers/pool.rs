@@ -2,10 +2,9 @@
 //!
 //! The pools of a comparison are all there at once; those whose turn it is not sleep.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Sender, channel};
-use std::thread;
+use std::sync::mpsc::channel;
+use std::thread::{self, Thread};
 
 use daur_std::performance::pool::{Config, ThreadPool};
 
@@ -83,25 +82,28 @@ fn round_trip(options: &Options, title: &str) {
     compare(options, title, subjects);
 }
 
-/// Submits a flood of jobs, the last of which tells, and waits for it.
-fn one_flood(mut submit: impl FnMut(Countdown)) {
-    let (done, wait) = channel();
-    let left = Arc::new(AtomicU32::new(JOBS));
-    for _ in 0..JOBS {
-        submit(Countdown { left: left.clone(), done: done.clone() });
-    }
-    wait.recv().expect("the last one tells");
+/// Jobs that are as good as empty, the last of which wakes who waits for it.
+struct Flood {
+    left: AtomicU32,
+    waits: Thread,
 }
 
-struct Countdown {
-    left: Arc<AtomicU32>,
-    done: Sender<()>,
-}
-
-impl Countdown {
-    fn count(self) {
+impl Flood {
+    fn job(&self) {
         if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.done.send(()).expect("waited for");
+            self.waits.unpark();
+        }
+    }
+
+    /// Submits all, and waits for them. They count at one place that is never freed, so that no job has to count who needs it.
+    fn of(mut submit: impl FnMut(&'static Self)) -> impl FnMut() {
+        let flood: &'static Self = Box::leak(Box::new(Self { left: AtomicU32::new(0), waits: thread::current() }));
+        move || {
+            flood.left.store(JOBS, Ordering::Release);
+            (0..JOBS).for_each(|_| submit(flood));
+            while flood.left.load(Ordering::Acquire) > 0 {
+                thread::park();
+            }
         }
     }
 }
@@ -115,12 +117,14 @@ fn flood(options: &Options, title: &str) {
     let submit = channel_pool();
     let runtime = tokio_runtime();
     let subjects = vec![
-        subject("daur execute", JOBS, move || one_flood(|job| pool.execute(|| job.count()).expect("open"))),
-        subject("rayon spawn", JOBS, move || one_flood(|job| spawn.spawn(|| job.count()))).target(0.25),
-        subject("threads on a crossbeam channel", JOBS, move || {
-            one_flood(|job| submit.send(Box::new(|| job.count())).expect("open"));
-        }),
-        subject("tokio spawn_blocking", JOBS, move || one_flood(|job| drop(runtime.spawn_blocking(|| job.count())))),
+        subject("daur execute", JOBS, Flood::of(move |flood| pool.execute(|| flood.job()).expect("open"))),
+        subject("rayon spawn", JOBS, Flood::of(move |flood| spawn.spawn(|| flood.job()))).target(0.25),
+        subject(
+            "threads on a crossbeam channel",
+            JOBS,
+            Flood::of(move |flood| submit.send(Box::new(|| flood.job())).expect("open")),
+        ),
+        subject("tokio spawn_blocking", JOBS, Flood::of(move |flood| drop(runtime.spawn_blocking(|| flood.job())))),
     ];
     compare(options, title, subjects);
 }

@@ -22,6 +22,14 @@ impl Jobs {
     fn pop_from(&self, outgoing: &mut Outgoing) -> Option<Entry> {
         loop {
             let levels = self.levels.load(Ordering::Acquire);
+            let held =
+                outgoing.lines.iter().enumerate().map(|(level, line)| u8::from(!line.is_empty()) << level).sum::<u8>();
+            if (held | levels).is_power_of_two() && held != 0 {
+                // What most pools have all the time: one line alone.
+                outgoing.turns.reset();
+                self.left(1);
+                return outgoing.lines.get_mut(held.trailing_zeros() as usize)?.pop_front();
+            }
             let number = |line: &VecDeque<Entry>| line.front().map(|entry| entry.number);
             let numbers = outgoing.lines.each_ref().map(number);
             let newest = numbers.iter().flatten().max().copied().unwrap_or(0);
