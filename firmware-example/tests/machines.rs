@@ -22,7 +22,7 @@ mod tests {
     use daur_core::security::password::{self, Pbkdf2};
     use daur_core::security::permission::Permissions;
     use daur_core::security::token::{self, Claims, Gate, Keys};
-    use daur_core::shared::CsShared;
+    use daur_core::shared::{CsShared, Shared};
     use daur_core::text::Text;
     use daur_core::time::{Clock, Duration, Instant, UnixTime};
     use daur_core::wire::decoder::Decoder;
@@ -252,8 +252,7 @@ mod tests {
 
     #[test]
     fn memory_that_is_short_shrinks_a_cache_which_grows_back() {
-        static CACHE: CsShared<Cache<u32, u32, 8>, Timer> =
-            CsShared::new(Cache::new(cache::Config::DEFAULT), Timer);
+        static CACHE: CsShared<Cache<u32, u32, 8>, Timer> = CsShared::new(Cache::new(cache::Config::DEFAULT), Timer);
         static SHRINK: Resize<fn(Share) -> u64> =
             Resize(|keep| CACHE.with(|cache, _| cache.resize_soft(keep.of(8)) as u64 * 20));
         for key in 0..8 {
