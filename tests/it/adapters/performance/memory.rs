@@ -155,10 +155,10 @@ mod optimizer {
 
     #[test]
     fn rule_3_a_reading_that_fails_leaves_the_level_asks_nobody_and_is_told() {
-        type Told = Result<Sample, Error>;
-        let told: Arc<Mutex<VecDeque<Box<dyn FnOnce() -> Told + Send>>>> = Arc::default();
+        type Told = Box<dyn FnOnce() -> Result<Sample, Error> + Send>;
+        let told: Arc<Mutex<VecDeque<Told>>> = Arc::default();
         let script = Arc::clone(&told);
-        let tell = move |told: Box<dyn FnOnce() -> Told + Send>| script.lock().unwrap().push_back(told);
+        let tell = move |told: Told| script.lock().unwrap().push_back(told);
         let clock = leaked(100);
         let optimizer = MemoryOptimizer::builder(Config::DEFAULT)
             .provider(move || {
