@@ -16,6 +16,7 @@ use daur_std::link::{self, Registry};
 use daur_std::monitoring::system;
 use daur_std::rng::os_bytes;
 use daur_std::security::keys;
+use daur_std::services::result_cache::ResultCache;
 use daur_std::shared::StdShared;
 use tokio::sync::watch;
 
@@ -25,6 +26,7 @@ use crate::config::{Config, DataDir};
 use crate::gate::{Caller, Gate, check_origin};
 use crate::health::Health;
 use crate::http::Peer;
+use crate::model::Models;
 use crate::monitor::Monitor;
 use crate::problem::{Code, Problem};
 use crate::status::NetworkRates;
@@ -46,6 +48,8 @@ pub struct App {
     pub audit: Audit,
     /// What runs programs.
     pub commands: Commands,
+    /// What asks models.
+    pub models: Models,
     /// The devices.
     pub registry: Registry,
     /// What it asks itself.
@@ -78,6 +82,7 @@ impl App {
             return Err(format!("the device {twice} is named twice").into());
         }
         config.policy.validate().map_err(|error| format!("[policy] {error}"))?;
+        config.model.validate().map_err(|error| format!("[model] {error}"))?;
         config.health.validate().map_err(|error| format!("[health] {error}"))?;
         let dir = DataDir::open(&config.data_dir)
             .map_err(|error| format!("the data directory {} cannot be used: {error}", config.data_dir.display()))?;
@@ -85,7 +90,11 @@ impl App {
         let fleet_key = fleet_key(&config, &dir)?;
         let boot = BootId(u32::from_le_bytes(os_bytes::<4>().map_err(|error| error.to_string())?));
         let (audit, writer) = audit::open(&dir.database(), boot, |key| dir.keep_audit_key(key))?;
-        let commands = Commands::new(config.command.clone(), config.policy, dir.work(), dir.cache(), stop.clone())?;
+        let cache = Arc::new(ResultCache::open(dir.cache(), config.command.cache)?);
+        let commands =
+            Commands::new(config.command.clone(), config.policy, dir.work(), Arc::clone(&cache), stop.clone())?;
+        let models =
+            Models::new(config.model.clone(), cache, stop.clone()).map_err(|error| format!("[model] {error}"))?;
         let registry = Registry::with_audit_dir(link::Config::DEFAULT, Some(&fleet_key), dir.device_audit());
         for endpoint in &config.devices {
             registry.attach(endpoint);
@@ -96,6 +105,7 @@ impl App {
             gate,
             audit,
             commands,
+            models,
             registry,
             health: Health::new(&dir.database()),
             monitor: Arc::new(Monitor::new()),

@@ -92,7 +92,7 @@ pub struct Commands {
     policy: Policy<'static>,
     dir: PathBuf,
     policy_mark: [u8; 8],
-    cache: ResultCache,
+    cache: Arc<ResultCache>,
     last_good: LastGood,
     programs: Vec<Program>,
     places: SharedBulkhead<WAITING>,
@@ -122,15 +122,15 @@ pub struct Admitted {
 }
 
 impl Commands {
-    /// Commands that `policy` admits, run in `dir`, their results kept in the file `cache`.
+    /// Commands that `policy` admits, run in `dir`, their results kept in `cache`.
     ///
     /// # Errors
-    /// An invalid config; a cache file that cannot be opened.
+    /// An invalid config.
     pub fn new(
         mut config: Config,
         policy: Policy<'static>,
         dir: PathBuf,
-        cache: PathBuf,
+        cache: Arc<ResultCache>,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, Error> {
         let allowed = policy.commands;
@@ -177,7 +177,7 @@ impl Commands {
         format!("{allowed:?} {:?} {} {:?}", policy.forbidden_commands, config.output_limit, config.program_dirs)
             .hash(&mut hasher);
         Ok(Self {
-            cache: ResultCache::open(cache, config.cache)?,
+            cache,
             last_good: LastGood::new(config.fallback),
             places,
             budget: config.budget.map(Budget::try_new).transpose()?.map(StdShared::new),

@@ -11,7 +11,7 @@ use daur_core::time::Duration;
 use daur_std::link::Endpoint;
 use daur_std::security::keys;
 
-use crate::{command, health, http};
+use crate::{command, health, http, model};
 
 /// Says how one server runs.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct Config {
     pub policy: Policy<'static>,
     /// How commands run.
     pub command: command::Config,
+    /// How models are asked.
+    pub model: model::Config,
     /// What the server asks itself.
     pub health: health::Config,
     /// Limits of the connections.
@@ -49,6 +51,7 @@ impl Config {
             fleet_key_file: None,
             policy: Policy::DEFAULT,
             command: command::Config::default(),
+            model: model::Config::default(),
             health: health::Config::DEFAULT,
             http: http::Config::DEFAULT,
             sample_every: Duration::from_secs(1),

@@ -9,6 +9,7 @@
 //! * [`gate`]: who is asking, and may they; [`audit`]: what they did, in a chain.
 //! * [`command`]: policy, cache, executor; [`fallback`]: the last good output, for when there is none;
 //!   [`runner`]: a program without a shell, and no trace of it after.
+//! * [`model`]: a chat's answer, from the cache or from one of several upstreams.
 //! * [`monitor`], [`status`], [`metrics`]: what is counted, and how it is shown; [`page`]: the dashboard.
 //! * [`health`]: what the server asks itself, for `/livez`, `/readyz` and `/startupz`.
 //! * [`problem`]: what a client is told when it is refused.
@@ -29,6 +30,7 @@ pub mod health;
 pub mod http;
 pub mod keys;
 pub mod metrics;
+pub mod model;
 pub mod monitor;
 pub mod page;
 pub mod problem;

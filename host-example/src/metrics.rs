@@ -19,6 +19,7 @@ pub fn text(app: &App, format: Format) -> String {
     health(app, &mut page);
     requests(app, &mut page);
     commands(app, &mut page);
+    models(app, &mut page);
     security(app, &mut page);
     machine(app, &mut page);
     for device in app.registry.snapshot() {
@@ -149,6 +150,36 @@ fn commands(app: &App, page: &mut Page) {
     }
     page.gauge("daur_cache_entries", "Entries in the result cache.").sample(&[], cache.rows);
     page.gauge("daur_cache_bytes", "Bytes in use in its file.").sample(&[], cache.bytes);
+}
+
+fn models(app: &App, page: &mut Page) {
+    let models = app.models.snapshot();
+    if !models.configured {
+        return;
+    }
+    let mut results = page.counter("daur_model_requests", "Requests to upstreams, by how they ended.");
+    for upstream in &models.upstreams {
+        for (result, count) in [
+            ("answered", upstream.answered),
+            ("busy", upstream.busy),
+            ("rejected", upstream.rejected),
+            ("failed", upstream.failed),
+        ] {
+            results.sample(&[("upstream", &upstream.name), ("result", result)], count);
+        }
+    }
+    let mut tokens = page.counter("daur_model_tokens", "Tokens that the answers say they cost.");
+    for upstream in &models.upstreams {
+        tokens.sample(&[("upstream", &upstream.name)], upstream.tokens);
+    }
+    let mut open = page.gauge("daur_model_breaker_state", "1 for the state that the upstream's breaker is in.");
+    for upstream in &models.upstreams {
+        for state in ["closed", "open", "half_open"] {
+            open.sample(&[("upstream", &upstream.name), ("state", state)], upstream.state == state);
+        }
+    }
+    page.gauge("daur_model_requests_in_flight", "Chats under way.").sample(&[], models.running);
+    page.counter("daur_model_cached", "Chats answered by what had been kept.").sample(&[], models.hits);
 }
 
 fn security(app: &App, page: &mut Page) {

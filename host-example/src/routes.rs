@@ -2,6 +2,7 @@
 
 mod audit;
 mod logins;
+mod model;
 mod users;
 
 use std::convert::Infallible;
@@ -57,6 +58,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/users", get(users::list).post(users::add))
         .route("/api/users/{name}", patch(users::change).delete(users::remove))
         .route("/api/command", post(command))
+        .route("/api/model", post(model::answer))
         .route("/api/status", get(status_json))
         .route("/api/events", get(events))
         .route("/api/devices", get(devices))

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use daur_core::reliability::breaker::{self, Breaker as Machine, Growth, ModeConfig, Opens, SlowCalls};
 use daur_core::reliability::budget;
@@ -19,6 +19,7 @@ use serde::de::{Deserializer, Visitor};
 
 use crate::command::{self, AnyMode, BUCKETS, CALLS, WAITING};
 use crate::config::Config;
+use crate::model::{self, Keep, KeySource};
 use crate::{fallback, health};
 
 /// A length of time in words, such as `"5s"`.
@@ -54,6 +55,7 @@ pub struct Settings {
     health: Health,
     breaker: Breaker,
     programs: BTreeMap<String, Program>,
+    model: Model,
     policy: toml::Table,
 }
 
@@ -173,6 +175,64 @@ struct Breaker {
     opens: Option<Opens>,
     slow: Option<SlowCalls>,
     growth: Option<Growth>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Model {
+    timeout: Option<Length>,
+    ttl: Option<Length>,
+    keep: Option<Keep>,
+    max_answer: Option<usize>,
+    at_once: Option<u32>,
+    retry: Retry,
+    budget: Budget,
+    breaker: Breaker,
+    upstreams: Vec<Upstream>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Upstream {
+    name: String,
+    url: String,
+    key_file: Option<PathBuf>,
+    key_env: Option<String>,
+    model: Option<String>,
+    weight: Option<u32>,
+    timeout: Option<Length>,
+}
+
+impl Upstream {
+    fn read(&self) -> Result<model::Upstream, String> {
+        let mut upstream = model::Upstream::new(&self.name, &self.url);
+        upstream.key = match (&self.key_file, &self.key_env) {
+            (None, None) => KeySource::None,
+            (Some(path), None) => KeySource::File(path.clone()),
+            (None, Some(name)) => KeySource::Env(name.clone()),
+            (Some(_), Some(_)) => {
+                return Err(format!("the upstream `{}` takes one of `key_file` and `key_env`", self.name));
+            }
+        };
+        upstream.model.clone_from(&self.model);
+        set(&mut upstream.weight, self.weight);
+        set_time(&mut upstream.timeout, self.timeout);
+        Ok(upstream)
+    }
+}
+
+impl Model {
+    fn apply(&self, config: &mut model::Config) -> Result<(), String> {
+        set_time(&mut config.timeout, self.timeout);
+        set_time(&mut config.ttl, self.ttl);
+        set(&mut config.keep, self.keep);
+        set(&mut config.max_answer, self.max_answer);
+        set(&mut config.at_once, self.at_once);
+        for upstream in &self.upstreams {
+            config.upstreams.push(upstream.read()?);
+        }
+        config.validate()
+    }
 }
 
 /// Replaces `field` if there is a value.
@@ -309,6 +369,10 @@ impl Settings {
         within("fallback", self.fallback.apply(&mut command.fallback))?;
         within("health", self.health.apply(&mut config.health))?;
         within("breaker", self.breaker.apply(&mut command.breaker, &mut command.mode))?;
+        within("model", self.model.apply(&mut config.model))?;
+        within("model.retry", self.model.retry.apply(&mut config.model.retry))?;
+        within("model.budget", self.model.budget.apply(&mut config.model.budget))?;
+        within("model.breaker", self.model.breaker.apply(&mut config.model.breaker, &mut config.model.mode))?;
         for (name, program) in &self.programs {
             let (mut breaker, mut mode) = (command.breaker, command.mode);
             within(format_args!("programs.{name}.breaker"), program.breaker.apply(&mut breaker, &mut mode))?;
@@ -369,6 +433,7 @@ mod tests {
             (default.command.at_once, default.command.waiting, default.command.queue_wait)
         );
         assert_eq!((config.command.breaker, config.command.mode), (default.command.breaker, default.command.mode));
+        assert_eq!(format!("{:?}", config.model), format!("{:?}", default.model));
         let (_, date) = config.command.breakers["date"];
         assert!(matches!(date.opens, Opens::CountWindow(window) if window.calls == 100));
         assert_eq!(date.slow.map(|slow| slow.slow_call), Some(Duration::from_millis(500)));
@@ -386,6 +451,8 @@ mod tests {
         assert!(wrong("[retry]\njitter = \"some\"\n").contains("some"));
         assert!(wrong("[breaker]\nopens = { windows = 1 }\n").contains("windows"));
         assert!(wrong("[commands]\nqueue_wait = 5\n").contains("`\"5s\"`"));
+        assert!(wrong("[[model.upstreams]]\nname = \"a\"\n").contains("url"));
+        assert!(wrong("[model]\nkeep = \"never\"\n").contains("never"));
         let both = Settings::parse("[budget]\noff = true\nratio = { percent = 10 }\n").unwrap().apply(&mut config());
         assert!(both.unwrap_err().contains("one of"));
         let low = Settings::parse("[health]\ndisk_low = 1\n").unwrap().apply(&mut config());
@@ -409,6 +476,16 @@ mod tests {
             ("[programs.date.breaker]\nfailures = 0\n", "[programs.date.breaker]", "`failures`"),
             ("[breaker]\ngrowth = { strategy = \"linear\" }\n", "[breaker]", "`recovery_timeout_max`"),
             (&format!("[breaker]\nfailures = 3\n{window}\n"), "[breaker]", "`failures`"),
+            ("[model]\nat_once = 0\n", "[model]", "`at_once`"),
+            ("[model]\ntimeout = \"0s\"\n", "[model]", "`timeout`"),
+            ("[model.retry]\nmax_attempts = 0\n", "[model.retry]", "`max_attempts`"),
+            ("[model.breaker]\nprobes = 0\n", "[model.breaker]", "`probes`"),
+            ("[[model.upstreams]]\nname = \"a\"\nurl = \"h\"\n", "[model]", "`url`"),
+            (
+                "[[model.upstreams]]\nname = \"a\"\nurl = \"http://h\"\nkey_env = \"A\"\nkey_file = \"b\"\n",
+                "[model]",
+                "one of",
+            ),
         ] {
             let error = Settings::parse(text).unwrap().apply(&mut config()).unwrap_err();
             assert!(error.starts_with(&format!("{table} ")) && error.contains(key), "{text} {error}");

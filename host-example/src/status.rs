@@ -17,7 +17,7 @@ use crate::audit;
 use crate::command::{BudgetStatus, Places, ProgramStatus};
 use crate::gate::Limits;
 use crate::monitor::{self, Latency, Point, Requests, micros};
-use crate::{fallback, health};
+use crate::{fallback, health, model};
 
 /// Holds the state of every machine of the server.
 #[derive(Debug, Serialize)]
@@ -44,6 +44,8 @@ pub struct FullStatus {
     pub operations: Vec<Operation>,
     /// The result cache.
     pub cache: Cache,
+    /// The models.
+    pub models: model::Snapshot,
     /// The programs' breakers.
     pub breakers: Vec<ProgramStatus>,
     /// Commands that run now.
@@ -222,6 +224,7 @@ pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
         latency: app.monitor.latency(),
         operations: operations(app),
         cache: cache(app),
+        models: app.models.snapshot(),
         breakers: app.commands.programs(),
         running: app.commands.bulkhead().running,
         bulkhead: app.commands.bulkhead(),

@@ -8,6 +8,7 @@ mod health;
 mod keys;
 mod limits;
 mod logins;
+mod models;
 mod process;
 mod secrets;
 mod sessions;

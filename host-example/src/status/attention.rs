@@ -14,7 +14,7 @@ pub(super) fn attention(status: &FullStatus) -> Vec<Attention> {
     }
     for check in status.health.checks.iter().filter(|check| check.status == "degraded") {
         // Breakers and the cache have lines of their own.
-        if !matches!(check.name.as_str(), "programs" | "cache") {
+        if !matches!(check.name.as_str(), "programs" | "models" | "cache") {
             let reason = check.reason.as_deref().unwrap_or("worse than it should be");
             add("amber", format!("Health check {}: {reason}", check.name));
         }
@@ -23,6 +23,13 @@ pub(super) fn attention(status: &FullStatus) -> Vec<Attention> {
         match breaker.state {
             "open" | "forced_open" => add("red", format!("Breaker of {} is open", breaker.name)),
             "half_open" => add("amber", format!("Breaker of {} is probing", breaker.name)),
+            _ => {}
+        }
+    }
+    for upstream in &status.models.upstreams {
+        match upstream.state {
+            "open" | "forced_open" => add("red", format!("Breaker of the model {} is open", upstream.name)),
+            "half_open" => add("amber", format!("Breaker of the model {} is probing", upstream.name)),
             _ => {}
         }
     }

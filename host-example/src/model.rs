@@ -1,0 +1,296 @@
+//! Models: from a chat to an answer, by way of cache, upstreams and their breakers.
+//!
+//! # Rules
+//! 1. A chat is an object with `messages`, each with a `role`; all else goes to the upstream as it came, and its
+//!    answer to the client. A stream is `not_supported`; without an upstream everything is `not_configured`.
+//! 2. An answer is kept for `ttl` under all that decides it. That is so for any temperature, unless `keep` says
+//!    otherwise: who wants another answer to the same chat says `Cache-Control: no-cache`, who wants none kept says
+//!    `no-store`. Callers who ask the same at the same time share one request.
+//! 3. An upstream that cannot be reached, takes too long, fails (408, 5xx), lets us not in (3xx, 401..403) or sends what
+//!    is no answer counts for its breaker, and another one is asked at once. The same one is asked again only after
+//!    a wait. The budget of all requests pays for both; all of it is over by `timeout`.
+//! 4. One that refuses the chat itself (other 4xx) has done its work: that ends the run as `invalid_input`, with what
+//!    it says.
+//! 5. One that is busy (429, 503 with `Retry-After`) is left alone for as long as it says, up to 60 s. Its breaker does
+//!    not count that. Where all are, a chat waits no longer than the retry's `max_delay`, and is told when to come back.
+//! 6. A key stands in one header of one request. It is in no answer, log or figure, not even if the upstream repeats it.
+//! 7. So many requests are under way at a time; one more is `overloaded`. An answer of more than `max_answer` bytes is
+//!    none.
+
+mod chat;
+mod config;
+mod shown;
+mod upstream;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use daur_core::reliability::retry::{Decision, Retry};
+use daur_core::time::{Duration, Instant};
+use daur_std::clock::SystemWallClock;
+use daur_std::reliability::budget::SharedBudget;
+use daur_std::rng::os_seed;
+use daur_std::services::result_cache::{self, Computed, ResultCache, Source};
+use reqwest::Client;
+use tokio::sync::{Semaphore, watch};
+use tokio::time;
+
+pub use chat::{Chat, Reply, Wanted};
+pub use config::{Config, Keep, KeySource, UPSTREAMS, Upstream};
+pub use shown::{Answer, Snapshot, UpstreamStatus};
+
+use crate::http::stopped;
+use crate::problem::{Code, Problem};
+use upstream::{Fault, now};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Asks models.
+pub struct Models {
+    config: Config,
+    client: Client,
+    upstreams: Vec<upstream::Upstream>,
+    cache: Arc<ResultCache>,
+    /// What of the config decides an answer.
+    mark: [u8; 8],
+    places: Semaphore,
+    budget: Option<SharedBudget>,
+    next: AtomicU64,
+    hits: AtomicU64,
+    stop: watch::Receiver<bool>,
+}
+
+/// An answer that was not kept before.
+struct Fresh {
+    reply: Reply,
+    attempts: u32,
+}
+
+impl Models {
+    /// The models of `config`, with their answers kept in `cache`.
+    ///
+    /// # Errors
+    /// An invalid config; a key that cannot be read; no certificates to trust.
+    pub fn new(config: Config, cache: Arc<ResultCache>, stop: watch::Receiver<bool>) -> Result<Self, Error> {
+        config.validate()?;
+        let upstreams = config.upstreams.iter().map(|upstream| upstream::Upstream::new(upstream, &config));
+        let mut hasher = DefaultHasher::new();
+        for Upstream { name, url, model, .. } in &config.upstreams {
+            (name, url, model).hash(&mut hasher);
+        }
+        Ok(Self {
+            client: upstream::client(&config)?,
+            upstreams: upstreams.collect::<Result<_, _>>()?,
+            cache,
+            mark: hasher.finish().to_le_bytes(),
+            places: Semaphore::new(config.at_once as usize),
+            budget: config.budget.map(SharedBudget::try_new).transpose()?,
+            next: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            config,
+            stop,
+        })
+    }
+
+    /// The answer to a chat: kept, or fresh.
+    ///
+    /// # Errors
+    /// `not_configured`, `invalid_input`, `timeout`, `circuit_open`, `overloaded`, `upstream_failed`.
+    pub async fn run(&self, chat: &Chat, wanted: Wanted) -> Result<Answer, Problem> {
+        if self.upstreams.is_empty() {
+            let detail = "No model is set up: the server's config file names no `[[model.upstreams]]`.";
+            return Err(Problem::new(Code::NotConfigured, detail));
+        }
+        let began = now();
+        let ttl = self.config.ttl;
+        let keeps = !ttl.is_zero() && (self.config.keep == Keep::Always || chat.is_fixed());
+        let key = result_cache::key([&b"model"[..], &self.mark, &chat.digest()]);
+        let mut attempts = 0;
+        let (bytes, source) = match (keeps, wanted) {
+            (true, Wanted::Any) => {
+                let compute = async || {
+                    let fresh = self.ask(chat).await?;
+                    attempts = fresh.attempts;
+                    Ok::<_, Problem>(Computed::Keep(fresh.reply.to_bytes()))
+                };
+                let answer = self.cache.get_or_compute_async(&key, ttl, &SystemWallClock, compute).await?;
+                (answer.value, answer.source)
+            }
+            _ => {
+                let fresh = self.ask(chat).await?;
+                attempts = fresh.attempts;
+                let bytes = fresh.reply.to_bytes();
+                if keeps && wanted == Wanted::Fresh {
+                    self.keep(&key, &bytes, ttl);
+                }
+                (bytes, Source::Computed)
+            }
+        };
+        let reply = Reply::from_bytes(&bytes)
+            .ok_or_else(|| Problem::internal("a kept answer cannot be read", &"it has no upstream"))?;
+        if source == Source::Cache {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(Answer { reply, source, attempts, elapsed_ms: now().since(began).as_millis() })
+    }
+
+    fn keep(&self, key: &[u8], bytes: &[u8], ttl: Duration) {
+        use daur_core::time::WallClock;
+        if let Some(wall) = SystemWallClock.unix_now() {
+            self.cache.set_later(key, bytes, ttl, wall);
+        }
+    }
+
+    /// Asks upstreams until one answers.
+    async fn ask(&self, chat: &Chat) -> Result<Fresh, Problem> {
+        let Ok(_place) = self.places.try_acquire() else {
+            let detail = "Too many models are asked at the moment.";
+            return Err(Problem::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1)));
+        };
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            answered = self.attempts(chat) => answered,
+            () = stopped(&mut stop) => Err(Problem::new(Code::Overloaded, "The server is stopping.").closing()),
+        }
+    }
+
+    async fn attempts(&self, chat: &Chat) -> Result<Fresh, Problem> {
+        let end = now() + self.config.timeout;
+        let mut retry = Retry::new(self.config.retry, os_seed(), now());
+        let mut tried = vec![false; self.upstreams.len()];
+        let mut attempts = 0;
+        if let Some(budget) = &self.budget {
+            budget.on_first_try();
+        }
+        loop {
+            let Some(place) = self.pick(&tried) else { return Err(self.nobody()) };
+            let upstream = &self.upstreams[place];
+            tried[place] = true;
+            attempts += 1;
+            let Some(asked) = self.attempt(upstream, chat, end).await else {
+                // Its breaker has closed the door since it was picked: that was no attempt.
+                attempts -= 1;
+                continue;
+            };
+            let fault = match asked {
+                Ok(reply) => {
+                    if let Some(budget) = &self.budget {
+                        budget.on_success(attempts);
+                    }
+                    return Ok(Fresh { reply, attempts });
+                }
+                Err(fault) => fault,
+            };
+            let now = now();
+            let is_over = matches!(fault, Fault::Rejected(..)) || now >= end;
+            let Decision::Retry { after } = retry.next(now) else { return Err(self.told(fault)) };
+            let paid = self.budget.as_ref().map(SharedBudget::try_retry);
+            if is_over || matches!(paid, Some(Err(_))) {
+                return Err(self.told(fault));
+            }
+            if self.pick(&tried).is_none() {
+                // Nobody else is left: the same ones once more, after a while.
+                tried.fill(false);
+                let due = self.free_at(now).map_or(now + after, |free| free.max(now + after));
+                // A client can wait for itself, and its connection is worth something.
+                if due >= end || due.since(now) > self.config.retry.max_delay {
+                    return Err(self.told(fault));
+                }
+                time::sleep(due.since(now).into()).await;
+            }
+            if let Some(Ok(funded)) = paid {
+                funded.made();
+            }
+        }
+    }
+
+    /// One request to one upstream; `None` if its breaker refuses it.
+    async fn attempt(&self, upstream: &upstream::Upstream, chat: &Chat, end: Instant) -> Option<Result<Reply, Fault>> {
+        let guard = upstream.breaker.admit().ok()?;
+        let counts = &upstream.counts;
+        counts.asked.fetch_add(1, Ordering::Relaxed);
+        let limit = upstream.timeout.min(end.since(now()));
+        let answer = time::timeout(limit.into(), upstream.ask(&self.client, chat)).await;
+        let fault = match answer.unwrap_or(Err(Fault::Timeout)) {
+            Ok((body, tokens)) => {
+                let _ = guard.on_success();
+                counts.answered.fetch_add(1, Ordering::Relaxed);
+                counts.tokens.fetch_add(tokens, Ordering::Relaxed);
+                return Some(Ok(Reply { upstream: upstream.name.clone(), body }));
+            }
+            Err(fault) => fault,
+        };
+        let count = match &fault {
+            Fault::Rejected(..) => {
+                let _ = guard.on_success();
+                &counts.rejected
+            }
+            Fault::Busy(wait) => {
+                // It says itself how long to stay away.
+                drop(guard);
+                upstream.rest(*wait, now());
+                &counts.busy
+            }
+            _ => {
+                let _ = guard.on_failure();
+                &counts.failed
+            }
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        *upstream.last_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault.name());
+        tracing::warn!(upstream = upstream.name, %fault, "a model gave no answer");
+        Some(Err(fault))
+    }
+
+    /// An upstream that may be asked and was not yet, in turns.
+    fn pick(&self, tried: &[bool]) -> Option<usize> {
+        let count = self.upstreams.len();
+        let turn = usize::try_from(self.next.fetch_add(1, Ordering::Relaxed)).unwrap_or(0);
+        let now = now();
+        let free = |place: &usize| {
+            let upstream = &self.upstreams[*place];
+            !tried[*place] && upstream.rests(now).is_none() && upstream.breaker.refuses().is_none()
+        };
+        (0..count).map(|step| turn.wrapping_add(step) % count).find(free)
+    }
+
+    /// When the first upstream may be asked again, if none may now.
+    fn free_at(&self, now: Instant) -> Option<Instant> {
+        let free = |upstream: &upstream::Upstream| {
+            let open = upstream.breaker.refuses().map_or(now, |open| open.retry_at);
+            upstream.rests(now).map_or(open, |rests| rests.max(open))
+        };
+        self.upstreams.iter().map(free).min().filter(|free| *free > now)
+    }
+
+    /// What a client is told when no upstream may be asked.
+    fn nobody(&self) -> Problem {
+        let now = now();
+        let wait = self.free_at(now).unwrap_or(now).since(now);
+        let resting = self.upstreams.iter().any(|upstream| upstream.rests(now).is_some());
+        let (code, detail) = if resting {
+            (Code::Overloaded, "The models have too much work at the moment.")
+        } else {
+            (Code::CircuitOpen, "The models failed too often; they are not asked now.")
+        };
+        Problem::new(code, detail).retry_after(wait)
+    }
+
+    /// What a client is told of the last fault.
+    fn told(&self, fault: Fault) -> Problem {
+        match fault {
+            Fault::Timeout => Problem::new(Code::Timeout, "No model answered in time."),
+            Fault::Busy(_) => self.nobody(),
+            Fault::Rejected(_, said) if said.is_empty() => {
+                Problem::new(Code::InvalidInput, "The model's upstream refuses this request, and does not say why.")
+            }
+            Fault::Rejected(_, said) => {
+                Problem::new(Code::InvalidInput, format!("The model's upstream refuses this request: {said}"))
+            }
+            Fault::Unreachable | Fault::Status(_) | Fault::Denied(_) | Fault::NoAnswer(_) => {
+                Problem::new(Code::UpstreamFailed, "No model gave an answer; the server's log says why.")
+            }
+        }
+    }
+}
