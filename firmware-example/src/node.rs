@@ -77,7 +77,7 @@ impl<I2C: I2c> Node<I2C> {
             device,
             sensor: shtcx::shtc3(bus),
             fallback: Fallback::new(Source::LastGood { max_age: config::LAST_GOOD_FOR }),
-            registers: Cache::new(cache::Config { ttl: Some(config::REGISTERS_FOR) }),
+            registers: Cache::new(cache::Config { ttl: Some(config::REGISTERS_FOR), ..cache::Config::DEFAULT }),
             metrics: Collector::new(metrics::Config::DEFAULT),
             errors: Errors::new(errors::Config::DEFAULT),
             profiler: Profiler::new(),

@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn cache_evicts_the_least_recently_used_and_expires() {
-        let mut cache: Cache<u32, u32, 4, Lru<u8>> = Cache::new(cache::Config { ttl: Some(Duration::from_secs(1)) });
+        let mut cache: Cache<u32, u32, 4, Lru<u8>> = Cache::new(cache::Config { ttl: Some(Duration::from_secs(1)), ..cache::Config::DEFAULT });
         let now = Instant::from_secs(1);
         for key in 0..4 {
             cache.insert(key, key * 10, now);

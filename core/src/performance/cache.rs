@@ -1,77 +1,36 @@
 //! Answers that are kept for the next time they are asked for.
 
-use core::borrow::Borrow;
 use core::fmt;
-use core::hash::{BuildHasher, Hash};
 
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 
-mod expiry;
+mod config;
 mod hash;
+mod inner;
+mod keyed;
+mod make;
+mod note;
 mod policy;
 mod ring;
 mod snapshot;
 mod table;
+mod verbs;
+mod weight;
 
+pub use config::{Config, ConfigError};
 pub use hash::{Fast, FastHasher};
-pub use policy::{Index, Lru, Policy};
+pub use keyed::{Keyed, KeyedHasher};
+pub use make::Found;
+pub use note::{Coarse, Exact, Idle, Note, Weighted};
+pub use policy::{Index, Lru, Policy, Sieve};
 pub use snapshot::Snapshot;
 
-use expiry::{Expiry, Soonest};
+use note::sealed::{Load, Note as Noted, Origin, Scale};
+use note::{Soonest, Span};
 use policy::sealed::{Index as _, Policy as Sealed};
 use ring::Ring;
 use snapshot::Counts;
 use table::Table;
-
-/// Says how long entries are good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Config {
-    /// How long after its insertion an entry expires; `None` for never. Not zero.
-    pub ttl: Option<Duration>,
-}
-
-impl Config {
-    /// Entries never expire. A `static` cache with it is all zeros, and so takes no flash.
-    pub const DEFAULT: Self = Self { ttl: None };
-
-    /// Says whether the values can work together.
-    ///
-    /// # Errors
-    /// [`ConfigError`] names the first value that cannot.
-    pub const fn validate(&self) -> Result<(), ConfigError> {
-        match self.ttl {
-            Some(ttl) if ttl.is_zero() => Err(ConfigError::TtlIsZero),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
-/// Says what is wrong with a [`Config`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// Entries would expire before they could be found.
-    TtlIsZero,
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TtlIsZero => f.write_str("the cache's ttl is zero; leave it out for entries that never expire"),
-        }
-    }
-}
-
-impl core::error::Error for ConfigError {}
 
 /// Says what an insertion put aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +40,9 @@ pub enum Inserted<K, V> {
     Added,
     /// The key's former value, which had not expired.
     Replaced(V),
-    /// The entry that was used longest ago, expired or not.
+    /// The entry that the policy chose, expired or not.
     Evicted(K, V),
-    /// The new entry itself: the cache is shrunk to nothing.
+    /// The new entry itself: the cache is shrunk to nothing, or it is heavier than all may be.
     Refused(K, V),
 }
 
@@ -130,7 +89,7 @@ pub enum Inserted<K, V> {
 /// use daur_core::performance::cache::{self, Cache, Inserted};
 /// use daur_core::time::{Duration, Instant};
 ///
-/// const TTL: cache::Config = cache::Config { ttl: Some(Duration::from_secs(60)) };
+/// const TTL: cache::Config = cache::Config { ttl: Some(Duration::from_secs(60)), ..cache::Config::DEFAULT };
 /// let mut cache: Cache<&str, u32, 4> = Cache::new(TTL);
 ///
 /// let now = Instant::from_secs(1);
@@ -148,77 +107,104 @@ pub enum Inserted<K, V> {
 /// # References
 /// Groups of tags: Kulukundis, "Designing a Fast, Efficient, Cache-friendly Hash Table" (CppCon
 /// 2017). Counters instead of tombstones: Facebook's F14 (2019).
-pub struct Cache<K, V, const N: usize, P: Policy = Lru, S = Fast> {
+pub struct Cache<K, V, const N: usize, P: Policy = Lru, S = Fast, T: Note = Exact> {
     table: Table<<P as Sealed>::Index, N>,
     ring: Ring<<P as Sealed>::Index, N>,
-    entries: [Option<Entry<K, V>>; N],
-    config: Config,
+    entries: [Option<Entry<K, V, <T as Noted>::Stamp>>; N],
+    ttl: Span,
+    idle: Span,
     hasher: S,
     counts: Counts,
     /// No entry expires before.
     soonest: Soonest,
     /// The same for the entries that came in or were passed in this round of the sweep.
     soonest_of_round: Soonest,
+    /// What the stamps are counted from.
+    origin: Origin<T>,
+    load: <T as Noted>::Load,
     /// How many of the `N` places `resize_soft` has taken away: zero in a fresh `static`.
     withheld: u32,
     /// Where the next sweep goes on.
     hand: u32,
 }
 
-struct Entry<K, V> {
+struct Entry<K, V, T> {
     key: K,
     value: V,
-    expiry: Expiry,
+    note: T,
 }
 
-impl<K, V, const N: usize, P: Policy> Cache<K, V, N, P> {
+impl<K, V, const N: usize, P: Policy, T: Note> Cache<K, V, N, P, Fast, T> {
     /// An empty cache.
     ///
     /// # Panics
     /// If `config` is invalid: in a `static`, a compile error.
     #[must_use]
     pub const fn new(config: Config) -> Self {
-        assert!(config.validate().is_ok(), "invalid cache config");
+        assert!(Self::suits(&config).is_ok(), "invalid cache config");
         Self::with_hasher(config, Fast::new())
     }
 
     /// An empty cache with a config that was read at run time.
     ///
     /// # Errors
-    /// What [`Config::validate`] says.
+    /// What [`suits`](Self::suits) says.
     pub const fn try_new(config: Config) -> Result<Self, ConfigError> {
-        match config.validate() {
+        match Self::suits(&config) {
             Ok(()) => Ok(Self::with_hasher(config, Fast::new())),
             Err(error) => Err(error),
         }
     }
 }
 
-impl<K, V, const N: usize, P: Policy, S> Cache<K, V, N, P, S> {
+impl<K, V, const N: usize, P: Policy, S, T: Note> Cache<K, V, N, P, S, T> {
     const N_FITS: () = assert!(
         4 <= N && N <= <P as Sealed>::Index::RANGE,
-        "a cache has at least 4 entries, and at most 256 with Lru<u8> or 65,536 with Lru<u16>"
+        "a cache has at least 4 entries, and at most 256 with links of u8 or 65,536 with links of u16"
     );
 
-    /// An empty cache that hashes keys in its own way. A ttl of zero counts as one nanosecond.
+    /// An empty cache that hashes keys in its own way.
+    ///
+    /// For every config, on the safe side: a time of zero counts as one nanosecond, an idle time that `T` does not
+    /// note as a ttl, and one that is too long for `T` as the longest. [`suits`](Self::suits) tells beforehand.
     #[must_use]
-    pub const fn with_hasher(mut config: Config, hasher: S) -> Self {
+    pub const fn with_hasher(config: Config, hasher: S) -> Self {
         const { Self::N_FITS }
-        if config.validate().is_err() {
-            config.ttl = Some(Duration::from_nanos(1));
-        }
+        let (ttl, idle) = (Span::of(config.ttl), Span::of(config.idle));
+        let (ttl, idle) = if T::KEEPS_IDLE { (ttl, idle) } else { (ttl.or_sooner(idle), Span::FOREVER) };
         Self {
             table: Table::new(),
             ring: Ring::new(),
             entries: [const { None }; N],
-            config,
+            ttl,
+            idle,
             hasher,
             counts: Counts::ZERO,
             soonest: Soonest::NEVER,
             soonest_of_round: Soonest::NEVER,
+            origin: <T::Scale as Scale>::ORIGIN,
+            load: T::Load::NONE,
             withheld: 0,
             hand: 0,
         }
+    }
+
+    /// Says whether the config is valid, and its times are such as `T` notes.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first value that does not suit.
+    pub const fn suits(config: &Config) -> Result<(), ConfigError> {
+        if let Err(error) = config.validate() {
+            return Err(error);
+        }
+        if config.idle.is_some() && !T::KEEPS_IDLE {
+            return Err(ConfigError::IdleIsNotNoted);
+        }
+        let longest = <T::Scale as Scale>::LONGEST;
+        if Span::of(config.ttl).is_longer(longest) || Span::of(config.idle).is_longer(longest) {
+            return Err(ConfigError::TooLong);
+        }
+        Ok(())
     }
 
     /// Entries now, with those that have expired unseen: exact before [`poll_at`](Self::poll_at).
@@ -246,301 +232,48 @@ impl<K, V, const N: usize, P: Policy, S> Cache<K, V, N, P, S> {
         self.soonest.moment()
     }
 
-    /// The entries that have not expired, the last used first. Not a use of any.
+    /// The entries that have not expired: the last used first, or with [`Sieve`] the last come in. Not a use of any.
     pub fn iter(&self, now: Instant) -> impl Iterator<Item = (&K, &V)> {
         let mut index = self.ring.newest();
         (0..self.len()).filter_map(move |_| {
             let entry = self.entry(index)?;
             index = self.ring.older(index);
-            (!entry.expiry.is_over(now)).then_some((&entry.key, &entry.value))
+            (!self.is_over(entry.note, now)).then_some((&entry.key, &entry.value))
         })
     }
 
     /// Forgets all entries; they count as removed.
     pub fn clear(&mut self) {
-        self.counts.removed += self.len() as u64;
-        self.table.clear();
-        self.ring = Ring::new();
-        (self.soonest, self.soonest_of_round, self.hand) = (Soonest::NEVER, Soonest::NEVER, 0);
-        self.entries.iter_mut().for_each(|entry| *entry = None);
+        let all = Clearing(self);
+        while let Some(entry) = all.0.take_newest_from_ring() {
+            drop(entry);
+        }
     }
 
     /// What the cache has done.
     #[must_use]
-    pub const fn snapshot(&self) -> Snapshot {
-        self.counts.snapshot(self.len(), self.capacity())
-    }
-
-    #[inline]
-    fn entry(&self, index: usize) -> Option<&Entry<K, V>> {
-        self.entries.get(index)?.as_ref()
+    pub fn snapshot(&self) -> Snapshot {
+        self.counts.snapshot(self.len(), self.capacity(), self.load.told())
     }
 }
 
-impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher> Cache<K, V, N, P, S> {
-    /// Keeps `value` under `key` for the config's ttl.
-    #[inline]
-    pub fn insert(&mut self, key: K, value: V, now: Instant) -> Inserted<K, V> {
-        let expiry = self.config.ttl.map_or(Expiry::NEVER, |ttl| Expiry::at(now + ttl));
-        self.insert_until(key, value, expiry, now)
-    }
+/// A cache whose table still leads to entries that are gone. A key or value that panics when it is dropped
+/// leaves the others in a whole cache.
+struct Clearing<'a, K, V, const N: usize, P: Policy, S, T: Note>(&'a mut Cache<K, V, N, P, S, T>);
 
-    /// Keeps `value` under `key` for `ttl`; a zero one has expired already.
-    #[inline]
-    pub fn insert_with_ttl(&mut self, key: K, value: V, ttl: Duration, now: Instant) -> Inserted<K, V> {
-        self.insert_until(key, value, Expiry::at(now + ttl), now)
-    }
-
-    /// The value of `key`, which becomes the last used.
-    #[inline]
-    pub fn get<Q>(&mut self, key: &Q, now: Instant) -> Option<&V>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let index = self.look_up(key, now)?;
-        // Before the links are written: afterwards the compiler would have to check the entry once more.
-        let entry = self.entries.get(index)?.as_ref()?;
-        self.ring.touch(index);
-        self.counts.hits += 1;
-        Some(&entry.value)
-    }
-
-    /// The value of `key`, to change in place; it becomes the last used, and expires when it would have.
-    #[inline]
-    pub fn get_mut<Q>(&mut self, key: &Q, now: Instant) -> Option<&mut V>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let index = self.look_up(key, now)?;
-        let entry = self.entries.get_mut(index)?.as_mut()?;
-        self.ring.touch(index);
-        self.counts.hits += 1;
-        Some(&mut entry.value)
-    }
-
-    /// The value of `key`, without a trace in order or counts.
-    #[must_use]
-    pub fn peek<Q>(&self, key: &Q, now: Instant) -> Option<&V>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let index = self.find(self.hash(key), key)?;
-        self.entry(index).filter(|entry| !entry.expiry.is_over(now)).map(|entry| &entry.value)
-    }
-
-    /// Whether `key` would be found, without a trace in order or counts.
-    #[must_use]
-    pub fn contains<Q>(&self, key: &Q, now: Instant) -> bool
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.peek(key, now).is_some()
-    }
-
-    /// Removes the entry of `key` and returns its value if it had not expired.
-    pub fn remove<Q>(&mut self, key: &Q, now: Instant) -> Option<V>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let hash = self.hash(key);
-        let index = self.find(hash, key)?;
-        let entry = self.take(hash, index)?;
-        if entry.expiry.is_over(now) {
-            self.counts.expired += 1;
-            return None;
-        }
-        self.counts.removed += 1;
-        Some(entry.value)
-    }
-
-    /// Removes the entry that was used longest ago, expired or not; it counts as evicted.
-    pub fn pop_lru(&mut self) -> Option<(K, V)> {
-        let index = self.ring.oldest();
-        let hash = self.hash(&self.entry(index)?.key);
-        let entry = self.take(hash, index)?;
-        self.counts.evicted += 1;
-        Some((entry.key, entry.value))
-    }
-
-    /// Lets at most `capacity` entries be at once, up to `N`, and returns how many it evicted for that.
-    ///
-    /// The memory stays; what the entries own is freed. For memory pressure: shrink, and grow back
-    /// when it is over. A cache shrunk to nothing refuses every insertion.
-    pub fn resize_soft(&mut self, capacity: usize) -> usize {
-        let capacity = capacity.min(N);
-        self.withheld = u32::try_from(N - capacity).unwrap_or(u32::MAX);
-        let before = self.len();
-        while self.len() > capacity && self.pop_lru().is_some() {}
-        before - self.len()
-    }
-
-    /// Removes expired entries among the next `budget` places, and returns how many there were.
-    ///
-    /// Before [`poll_at`](Self::poll_at) it costs nothing. Each call goes on where the last one stopped,
-    /// and every round over all `N` places, in however many calls, finds a new `poll_at`.
-    pub fn sweep(&mut self, now: Instant, budget: usize) -> usize {
-        if self.poll_at().is_none_or(|soonest| now < soonest) {
-            return 0;
-        }
-        let before = self.len();
-        if budget >= N {
-            self.hand = 0;
-        }
-        for _ in 0..budget.min(N) {
-            if self.hand == 0 {
-                self.soonest_of_round = Soonest::NEVER;
-            }
-            let index = self.hand as usize;
-            if let Some(entry) = self.entries.get(index).and_then(Option::as_ref) {
-                if entry.expiry.is_over(now) {
-                    self.expire(self.hash(&entry.key), index);
-                } else {
-                    self.soonest_of_round.lower(entry.expiry);
-                }
-            }
-            self.hand += 1;
-            if self.hand as usize >= N {
-                self.hand = 0;
-                self.soonest = self.soonest_of_round;
-            }
-        }
-        before - self.len()
-    }
-
-    /// Removes every expired entry: a [`sweep`](Self::sweep) over all places.
-    pub fn poll(&mut self, now: Instant) {
-        self.sweep(now, N);
-    }
-
-    #[cold]
-    fn expire(&mut self, hash: u32, index: usize) {
-        self.take(hash, index);
-        self.counts.expired += 1;
-    }
-
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half is folded in")]
-    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u32 {
-        let hash = self.hasher.hash_one(key);
-        (hash ^ (hash >> 32)) as u32
-    }
-
-    #[inline]
-    fn find<Q>(&self, hash: u32, key: &Q) -> Option<usize>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        self.table.find(hash, |index| self.entry(index).is_some_and(|entry| entry.key.borrow() == key))
-    }
-
-    /// The place of `key`, unless it has expired: then it is removed. Counts a miss; a hit is the caller's.
-    #[inline]
-    fn look_up<Q>(&mut self, key: &Q, now: Instant) -> Option<usize>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let hash = self.hash(key);
-        let Some(index) = self.find(hash, key) else {
-            self.counts.misses += 1;
-            return None;
-        };
-        if self.entry(index)?.expiry.is_over(now) {
-            self.counts.misses += 1;
-            self.expire(hash, index);
-            return None;
-        }
-        Some(index)
-    }
-
-    #[inline]
-    fn insert_until(&mut self, key: K, value: V, expiry: Expiry, now: Instant) -> Inserted<K, V> {
-        let hash = self.hash(&key);
-        // The round's is never the sooner of the two, and with one ttl for all no later entry is sooner yet.
-        if self.soonest_of_round.lower(expiry) {
-            self.soonest.lower(expiry);
-        }
-        if let Some(index) = self.find(hash, &key) {
-            self.ring.touch(index);
-            return self.replace(index, value, expiry, now);
-        }
-        let index = if self.len() < self.capacity() {
-            self.ring.take_free()
+impl<K, V, const N: usize, P: Policy, S, T: Note> Drop for Clearing<'_, K, V, N, P, S, T> {
+    fn drop(&mut self) {
+        let cache = &mut *self.0;
+        if cache.is_empty() {
+            cache.table.clear();
+            (cache.soonest, cache.soonest_of_round, cache.hand) = (Soonest::NEVER, Soonest::NEVER, 0);
         } else {
-            let oldest = self.ring.oldest();
-            let Some(old) = self.entry(oldest).filter(|_| self.capacity() > 0) else {
-                self.counts.refused += 1;
-                return Inserted::Refused(key, value);
-            };
-            let old_hash = self.hash(&old.key);
-            self.table.take(old_hash, oldest);
-            self.ring.recycle_oldest();
-            self.counts.evicted += 1;
-            oldest
-        };
-        self.put(hash, index, Entry { key, value, expiry })
-            .map_or(Inserted::Added, |old| Inserted::Evicted(old.key, old.value))
-    }
-
-    /// Gives the entry at `index` a new value and time; if its old one was over, a new entry has come.
-    #[inline(never)]
-    fn replace(&mut self, index: usize, value: V, expiry: Expiry, now: Instant) -> Inserted<K, V> {
-        let Some(entry) = self.entries.get_mut(index).and_then(Option::as_mut) else {
-            return Inserted::Added;
-        };
-        let was_over = entry.expiry.is_over(now);
-        entry.expiry = expiry;
-        let old = core::mem::replace(&mut entry.value, value);
-        if was_over {
-            self.counts.expired += 1;
-            self.counts.inserted += 1;
-            return Inserted::Added;
-        }
-        self.counts.updated += 1;
-        Inserted::Replaced(old)
-    }
-
-    /// Puts an entry to a place that no hash leads to, and returns what was evicted from there.
-    #[inline]
-    fn put(&mut self, hash: u32, index: usize, entry: Entry<K, V>) -> Option<Entry<K, V>> {
-        self.table.place(hash, index);
-        self.counts.inserted += 1;
-        let old = self.entries.get_mut(index)?.replace(entry);
-        self.invariants();
-        old
-    }
-
-    fn take(&mut self, hash: u32, index: usize) -> Option<Entry<K, V>> {
-        let entry = self.entries.get_mut(index)?.take()?;
-        self.table.take(hash, index);
-        self.ring.release(index);
-        self.invariants();
-        Some(entry)
-    }
-
-    /// What must hold between verbs. Counting the places takes a walk, so large caches do without.
-    fn invariants(&self) {
-        #[cfg(debug_assertions)]
-        {
-            let counts = self.counts;
-            debug_assert!(self.len() <= N);
-            debug_assert!(counts.evicted + counts.expired + counts.removed <= counts.inserted);
-            if N <= 64 {
-                let (places, _) = self.table.census();
-                debug_assert_eq!(places, self.len(), "an entry has one place");
-                debug_assert_eq!(self.entries.iter().flatten().count(), self.len());
-            }
+            cache.table.purge(|index| cache.entries.get(index).is_none_or(Option::is_none));
         }
     }
 }
 
-impl<K, V, const N: usize, P: Policy, S> fmt::Debug for Cache<K, V, N, P, S> {
+impl<K, V, const N: usize, P: Policy, S, T: Note> fmt::Debug for Cache<K, V, N, P, S, T> {
     /// The snapshot: keys and values may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Cache").field(&self.snapshot()).finish()

@@ -16,7 +16,7 @@ use daur_core::time::{Duration, Instant};
 
 use crate::harness::{Options, compare, subject, worst_of};
 
-const CONFIG: Config = Config { ttl: Some(Duration::from_secs(3_600)) };
+const CONFIG: Config = Config { ttl: Some(Duration::from_secs(3_600)), ..Config::DEFAULT };
 const TTL: time::Duration = time::Duration::from_secs(3_600);
 const LOOKUPS: u32 = 16_384;
 

@@ -9,7 +9,7 @@ use daur_core::performance::cache::{Cache, Config, ConfigError, Fast, Inserted, 
 use daur_core::time::{Duration, Instant};
 use proptest::prelude::*;
 
-const TEN_SECS: Config = Config { ttl: Some(Duration::from_secs(10)) };
+const TEN_SECS: Config = Config { ttl: Some(Duration::from_secs(10)), ..Config::DEFAULT };
 
 fn at(secs: u64) -> Instant {
     Instant::from_secs(secs)
@@ -159,14 +159,14 @@ mod shape {
     fn a_cache_stands_in_a_static_and_an_invalid_config_is_refused_at_run_time() {
         static CACHE: std::sync::Mutex<Cache<u32, u32, 8, Lru<u8>>> = std::sync::Mutex::new(Cache::new(TEN_SECS));
         CACHE.lock().unwrap().insert(1, 1, at(0));
-        let zero = Config { ttl: Some(Duration::ZERO) };
+        let zero = Config { ttl: Some(Duration::ZERO), ..Config::DEFAULT };
         assert_eq!(Cache::<u32, u32, 8>::try_new(zero).err(), Some(ConfigError::TtlIsZero));
         assert!(Cache::<u32, u32, 8>::try_new(TEN_SECS).is_ok());
     }
 
     #[test]
     fn with_a_hasher_of_its_own_a_ttl_of_zero_counts_as_one_nanosecond() {
-        let zero = Config { ttl: Some(Duration::ZERO) };
+        let zero = Config { ttl: Some(Duration::ZERO), ..Config::DEFAULT };
         let mut cache: Cache<u32, u32, 8, Lru<u8>, Fast> = Cache::with_hasher(zero, Fast::seeded(7));
         cache.insert(1, 10, at(1));
         assert_eq!(cache.get(&1, at(1)), Some(&10));
@@ -413,7 +413,7 @@ impl Model {
 
     fn snapshot(&self) -> Snapshot {
         let (len, capacity) = (self.entries.len() as u32, self.capacity as u32);
-        Snapshot { len, capacity, ..self.snapshot }
+        Snapshot { len, capacity, weight: len.into(), max_weight: capacity.into(), ..self.snapshot }
     }
 }
 
@@ -447,7 +447,7 @@ fn verb() -> impl Strategy<Value = Verb> {
 
 fn agree<const N: usize, S: BuildHasher>(hasher: S, verbs: &[Verb]) -> Result<(), TestCaseError> {
     const TTL: u64 = 20;
-    let config = Config { ttl: Some(Duration::from_nanos(TTL)) };
+    let config = Config { ttl: Some(Duration::from_nanos(TTL)), ..Config::DEFAULT };
     let mut cache: Cache<u16, u32, N, Lru<u8>, S> = Cache::with_hasher(config, hasher);
     let mut model = Model { entries: VecDeque::new(), capacity: N, snapshot: Snapshot::default() };
     let mut clock = 0;

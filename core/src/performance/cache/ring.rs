@@ -13,9 +13,11 @@ struct Link<I> {
 }
 
 /// Orders the numbers in use by their last use, and knows which are free.
-pub(super) struct Ring<I, const N: usize> {
+pub struct Ring<I, const N: usize> {
     links: [Link<I>; N],
     head: I,
+    /// Where a policy that walks has come to.
+    hand: I,
     /// The free numbers below `fresh`, linked by `older`: `fresh - len` of them.
     free: I,
     /// Numbers from here on were never in use.
@@ -26,7 +28,7 @@ pub(super) struct Ring<I, const N: usize> {
 impl<I: Index, const N: usize> Ring<I, N> {
     pub(super) const fn new() -> Self {
         let link = Link { older: I::ZERO, newer: I::ZERO };
-        Self { links: [link; N], head: I::ZERO, free: I::ZERO, fresh: 0, len: 0 }
+        Self { links: [link; N], head: I::ZERO, hand: I::ZERO, free: I::ZERO, fresh: 0, len: 0 }
     }
 
     #[inline]
@@ -50,6 +52,17 @@ impl<I: Index, const N: usize> Ring<I, N> {
         self.link(I::from_usize(index)).older.to_usize()
     }
 
+    #[inline]
+    pub(super) fn hand(&self) -> usize {
+        self.hand.to_usize()
+    }
+
+    /// Moves the hand to the next newer entry, and from the newest to the oldest.
+    #[inline]
+    pub(super) fn move_hand(&mut self) {
+        self.hand = self.link(self.hand).newer;
+    }
+
     /// Takes a free number as the newest. The caller has seen that fewer than `N` are in use.
     #[inline]
     pub(super) fn take_free(&mut self) -> usize {
@@ -64,6 +77,7 @@ impl<I: Index, const N: usize> Ring<I, N> {
         };
         if self.len == 0 {
             self.set(index, Link { older: index, newer: index });
+            self.hand = index;
         } else {
             self.insert_newest(index);
         }
@@ -72,11 +86,10 @@ impl<I: Index, const N: usize> Ring<I, N> {
         index.to_usize()
     }
 
-    /// Makes the oldest the newest and returns it.
+    /// Makes the oldest the newest.
     #[inline]
-    pub(super) fn recycle_oldest(&mut self) -> usize {
+    pub(super) fn recycle_oldest(&mut self) {
         self.head = self.link(self.head).newer;
-        self.head.to_usize()
     }
 
     /// Makes a number in use the newest.
@@ -174,7 +187,8 @@ mod tests {
         assert_eq!(order(&ring), [0, 1, 3, 2], "the oldest: only the head moves");
         ring.touch(0);
         assert_eq!(order(&ring), [0, 1, 3, 2]);
-        assert_eq!(ring.recycle_oldest(), 2);
+        assert_eq!(ring.oldest(), 2);
+        ring.recycle_oldest();
         assert_eq!(order(&ring), [2, 0, 1, 3]);
         ring.release(2);
         ring.release(1);

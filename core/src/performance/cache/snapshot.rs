@@ -9,6 +9,10 @@ pub struct Snapshot {
     pub len: u32,
     /// Entries that may be at once, after `resize_soft`.
     pub capacity: u32,
+    /// What they weigh together: one each, but for a [`Weighted`](super::Weighted) cache.
+    pub weight: u64,
+    /// What they may weigh together, after `limit_weight`; without weights the capacity.
+    pub max_weight: u64,
     /// Lookups that found their key.
     pub hits: u64,
     /// Lookups that did not, with those that found an expired entry.
@@ -23,11 +27,30 @@ pub struct Snapshot {
     pub expired: u64,
     /// Entries that left on request.
     pub removed: u64,
-    /// Insertions into a cache shrunk to nothing.
+    /// Insertions into a cache shrunk to nothing, and of what is heavier than all may be.
     pub refused: u64,
 }
 
 impl Snapshot {
+    /// The figures of two caches as those of one: for a cache in shards.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            len: self.len.saturating_add(other.len),
+            capacity: self.capacity.saturating_add(other.capacity),
+            weight: self.weight.saturating_add(other.weight),
+            max_weight: self.max_weight.saturating_add(other.max_weight),
+            hits: self.hits.saturating_add(other.hits),
+            misses: self.misses.saturating_add(other.misses),
+            inserted: self.inserted.saturating_add(other.inserted),
+            updated: self.updated.saturating_add(other.updated),
+            evicted: self.evicted.saturating_add(other.evicted),
+            expired: self.expired.saturating_add(other.expired),
+            removed: self.removed.saturating_add(other.removed),
+            refused: self.refused.saturating_add(other.refused),
+        }
+    }
+
     /// How many of a thousand lookups found their key; 0 without any.
     #[must_use]
     pub const fn hit_permille(&self) -> u16 {
@@ -58,9 +81,23 @@ impl Counts {
         Self { hits: 0, misses: 0, inserted: 0, updated: 0, evicted: 0, expired: 0, removed: 0, refused: 0 };
 
     #[expect(clippy::cast_possible_truncation, reason = "a cache has at most 65,536 entries")]
-    pub(super) const fn snapshot(self, len: usize, capacity: usize) -> Snapshot {
+    pub(super) fn snapshot(self, len: usize, capacity: usize, load: Option<(u64, u64)>) -> Snapshot {
         let Self { hits, misses, inserted, updated, evicted, expired, removed, refused } = self;
+        let (weight, max_weight) = load.unwrap_or((len as u64, capacity as u64));
         let (len, capacity) = (len as u32, capacity as u32);
-        Snapshot { len, capacity, hits, misses, inserted, updated, evicted, expired, removed, refused }
+        Snapshot {
+            len,
+            capacity,
+            weight,
+            max_weight,
+            hits,
+            misses,
+            inserted,
+            updated,
+            evicted,
+            expired,
+            removed,
+            refused,
+        }
     }
 }

@@ -6,6 +6,9 @@
 //! the eighth place of the group's row of entry numbers, which has no tag of its own; so a removal
 //! takes back exactly what its insertion left, no tombstones gather, and nothing is ever rehashed.
 //!
+//! That byte has bits to spare, and there are four entries for each group: it also keeps a mark for each of
+//! the group's four entry numbers, for a policy that needs one.
+//!
 //! For `N` entries there are `2 N` bytes of tags, `N / 4` groups and `7 N / 4` places: 57 % full at
 //! most. Stable Rust cannot size an array by `N / 4`, but `[[u8; 2]; N]` is `2 N` bytes, and a slice
 //! of it splits into groups of eight without a copy and without `unsafe`. The price is `N >= 4`,
@@ -16,12 +19,13 @@ use super::policy::sealed::Index;
 /// Sets or tests one bit in each of the seven tags.
 const TAGS: u64 = 0x0080_8080_8080_8080;
 const ONES: u64 = 0x0001_0101_0101_0101;
-const WENT_ON: u64 = 1 << 56;
+/// In the group's last byte, whose lower half has the marks.
+const WENT_ON: u64 = 1 << 63;
 /// The place in a group's row that counts instead of pointing.
 const COUNT: usize = 7;
 
 /// Finds the number of an entry by its key's hash.
-pub(super) struct Table<I, const N: usize> {
+pub struct Table<I, const N: usize> {
     tags: Tags<N>,
     rows: [[I; 2]; N],
 }
@@ -109,6 +113,20 @@ impl<I: Index, const N: usize> Table<I, N> {
         self.take_from_anywhere(index);
     }
 
+    /// Lets no hash lead to a number that `is_gone`. What such hashes left in the counters stays until `clear`.
+    pub(super) fn purge(&mut self, is_gone: impl Fn(usize) -> bool) {
+        for at in 0..Self::GROUPS {
+            let mut lanes = self.group(at) & TAGS;
+            while lanes != 0 {
+                let lane = lane(lanes);
+                if self.row(at).and_then(|row| row.get(lane)).is_none_or(|index| is_gone(index.to_usize())) {
+                    self.set_tag(at, lane, 0);
+                }
+                lanes &= lanes - 1;
+            }
+        }
+    }
+
     #[cold]
     fn take_from_anywhere(&mut self, index: usize) {
         for at in 0..Self::GROUPS {
@@ -143,7 +161,37 @@ impl<I: Index, const N: usize> Table<I, N> {
             count = place.to_usize().saturating_add_signed(change);
             *place = I::from_usize(count);
         }
-        self.set_tag(at, COUNT, u8::from(count > 0));
+        if let Some(flags) = self.tag_mut(at, COUNT) {
+            *flags = *flags & 0x0F | u8::from(count > 0) << 7;
+        }
+    }
+
+    /// Marks an entry's number.
+    #[inline]
+    pub(super) fn mark(&mut self, index: usize) {
+        if let Some(byte) = self.tags.0.as_flattened_mut().get_mut(Self::mark_at(index)) {
+            let bit = 1 << (index % 4);
+            // Most are marked already: then nothing is written that the next lookup would have to wait for.
+            if *byte & bit == 0 {
+                *byte |= bit;
+            }
+        }
+    }
+
+    /// Takes the mark of an entry's number away, and says whether it had one.
+    #[inline]
+    pub(super) fn unmark(&mut self, index: usize) -> bool {
+        let Some(byte) = self.tags.0.as_flattened_mut().get_mut(Self::mark_at(index)) else { return false };
+        let bit = 1 << (index % 4);
+        let was = *byte & bit != 0;
+        *byte &= !bit;
+        was
+    }
+
+    /// Where the mark lies: in the last byte of a group, or among the bytes of no group.
+    #[inline]
+    fn mark_at(index: usize) -> usize {
+        if index < 4 * Self::GROUPS { 2 * (index & !3) + COUNT } else { 2 * index }
     }
 
     /// Scales the hash's upper half to the number of groups: a shift where that is a power of two.
@@ -164,10 +212,15 @@ impl<I: Index, const N: usize> Table<I, N> {
 
     #[inline]
     fn set_tag(&mut self, at: usize, lane: usize, tag: u8) {
-        let groups: &mut [[u8; 8]] = self.tags.0.as_flattened_mut().as_chunks_mut().0;
-        if let Some(place) = groups.get_mut(at).and_then(|group| group.get_mut(lane)) {
+        if let Some(place) = self.tag_mut(at, lane) {
             *place = tag;
         }
+    }
+
+    #[inline]
+    fn tag_mut(&mut self, at: usize, lane: usize) -> Option<&mut u8> {
+        let groups: &mut [[u8; 8]] = self.tags.0.as_flattened_mut().as_chunks_mut().0;
+        groups.get_mut(at)?.get_mut(lane)
     }
 
     #[inline]
@@ -237,6 +290,30 @@ mod tests {
         table.place(0x0000_0001, 5);
         table.take(0xFFFF_0002, 5);
         assert_eq!(table.census(), (0, 0));
+    }
+
+    #[test]
+    fn each_number_has_a_mark_of_its_own_that_no_count_touches() {
+        fn marks<const N: usize>() {
+            let mut table = Table::<u16, N>::new();
+            for index in 0..N {
+                table.place(0, index);
+                table.mark(index);
+                table.mark(index);
+            }
+            let census = table.census();
+            assert_eq!(census.0, N);
+            for odd in (1..N).step_by(2) {
+                assert!(table.unmark(odd) && !table.unmark(odd));
+            }
+            assert_eq!(table.census(), census);
+            for index in 0..N {
+                table.take(0, index);
+            }
+            assert_eq!(table.census(), (0, 0));
+            assert!((0..N).all(|index| table.unmark(index) == (index % 2 == 0)), "{N}");
+        }
+        (marks::<4>(), marks::<5>(), marks::<6>(), marks::<7>(), marks::<8>(), marks::<31>(), marks::<64>());
     }
 
     #[test]

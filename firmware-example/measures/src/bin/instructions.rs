@@ -173,7 +173,7 @@ fn retry_waits() {
 }
 
 fn performance() {
-    let config = cache::Config { ttl: Some(Duration::from_secs(60)) };
+    let config = cache::Config { ttl: Some(Duration::from_secs(60)), ..cache::Config::DEFAULT };
     let mut cache: Cache<u32, u32, 32, Lru<u8>> = Cache::new(config);
     for key in 0..32 {
         cache.insert(key, key, now());
