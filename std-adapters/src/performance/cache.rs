@@ -1,1 +1,633 @@
 //! The cache for many threads and tasks: each answer is computed once.
+
+use std::borrow::Borrow;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use daur_core::performance::cache::{self as machine, Inserted, Lru, Policy, Snapshot};
+use daur_core::time::{Clock, Duration, Instant};
+
+use crate::clock::CoarseClock;
+
+mod flight;
+mod home;
+#[cfg(all(test, daur_loom))]
+mod loom;
+mod shard;
+mod smart;
+#[cfg(not(daur_loom))]
+mod sync;
+#[cfg(daur_loom)]
+#[path = "cache/sync/loom.rs"]
+mod sync;
+#[cfg(all(test, not(daur_loom)))]
+mod tests;
+
+pub use smart::{SmartCache, init, smart_cache};
+
+use flight::Flight;
+use home::Desk;
+use shard::{Contents, PLACES, Put, Room, Shard};
+use sync::Arc;
+
+/// Says how many entries there may be, and how long they are good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Entries at the same time; from 1 to [`MAX_SIZE`].
+    pub max_size: usize,
+    /// How long after its insertion an entry expires; `None` for never. Not zero.
+    pub ttl: Option<Duration>,
+    /// How long before its expiry an entry is computed anew by the `get_or_insert` verbs: by one caller, while
+    /// all others still get it. Less than the `ttl`, which it needs. `None` to wait until it has expired.
+    pub refresh_ahead: Option<Duration>,
+}
+
+/// The most entries of one cache.
+pub const MAX_SIZE: usize = 1 << 28;
+
+impl Config {
+    /// 1,000 entries that never expire.
+    pub const DEFAULT: Self = Self { max_size: 1_000, ttl: None, refresh_ahead: None };
+
+    /// Checks the fields.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub const fn validate(&self) -> Result<(), ConfigError> {
+        if self.max_size == 0 {
+            return Err(ConfigError::NoCapacity);
+        }
+        if self.max_size > MAX_SIZE {
+            return Err(ConfigError::MaxSize);
+        }
+        if let Err(error) = self.machine().validate() {
+            return Err(ConfigError::Machine(error));
+        }
+        match (self.refresh_ahead, self.ttl) {
+            (Some(ahead), Some(ttl)) if ahead.as_nanos() < ttl.as_nanos() => Ok(()),
+            (None, _) => Ok(()),
+            _ => Err(ConfigError::RefreshAhead),
+        }
+    }
+
+    const fn machine(&self) -> machine::Config {
+        let mut config = machine::Config::DEFAULT;
+        config.ttl = self.ttl;
+        config
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Says which rule a [`Config`] breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// `max_size` is 0.
+    NoCapacity,
+    /// `max_size` is above [`MAX_SIZE`].
+    MaxSize,
+    /// `refresh_ahead` is not less than `ttl`, or there is no `ttl`.
+    RefreshAhead,
+    /// What the cache of `daur-core` says.
+    Machine(machine::ConfigError),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCapacity => f.write_str("shared cache: `max_size` is 0; at least 1 is needed"),
+            Self::MaxSize => write!(f, "shared cache: `max_size` is above {MAX_SIZE}"),
+            Self::RefreshAhead => f.write_str("shared cache: `refresh_ahead` needs a `ttl` that is longer"),
+            Self::Machine(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Machine(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Keeps up to `max_size` answers for all threads and tasks, and computes each once for all who ask at the same time.
+///
+/// The host's half of the seed's `SmartCache`; [`SmartCache`] is that one itself, with text keys and values of any
+/// type. On one thread, or with the exact order over more than 256 entries, use [`machine::Cache`] in a
+/// [`StdShared`](crate::shared::StdShared). For answers that outlive the process use
+/// [`result_cache`](crate::services::result_cache).
+///
+/// `K` is looked up by anything it can be borrowed as. `V` is cloned out: make it an [`Arc`](std::sync::Arc) if that
+/// costs. `P` is the policy. `S` makes the hasher, and is to be keyed where strangers choose the keys. `C` tells
+/// the time; tests set it with a [`ManualClock`](crate::clock::ManualClock).
+///
+/// # Rules
+/// 1. There are never more than `max_size` entries, at no moment and whoever looks.
+/// 2. Nothing is evicted while there are fewer. Then an entry leaves that the policy chooses: among all up to a
+///    `max_size` of 256, above it among those that share the new one's lock, a hundred or two.
+/// 3. An entry is found until, and no longer at, its ttl after its insertion or last replacement. One that has
+///    expired is not counted by [`len`](Self::len), and leaves before any that has not.
+/// 4. Callers of the `get_or_insert` verbs who ask for the same key at the same time, threads and tasks alike, share
+///    one computation and get clones of its answer.
+/// 5. A computation that fails, panics or is dropped is its own caller's matter alone. The one who has waited
+///    longest computes next.
+/// 6. An insertion, a removal or [`clear`](Self::clear) during a computation wins over it: who waits gets the answer,
+///    but it is not kept, and who asks later does not join.
+/// 7. A computation may use the cache, for other keys too. Inside the computation of a key, on its thread, the same
+///    key is computed without sharing: waiting would be for ever.
+/// 8. Values and keys are dropped outside the locks, so a `Drop` may use the cache. `Eq` and `Clone` run under
+///    a lock and must not. A panic in any of them locks nobody out.
+/// 9. With `refresh_ahead`, one caller computes an entry anew before it expires, and gets the former value if that
+///    fails; all others get the former value at once.
+///
+/// # Cost
+/// TO BE MEASURED
+///
+/// # Sharing
+/// `&self` everywhere; keys of different shards never wait for each other. No lock is held while anything is computed or
+/// waited for. A dropped future leaves nothing behind but what rule 5 says.
+///
+/// A thread that waits is blocked: do not call the blocking verbs in a task for what another task of the same thread
+/// computes. Two computations that wait for each other's keys wait for ever, as two locks would.
+///
+/// # Example
+/// ```
+/// use daur_std::core::time::Duration;
+/// use daur_std::performance::cache::{Config, SharedCache};
+///
+/// let ttl = Some(Duration::from_secs(60));
+/// let pages: SharedCache<String, String> = SharedCache::try_new(Config { max_size: 100, ttl, ..Config::DEFAULT })?;
+/// let page = pages.get_or_insert_with("/", || "<h1>Home</h1>".to_owned());
+/// assert_eq!(pages.get("/"), Some(page));
+/// assert_eq!(pages.try_get_or_insert_with("/x", || Err("not found")), Err("not found"));
+/// assert_eq!(pages.get("/x"), None);
+/// assert_eq!(pages.snapshot().hits, 1);
+/// # Ok::<(), daur_std::performance::cache::ConfigError>(())
+/// ```
+#[doc(alias = "get_smart_cache")]
+pub struct SharedCache<K, V, P: Policy = Lru<u8>, S = RandomState, C = CoarseClock> {
+    shards: Box<[Line<Mutex<Shard<K, V, P>>>]>,
+    room: Line<Room>,
+    config: Config,
+    hasher: S,
+    clock: C,
+    /// Where the next sweep goes on, and the next search for something to evict.
+    hand: AtomicUsize,
+    /// Whether any entry may expire: without one the clock is not read.
+    timed: AtomicBool,
+    weigh: Option<fn(&K, &V) -> usize>,
+}
+
+/// On cache lines of its own, in pairs as processors fetch them.
+#[repr(align(128))]
+struct Line<T>(T);
+
+impl<K: Hash + Eq, V> SharedCache<K, V> {
+    /// A cache by the coarse clock, for keys from anywhere.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] says.
+    pub fn try_new(config: Config) -> Result<Self, ConfigError> {
+        Self::with_clock(config, CoarseClock)
+    }
+}
+
+impl<K: Hash + Eq, V, C: Clock> SharedCache<K, V, Lru<u8>, RandomState, C> {
+    /// A cache by `clock`.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] says.
+    pub fn with_clock(config: Config, clock: C) -> Result<Self, ConfigError> {
+        Self::with_hasher(config, clock, RandomState::new())
+    }
+}
+
+impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, S, C> {
+    /// A cache by `clock` that hashes by `hasher`, with any policy.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] says.
+    pub fn with_hasher(config: Config, clock: C, hasher: S) -> Result<Self, ConfigError> {
+        config.validate()?;
+        Ok(Self::unchecked(config, clock, hasher))
+    }
+
+    fn unchecked(config: Config, clock: C, hasher: S) -> Self {
+        let shard = || Line(Mutex::new(Shard::new(config.machine())));
+        Self {
+            shards: (0..shards(config.max_size)).map(|_| shard()).collect(),
+            room: Line(Room::new(config.max_size)),
+            config,
+            hasher,
+            clock,
+            hand: AtomicUsize::new(0),
+            timed: AtomicBool::new(config.ttl.is_some()),
+            weigh: None,
+        }
+    }
+
+    /// Estimates what an entry owns outside of itself, in bytes, by `weigh`: for what
+    /// [`resize_soft`](Self::resize_soft) on behalf of the memory's monitor says it freed.
+    #[must_use]
+    pub fn weighing(mut self, weigh: fn(&K, &V) -> usize) -> Self {
+        self.weigh = Some(weigh);
+        self
+    }
+
+    /// The value of `key`.
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone,
+    {
+        let hash = self.hash(key);
+        // What has expired is handed out of the lock, and dropped here.
+        let found = self.with(hash, |shard, hash, now| shard.get(hash, key, now, self.room()).cloned());
+        found.ok()
+    }
+
+    /// The value of `key`, without a trace in order or counts.
+    pub fn peek<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone,
+    {
+        self.with(self.hash(key), |shard, hash, now| shard.value(hash, key, now).cloned())
+    }
+
+    /// Whether `key` would be found, without a trace in order or counts.
+    pub fn contains<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.with(self.hash(key), |shard, hash, now| shard.contains(hash, key, now))
+    }
+
+    /// Keeps `value` under `key` for the config's ttl.
+    pub fn insert(&self, key: K, value: V) -> Inserted<K, V> {
+        self.store(key, value, None)
+    }
+
+    /// Keeps `value` under `key` for `ttl`; a zero one has expired already.
+    pub fn insert_with_ttl(&self, key: K, value: V, ttl: Duration) -> Inserted<K, V> {
+        self.timed.store(true, Ordering::Relaxed);
+        self.store(key, value, Some(ttl))
+    }
+
+    /// Removes the entry of `key` and returns its value if it had not expired.
+    pub fn remove<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let removed = self.with(self.hash(key), |shard, hash, now| {
+            let detached = shard.detach(hash, key);
+            (shard.remove(hash, key, now, self.room()), detached)
+        });
+        let ((was_there, gone), _detached) = removed;
+        gone.filter(|_| was_there).map(|(_, value)| value)
+    }
+
+    /// Removes every entry that `keep` does not want; `keep` runs under a lock.
+    pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
+        for shard in &self.shards {
+            let gone = self.with_shard(shard, |shard, now| shard.retain(now, self.room(), &mut keep));
+            drop(gone);
+        }
+    }
+
+    /// Calls `f` with every entry that has not expired, a lock at a time: not at one moment, and not as a use.
+    pub fn for_each(&self, mut f: impl FnMut(&K, &V)) {
+        for shard in &self.shards {
+            self.with_shard(shard, |shard, now| shard.for_each(now, &mut f));
+        }
+    }
+
+    /// Forgets all entries; they count as removed.
+    pub fn clear(&self) {
+        for shard in &self.shards {
+            let gone: Contents<K, V> = self.with_shard(shard, |shard, _| shard.clear(self.room()));
+            drop(gone);
+        }
+    }
+
+    /// The value of `key`; if there is none, `compute` makes it, once for all who ask meanwhile. They are blocked.
+    #[inline]
+    pub fn get_or_insert_with<Q>(&self, key: &Q, compute: impl FnOnce() -> V) -> V
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        V: Clone,
+    {
+        match self.try_get_or_insert_with(key, || Ok::<V, Infallible>(compute())) {
+            Ok(value) => value,
+            Err(never) => match never {},
+        }
+    }
+
+    /// The value of `key`; if there is none, `compute` makes it, once for all who ask meanwhile. They are blocked.
+    ///
+    /// # Errors
+    /// Those of this caller's own `compute`. They are not kept, and the others do not see them.
+    #[inline]
+    pub fn try_get_or_insert_with<Q, E>(&self, key: &Q, compute: impl FnOnce() -> Result<V, E>) -> Result<V, E>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        V: Clone,
+    {
+        flight::run(&Desk { cache: self, hash: self.hash(key), key }, compute)
+    }
+
+    /// The value of `key`; if there is none, `compute` makes it, once for all who ask meanwhile. On any runtime.
+    pub async fn get_or_insert_async<Q, F>(&self, key: &Q, compute: impl FnOnce() -> F) -> V
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        V: Clone,
+        F: Future<Output = V>,
+    {
+        let compute = || {
+            let future = compute();
+            async { Ok::<V, Infallible>(future.await) }
+        };
+        match self.try_get_or_insert_async(key, compute).await {
+            Ok(value) => value,
+            Err(never) => match never {},
+        }
+    }
+
+    /// The value of `key`; if there is none, `compute` makes it, once for all who ask meanwhile. On any runtime.
+    ///
+    /// # Errors
+    /// Those of this caller's own `compute`. They are not kept, and the others do not see them.
+    pub async fn try_get_or_insert_async<Q, E, F>(&self, key: &Q, compute: impl FnOnce() -> F) -> Result<V, E>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        V: Clone,
+        F: Future<Output = Result<V, E>>,
+    {
+        flight::run_async(&Desk { cache: self, hash: self.hash(key), key }, compute).await
+    }
+
+    /// Entries now, without those that have expired: these are removed.
+    pub fn len(&self) -> usize {
+        if self.timed.load(Ordering::Relaxed) {
+            self.sweep(usize::MAX);
+        }
+        self.room().used()
+    }
+
+    /// Whether there is no entry that has not expired.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Entries that may be at once: `max_size`, or less after [`resize_soft`](Self::resize_soft).
+    pub fn capacity(&self) -> usize {
+        self.room().limit()
+    }
+
+    /// Removes what has expired among about `budget` entries, and returns how many there were.
+    ///
+    /// Each call goes on where the last one stopped, one lock's worth of entries at a time.
+    pub fn sweep(&self, budget: usize) -> usize {
+        let shards = self.shards.len();
+        let steps = budget.div_ceil(PLACES).min(shards);
+        let from = self.hand.fetch_add(steps, Ordering::Relaxed);
+        let mut gone = Vec::new();
+        let mut swept = 0;
+        for step in 0..steps {
+            let shard = &self.shards[from.wrapping_add(step) % shards];
+            swept += self.with_shard(shard, |shard, now| shard.sweep(now, self.room(), &mut gone));
+            gone.clear();
+        }
+        swept
+    }
+
+    /// Lets at most `capacity` entries be at once, up to `max_size`, and returns how many it evicted for that.
+    ///
+    /// Their memory is freed. For memory pressure: shrink, and grow back when it is over. A cache shrunk to nothing
+    /// refuses every insertion.
+    pub fn resize_soft(&self, capacity: usize) -> usize {
+        self.shrink_to(capacity).0
+    }
+
+    /// As `resize_soft`, and how many bytes that freed: an estimate.
+    fn shrink_to(&self, capacity: usize) -> (usize, u64) {
+        let room = self.room();
+        let before = room.used();
+        room.set_limit(capacity.min(self.config.max_size));
+        let (mut evicted, mut bytes) = (0, 0);
+        let mut first = true;
+        while room.excess() > 0 {
+            let found = evicted;
+            for shard in &self.shards {
+                let gone = self.with_shard(shard, |shard, _| {
+                    // All shards at the same rate at first, then one by one.
+                    let kept = (shard.len() as u128 * room.limit() as u128).div_ceil(before.max(1) as u128);
+                    let most = if first { shard.len().saturating_sub(usize::try_from(kept).unwrap_or(0)) } else { 1 };
+                    let mut gone = Vec::new();
+                    while gone.len() < most && room.excess() > 0 {
+                        let Some(entry) = shard.pop() else { break };
+                        room.give_back(1);
+                        gone.push(entry);
+                    }
+                    if !gone.is_empty() {
+                        shard.trim();
+                    }
+                    gone
+                });
+                evicted += gone.len();
+                for (key, value) in gone {
+                    let owned = self.weigh.map_or(0, |weigh| weigh(&key, &value));
+                    bytes += Shard::<K, V, P>::entry_bytes() + owned as u64;
+                }
+            }
+            if evicted == found && !first {
+                break; // others have removed the rest
+            }
+            first = false;
+        }
+        (evicted, bytes)
+    }
+
+    /// What the cache has done: the sums over all shards, which are read one after the other.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut sum = Snapshot::default();
+        for shard in &self.shards {
+            let part = self.with_shard(shard, |shard, _| shard.snapshot());
+            sum.len += part.len;
+            sum.hits += part.hits;
+            sum.misses += part.misses;
+            sum.inserted += part.inserted;
+            sum.updated += part.updated;
+            sum.evicted += part.evicted;
+            sum.expired += part.expired;
+            sum.removed += part.removed;
+            sum.refused += part.refused;
+        }
+        sum.capacity = u32::try_from(self.capacity()).unwrap_or(u32::MAX);
+        sum
+    }
+
+    /// Computations that are under way.
+    pub fn computing(&self) -> usize {
+        self.shards.iter().map(|shard| self.with_shard(shard, |shard, _| shard.flights())).sum()
+    }
+
+    fn store(&self, mut key: K, mut value: V, ttl: Option<Duration>) -> Inserted<K, V> {
+        let hash = self.hash(&key);
+        let mut reserved = false;
+        loop {
+            let mut gone = Vec::new();
+            let (put, _detached) = self.with(hash, |shard, hash, now| {
+                let detached = shard.detach(hash, &key);
+                (self.put(shard, hash, (key, value), ttl, now, reserved, &mut gone), detached)
+            });
+            match put {
+                Put::Added(_) => return Inserted::Added,
+                Put::Replaced(_, former) => return Inserted::Replaced(former),
+                Put::Evicted(key, value) => return Inserted::Evicted(key, value),
+                Put::NoRoom(refused, with) if !self.make_room() => {
+                    self.with(hash, |shard, _, _| shard.refuse());
+                    return Inserted::Refused(refused, with);
+                }
+                Put::NoRoom(again, with) => (key, value, reserved) = (again, with, true),
+            }
+        }
+    }
+
+    /// Keeps the answer of a flight that is still listed, and lists it no longer.
+    fn land(&self, hash: u64, flight: &Arc<Flight<V>>, mut value: V) {
+        let mut reserved = false;
+        loop {
+            let mut gone = Vec::new();
+            let landed = self.with(hash, |shard, hash, now| {
+                let Some(key) = shard.unlist(hash, flight) else {
+                    if reserved {
+                        self.room().give_back(1);
+                    }
+                    return Ok((None, Some(value)));
+                };
+                match self.put(shard, hash, (key, value), None, now, reserved, &mut gone) {
+                    Put::NoRoom(key, value) => {
+                        // Listed until there is room, so that a removal meanwhile is not undone.
+                        shard.list(hash, key, flight);
+                        Err(value)
+                    }
+                    put => Ok((Some(put), None)),
+                }
+            });
+            match landed {
+                Ok(_gone) => return,
+                Err(again) if self.make_room() => (value, reserved) = (again, true),
+                Err(_refused) => {
+                    let _key = self.with(hash, |shard, hash, _| {
+                        shard.refuse();
+                        shard.unlist(hash, flight)
+                    });
+                    return;
+                }
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what `Shard::put` takes")]
+    fn put(
+        &self,
+        shard: &mut Shard<K, V, P>,
+        hash: u32,
+        entry: (K, V),
+        ttl: Option<Duration>,
+        now: Instant,
+        reserved: bool,
+        gone: &mut Vec<(K, V)>,
+    ) -> Put<K, V> {
+        if self.room().is_full() {
+            // What has expired leaves first.
+            shard.sweep(now, self.room(), gone);
+        }
+        shard.put(hash, entry, ttl, now, self.room(), reserved)
+    }
+
+    /// Evicts an entry somewhere; its room is the caller's.
+    fn make_room(&self) -> bool {
+        let from = self.hand.fetch_add(1, Ordering::Relaxed);
+        (0..self.shards.len()).any(|step| {
+            let shard = &self.shards[from.wrapping_add(step) % self.shards.len()];
+            let gone = self.with_shard(shard, |shard, _| shard.pop());
+            gone.is_some()
+        })
+    }
+
+    /// Runs `f` on the shard of a hash, with the half of the hash that its table uses.
+    #[inline]
+    fn with<R>(&self, hash: u64, f: impl FnOnce(&mut Shard<K, V, P>, u32, Instant) -> R) -> R {
+        let (upper, lower) = ((hash >> 32) as usize, hash as u32);
+        // Scaled to the number of shards.
+        let at = (upper * self.shards.len()) >> 32;
+        self.with_shard(&self.shards[at], |shard, now| f(shard, lower, now))
+    }
+
+    #[inline]
+    fn with_shard<R>(
+        &self,
+        shard: &Line<Mutex<Shard<K, V, P>>>,
+        f: impl FnOnce(&mut Shard<K, V, P>, Instant) -> R,
+    ) -> R {
+        // What may panic under the lock is `Eq` and `Clone` of the caller's, and a closure that only looks:
+        // whenever they run the shard is whole.
+        let mut shard = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = if self.timed.load(Ordering::Relaxed) { self.clock.now() } else { Instant::ZERO };
+        f(&mut shard, now)
+    }
+
+    #[inline]
+    const fn room(&self) -> &Room {
+        &self.room.0
+    }
+
+    /// The upper half chooses the shard, the lower one is for its table.
+    #[inline]
+    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        self.hasher.hash_one(key)
+    }
+}
+
+/// One lock up to 256 entries, for one order of them all; above, at most 192 for each on average, so that none meets
+/// its own limit of 256 before the whole is full, and fewer where more threads would meet.
+fn shards(max_size: usize) -> usize {
+    if max_size <= PLACES {
+        return 1;
+    }
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let spread = (4 * threads.next_power_of_two()).min(max_size / 64);
+    max_size.div_ceil(192).max(spread)
+}
+
+impl<K, V, P: Policy, S, C> fmt::Debug for SharedCache<K, V, P, S, C> {
+    /// The sizes: keys and values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { room, config, .. } = self;
+        f.debug_struct("SharedCache").field("used", &room.0.used()).field("config", config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,93 @@
+//! One key of a cache, as its flights see it.
+
+use std::borrow::Borrow;
+use std::hash::{BuildHasher, Hash};
+
+use daur_core::performance::cache::Policy;
+use daur_core::time::Clock;
+
+use super::SharedCache;
+use super::flight::{Flight, Home, Step};
+use super::sync::Arc;
+
+pub(super) struct Desk<'a, K, V, P: Policy, S, C, Q: ?Sized> {
+    pub(super) cache: &'a SharedCache<K, V, P, S, C>,
+    pub(super) hash: u64,
+    pub(super) key: &'a Q,
+}
+
+impl<K, V, P, S, C, Q> Home for Desk<'_, K, V, P, S, C, Q>
+where
+    K: Hash + Eq + Borrow<Q>,
+    V: Clone,
+    P: Policy,
+    S: BuildHasher,
+    C: Clock,
+    Q: Eq + ToOwned<Owned = K> + ?Sized,
+{
+    type Value = V;
+
+    #[inline]
+    fn board(&self) -> Step<V> {
+        let (step, _gone) = self.cache.with(self.hash, |shard, hash, now| {
+            let gone = match shard.get(hash, self.key, now, self.cache.room()) {
+                Ok(value) => {
+                    let value = value.clone();
+                    let Some(ahead) = self.cache.config.refresh_ahead else { return (Step::Hit(value), None) };
+                    let lasts = shard.contains(hash, self.key, now + ahead);
+                    if lasts || shard.flight(hash, self.key).is_some() {
+                        return (Step::Hit(value), None);
+                    }
+                    let flight = Flight::led();
+                    shard.list(hash, self.key.to_owned(), &flight);
+                    return (Step::Renew(value, flight), None);
+                }
+                Err(gone) => gone,
+            };
+            if let Some(flight) = shard.flight(hash, self.key) {
+                return (Step::Join(Arc::clone(flight)), gone);
+            }
+            let flight = Flight::led();
+            shard.list(hash, self.key.to_owned(), &flight);
+            (Step::Lead(flight), gone)
+        });
+        step
+    }
+
+    fn resume(&self, flight: &Arc<Flight<V>>) -> Option<V> {
+        let (value, _gone, _key) =
+            self.cache.with(self.hash, |shard, hash, now| match shard.get(hash, self.key, now, self.cache.room()) {
+                Ok(value) => {
+                    let value = value.clone();
+                    (Some(value), None, shard.unlist(hash, flight))
+                }
+                Err(gone) => {
+                    if shard.flight(hash, self.key).is_none() {
+                        shard.list(hash, self.key.to_owned(), flight);
+                    }
+                    (None, gone, None)
+                }
+            });
+        value
+    }
+
+    fn land(&self, flight: &Arc<Flight<V>>, value: V) {
+        self.cache.land(self.hash, flight, value);
+    }
+
+    fn leave(&self, flight: Arc<Flight<V>>) {
+        let mut flight = Some(flight);
+        let _key = self.cache.with(self.hash, |shard, hash, _| {
+            let own = flight.as_ref()?;
+            if !shard.is_listed(hash, own) {
+                return None; // it may be over, with an answer whose drop is the caller's: not under the lock
+            }
+            if Arc::strong_count(own) == 2 {
+                return shard.unlist(hash, own);
+            }
+            // Let go under the lock, so that of two who leave at once the second counts right.
+            flight = None;
+            None
+        });
+    }
+}
