@@ -13,6 +13,8 @@ mod tests {
     use daur_core::hal::blocking;
     use daur_core::id::DeviceId;
     use daur_core::monitoring::histogram::{Auto, Quantile};
+    use daur_core::performance::balancer::{self, Balancer, Latency, Outcome, PeakEwma};
+    use daur_core::performance::batch::{self, Batcher, Cause as Complete};
     use daur_core::performance::cache::{self, Cache, Lru};
     use daur_core::reliability::breaker::{self, Breaker, Event, State};
     use daur_core::reliability::executor::{self, Cause, Executor, Failure};
@@ -247,5 +249,52 @@ mod tests {
         let mut decoder: Decoder<MAX_PAYLOAD> = Decoder::new();
         let frame = Frame::decode(decoder.feed(&mut &line[..sent]).unwrap()).unwrap();
         assert_eq!(frame.record, Record::Lost { count: 1, since: now });
+    }
+
+    /// The same trace of latencies as on a host: the same workers, estimates to the nanosecond, the same ejection.
+    #[test]
+    fn balancer_picks_as_on_a_host_and_takes_lost_tickets_back() {
+        let config = balancer::Config { lease: Duration::from_secs(30), ..balancer::Config::DEFAULT };
+        let latency = Latency { half_life: Duration::from_millis(100), ..Latency::DEFAULT };
+        let mut balancer: Balancer<3, PeakEwma> = Balancer::new(config, PeakEwma::new(latency, 7));
+        let mut now = Instant::from_secs(1);
+        let mut turns = [0; 3];
+        for _ in 0..200 {
+            let ticket = balancer.pick(now).unwrap();
+            let worker = ticket.worker();
+            turns[worker] += 1;
+            now += Duration::from_millis([9, 3, 30][worker]);
+            balancer.done(ticket, Outcome::Success, now);
+        }
+        assert_eq!(turns.iter().sum::<u32>(), 200);
+        assert!(turns[1] > turns[0] && turns[0] > turns[2], "{:?}", turns);
+        for _ in 0..5 {
+            let ticket = balancer.pick_where(|worker| worker == 1, now).unwrap();
+            balancer.done(ticket, Outcome::Failure, now);
+        }
+        assert_eq!(balancer.poll_at(), Some(now + Duration::from_secs(30)));
+        assert_ne!(balancer.pick(now).unwrap().worker(), 1); // dropped: lost
+        assert_eq!(balancer.loads().iter().sum::<u32>(), 1);
+        now += Duration::from_secs(40);
+        assert_eq!(balancer.poll(now), 1);
+        assert_eq!((balancer.loads(), balancer.snapshot().ejected), ([0; 3], 0));
+    }
+
+    #[test]
+    fn batch_goes_by_count_by_bytes_and_at_its_time() {
+        let config = batch::Config { max_items: Some(3), max_bytes: Some(100), ..batch::Config::DEFAULT };
+        let mut batcher: Batcher<u32, 4> = Batcher::new(config);
+        let now = Instant::from_secs(1);
+        assert_eq!(batcher.push(1, now).unwrap(), None);
+        assert_eq!(batcher.push(2, now).unwrap(), None);
+        assert_eq!(batcher.push(3, now).unwrap().unwrap().into_iter().sum::<u32>(), 6);
+        assert_eq!(batcher.push_sized(4, 60, now).unwrap(), None);
+        let ahead = batcher.push_sized(5, 60, now).unwrap().unwrap();
+        assert_eq!((ahead.len(), ahead.cause()), (1, Complete::Bytes));
+        assert!(batcher.push_sized(6, 101, now).is_err());
+        let due = Instant::from_secs(2);
+        assert_eq!(batcher.poll_at(), Some(due));
+        assert!(batcher.poll(Instant::from_nanos(due.as_nanos() - 1)).is_none());
+        assert_eq!(batcher.poll(due).unwrap().iter().copied().sum::<u32>(), 5);
     }
 }

@@ -10,6 +10,8 @@ use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use daur_core::id::{BootId, DeviceId};
 use daur_core::monitoring::histogram::{Auto, Full};
+use daur_core::performance::balancer::{self, Balancer, Latency, LeastLoaded, Outcome, PeakEwma, Policy, RoundRobin, Weighted};
+use daur_core::performance::batch::{self, Batcher};
 use daur_core::performance::cache::{self, Cache, Lru};
 use daur_core::reliability::breaker::{self, Breaker, CountWindow, Mode, Permit, Span, TimeWindow, Window};
 use daur_core::reliability::budget::{self, Budget};
@@ -188,6 +190,38 @@ fn performance() {
     measure("cache_insert_with_eviction", || {
         key += 1;
         black_box(black_box(&mut cache).insert(key, key, now()));
+    });
+    balancers();
+    batches();
+}
+
+fn balancers() {
+    balancer_pick("balancer_least_loaded_pick_and_done", LeastLoaded::new(7));
+    balancer_pick("balancer_round_robin_pick_and_done", RoundRobin::new());
+    balancer_pick("balancer_weighted_pick_and_done", Weighted::new());
+    balancer_pick("balancer_ewma_pick_and_done", PeakEwma::new(Latency::DEFAULT, 7));
+}
+
+/// With four workers.
+fn balancer_pick<P: Policy>(name: &str, policy: P) {
+    let mut balancer: Balancer<4, P> = Balancer::new(balancer::Config::DEFAULT, policy);
+    measure(name, || {
+        if let Ok(ticket) = black_box(&mut balancer).pick(now()) {
+            black_box(balancer.done(ticket, black_box(Outcome::Success), now()));
+        }
+    });
+}
+
+fn batches() {
+    // Rare enough that no batch is complete while it is measured.
+    let mut batcher: Batcher<u32, 64> = Batcher::new(batch::Config::DEFAULT);
+    measure("batch_push", || {
+        let _ = black_box(black_box(&mut batcher).push(black_box(7), now()));
+    });
+    let mut single: Batcher<u32, 4> = Batcher::new(batch::Config::DEFAULT);
+    measure("batch_push_and_flush", || {
+        let _ = black_box(black_box(&mut single).push(black_box(7), now()));
+        black_box(single.flush());
     });
 }
 
