@@ -16,6 +16,7 @@ mod tests {
     use daur_core::performance::balancer::{self, Balancer, Latency, Outcome, PeakEwma};
     use daur_core::performance::batch::{self, Batcher, Cause as Complete};
     use daur_core::performance::cache::{self, Cache, Lru};
+    use daur_core::performance::queue::{self, Priority, Queue};
     use daur_core::reliability::breaker::{self, Breaker, Event, State};
     use daur_core::reliability::executor::{self, Cause, Executor, Failure};
     use daur_core::reliability::retry::{self, Attempts, Class, Decision, Jitter, Reason, Retry};
@@ -296,5 +297,23 @@ mod tests {
         assert_eq!(batcher.poll_at(), Some(due));
         assert!(batcher.poll(Instant::from_nanos(due.as_nanos() - 1)).is_none());
         assert_eq!(batcher.poll(due).unwrap().iter().copied().sum::<u32>(), 5);
+    }
+
+    #[test]
+    fn queue_takes_the_urgent_job_first_and_passes_nobody_over_for_ever() {
+        let mut queue: Queue<fn() -> u32, 4> = Queue::new(queue::Config { max_passed: 2 });
+        let now = Instant::from_secs(1);
+        queue.try_push(|| 1, Priority::Low, now).unwrap();
+        for _ in 0..3 {
+            queue.try_push(|| 2, Priority::High, now).unwrap();
+        }
+        assert!(queue.try_push(|| 3, Priority::High, now).is_err());
+        let later = Instant::from_secs(3);
+        let mut done = [0; 4];
+        for place in &mut done {
+            *place = queue.pop(later).unwrap()();
+        }
+        assert_eq!(done, [2, 2, 1, 2]);
+        assert_eq!(queue.snapshot().wait_mean(), Some(Duration::from_secs(2)));
     }
 }

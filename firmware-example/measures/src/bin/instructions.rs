@@ -13,6 +13,7 @@ use daur_core::monitoring::histogram::{Auto, Full};
 use daur_core::performance::balancer::{self, Balancer, Latency, LeastLoaded, Outcome, PeakEwma, Policy, RoundRobin, Weighted};
 use daur_core::performance::batch::{self, Batcher};
 use daur_core::performance::cache::{self, Cache, Lru};
+use daur_core::performance::queue::{self, Priority, Queue};
 use daur_core::reliability::breaker::{self, Breaker, CountWindow, Mode, Permit, Span, TimeWindow, Window};
 use daur_core::reliability::budget::{self, Budget};
 use daur_core::reliability::bulkhead::{self, Bulkhead, Entry};
@@ -190,6 +191,11 @@ fn performance() {
     measure("cache_insert_with_eviction", || {
         key += 1;
         black_box(black_box(&mut cache).insert(key, key, now()));
+    });
+    let mut queue: Queue<fn(), 16> = Queue::new(queue::Config::DEFAULT);
+    measure("queue_push_and_pop", || {
+        let _ = black_box(&mut queue).try_push(black_box(|| ()), black_box(Priority::Normal), now());
+        black_box(queue.pop(now()));
     });
     balancers();
     batches();

@@ -306,7 +306,7 @@ impl<K, V, P: Policy> Shard<K, V, P> {
 
     /// Removes the entry that the policy would evict.
     pub(super) fn pop(&mut self) -> Gone<K, V> {
-        let (slot, ()) = self.order.pop_lru()?;
+        let (slot, ()) = self.order.pop()?;
         self.vacate(slot.place)
     }
 

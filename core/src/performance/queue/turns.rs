@@ -1,0 +1,103 @@
+//! Whose turn it is among several lines.
+
+/// How urgent an item is. Within one priority, first come is first served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Priority {
+    /// What can wait: a report, a clean-up.
+    Low,
+    /// What most items have.
+    #[default]
+    Normal,
+    /// What somebody waits for: an alarm, an answer.
+    High,
+}
+
+impl Priority {
+    /// How many there are.
+    pub const COUNT: usize = 3;
+
+    /// All of them, the most urgent first.
+    pub const ALL: [Self; Self::COUNT] = [Self::High, Self::Normal, Self::Low];
+
+    /// The place in an array in the order of [`ALL`](Self::ALL).
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::High => 0,
+            Self::Normal => 1,
+            Self::Low => 2,
+        }
+    }
+}
+
+/// Decides which of the lines of a queue is served next: the most urgent one, but nobody is passed over for ever.
+///
+/// The policy of [`Queue`](super::Queue) alone, for whoever keeps the lines themselves, as the thread pool of `daur-std`.
+///
+/// # Rules
+/// 1. The most urgent line that holds something is served.
+/// 2. But once an item was taken ahead of the one that waits longest `max_passed` times in a row, that one is taken.
+/// 3. Looking changes nothing: [`peek`](Self::peek) says what [`take`](Self::take) will.
+///
+/// # Cost
+/// Two bytes; a few comparisons a call.
+///
+/// # Example
+/// ```
+/// use daur_core::performance::queue::{Priority, Turns};
+///
+/// let mut turns = Turns::new(2);
+/// // An urgent item stands behind two others again and again.
+/// let lines = [Some(1), None, Some(3)];
+/// assert_eq!(turns.take(lines), Some(Priority::High));
+/// assert_eq!(turns.take(lines), Some(Priority::High));
+/// assert_eq!(turns.take(lines), Some(Priority::Low));
+/// assert_eq!(turns.take([None; 3]), None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turns {
+    max_passed: u8,
+    /// How often in a row the longest waiting was passed over.
+    passed: u8,
+}
+
+impl Turns {
+    /// Passes over whoever waits longest at most `max_passed` times in a row; with 0 there are no priorities.
+    #[must_use]
+    pub const fn new(max_passed: u8) -> Self {
+        Self { max_passed, passed: 0 }
+    }
+
+    /// The line that is next. `ages` tells, in the order of [`Priority::ALL`], how many items have come since the first of each
+    /// line did, itself counted; `None` for an empty line.
+    #[must_use]
+    pub fn peek(&self, ages: [Option<u32>; Priority::COUNT]) -> Option<Priority> {
+        Some(self.choose(ages)?.0)
+    }
+
+    /// As [`peek`](Self::peek), and the item is taken.
+    #[must_use = "the item counts as taken"]
+    pub fn take(&mut self, ages: [Option<u32>; Priority::COUNT]) -> Option<Priority> {
+        let (priority, passes) = self.choose(ages)?;
+        self.passed = if passes { self.passed.saturating_add(1) } else { 0 };
+        Some(priority)
+    }
+
+    /// The line, and whether somebody who waits longer is passed over.
+    fn choose(&self, ages: [Option<u32>; Priority::COUNT]) -> Option<(Priority, bool)> {
+        let mut urgent = None;
+        let mut oldest = None;
+        for (priority, age) in Priority::ALL.into_iter().zip(ages) {
+            let Some(age) = age else { continue };
+            urgent = urgent.or(Some(priority));
+            if oldest.is_none_or(|(_, most)| age > most) {
+                oldest = Some((priority, age));
+            }
+        }
+        let (urgent, (oldest, _)) = (urgent?, oldest?);
+        let passes = urgent != oldest;
+        if passes && self.passed >= self.max_passed { Some((oldest, false)) } else { Some((urgent, passes)) }
+    }
+}
