@@ -16,7 +16,6 @@ use daur_std::link::{self, Registry};
 use daur_std::monitoring::system;
 use daur_std::rng::os_bytes;
 use daur_std::security::keys;
-use daur_std::services::result_cache::ResultCache;
 use daur_std::shared::StdShared;
 use tokio::sync::watch;
 
@@ -28,7 +27,9 @@ use crate::health::Health;
 use crate::http::Peer;
 use crate::model::Models;
 use crate::monitor::Monitor;
+use crate::pool::Pool;
 use crate::problem::{Code, Problem};
+use crate::results::Results;
 use crate::status::NetworkRates;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -50,6 +51,10 @@ pub struct App {
     pub commands: Commands,
     /// What asks models.
     pub models: Models,
+    /// What both have given.
+    pub results: Arc<Results>,
+    /// What waits for the disk.
+    pub pool: Pool,
     /// The devices.
     pub registry: Registry,
     /// What it asks itself.
@@ -82,6 +87,8 @@ impl App {
             return Err(format!("the device {twice} is named twice").into());
         }
         config.policy.validate().map_err(|error| format!("[policy] {error}"))?;
+        config.pool.validate().map_err(|error| format!("[pool] {error}"))?;
+        config.cache.validate().map_err(|error| format!("[cache] {error}"))?;
         config.model.validate().map_err(|error| format!("[model] {error}"))?;
         config.health.validate().map_err(|error| format!("[health] {error}"))?;
         let dir = DataDir::open(&config.data_dir)
@@ -90,11 +97,12 @@ impl App {
         let fleet_key = fleet_key(&config, &dir)?;
         let boot = BootId(u32::from_le_bytes(os_bytes::<4>().map_err(|error| error.to_string())?));
         let (audit, writer) = audit::open(&dir.database(), boot, |key| dir.keep_audit_key(key))?;
-        let cache = Arc::new(ResultCache::open(dir.cache(), config.command.cache)?);
+        let pool = Pool::new(config.pool).map_err(|error| format!("[pool] {error}"))?;
+        let results = Arc::new(Results::open(dir.cache(), config.cache, pool.clone())?);
         let commands =
-            Commands::new(config.command.clone(), config.policy, dir.work(), Arc::clone(&cache), stop.clone())?;
+            Commands::new(config.command.clone(), config.policy, dir.work(), Arc::clone(&results), stop.clone())?;
         let models =
-            Models::new(config.model.clone(), cache, stop.clone()).map_err(|error| format!("[model] {error}"))?;
+            Models::new(config.model.clone(), Arc::clone(&results), stop.clone()).map_err(|error| format!("[model] {error}"))?;
         let registry = Registry::with_audit_dir(link::Config::DEFAULT, Some(&fleet_key), dir.device_audit());
         for endpoint in &config.devices {
             registry.attach(endpoint);
@@ -106,6 +114,8 @@ impl App {
             audit,
             commands,
             models,
+            results,
+            pool,
             registry,
             health: Health::new(&dir.database()),
             monitor: Arc::new(Monitor::new()),

@@ -33,11 +33,11 @@ use daur_core::security::input::command::Refusal;
 use daur_core::security::policy::Policy;
 use daur_core::shared::Shared;
 use daur_core::time::{Clock, Duration};
-use daur_std::clock::{StdClock, SystemWallClock};
+use daur_std::clock::StdClock;
 use daur_std::reliability::bulkhead::SharedBulkhead;
 use daur_std::reliability::executor;
 use daur_std::rng::os_seed;
-use daur_std::services::result_cache::{self, Computed, ResultCache, Source};
+use daur_std::services::result_cache::{self, Computed};
 use daur_std::shared::StdShared;
 use tokio::sync::{oneshot, watch};
 use tokio::time;
@@ -48,6 +48,7 @@ pub use shown::{Answer, BudgetStatus, Places, ProgramStatus, mode_name, state_na
 use crate::fallback::{Good, LastGood, Run, Used};
 use crate::http::stopped;
 use crate::problem::{Code, Problem};
+use crate::results::{Results, Source};
 use crate::runner::{self, Job, Output};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -92,7 +93,7 @@ pub struct Commands {
     policy: Policy<'static>,
     dir: PathBuf,
     policy_mark: [u8; 8],
-    cache: Arc<ResultCache>,
+    results: Arc<Results>,
     last_good: LastGood,
     programs: Vec<Program>,
     places: SharedBulkhead<WAITING>,
@@ -122,7 +123,7 @@ pub struct Admitted {
 }
 
 impl Commands {
-    /// Commands that `policy` admits, run in `dir`, their results kept in `cache`.
+    /// Commands that `policy` admits, run in `dir`, their outputs kept in `results`.
     ///
     /// # Errors
     /// An invalid config.
@@ -130,7 +131,7 @@ impl Commands {
         mut config: Config,
         policy: Policy<'static>,
         dir: PathBuf,
-        cache: Arc<ResultCache>,
+        results: Arc<Results>,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, Error> {
         let allowed = policy.commands;
@@ -177,7 +178,7 @@ impl Commands {
         format!("{allowed:?} {:?} {} {:?}", policy.forbidden_commands, config.output_limit, config.program_dirs)
             .hash(&mut hasher);
         Ok(Self {
-            cache,
+            results,
             last_good: LastGood::new(config.fallback),
             places,
             budget: config.budget.map(Budget::try_new).transpose()?.map(StdShared::new),
@@ -244,7 +245,7 @@ impl Commands {
         };
         let answer = {
             let mut answer =
-                std::pin::pin!(self.cache.get_or_compute_async(&key, self.config.ttl, &SystemWallClock, compute));
+                std::pin::pin!(self.results.get_or_compute(&key, self.config.ttl, compute));
             // Who waits for another caller's process waits for one, not for all that fail one after the other.
             let patience = StdDuration::from(self.config.timeout) + self.config.queue_wait.into();
             tokio::select! {

@@ -11,7 +11,7 @@ use daur_core::time::Duration;
 use daur_std::link::Endpoint;
 use daur_std::security::keys;
 
-use crate::{command, health, http, model};
+use crate::{command, health, http, model, pool, results};
 
 /// Says how one server runs.
 #[derive(Clone, Debug)]
@@ -30,6 +30,10 @@ pub struct Config {
     pub command: command::Config,
     /// How models are asked.
     pub model: model::Config,
+    /// What is kept of results.
+    pub cache: results::Config,
+    /// What waits for the disk.
+    pub pool: pool::Config,
     /// What the server asks itself.
     pub health: health::Config,
     /// Limits of the connections.
@@ -52,6 +56,8 @@ impl Config {
             policy: Policy::DEFAULT,
             command: command::Config::default(),
             model: model::Config::default(),
+            cache: results::Config::DEFAULT,
+            pool: pool::Config::DEFAULT,
             health: health::Config::DEFAULT,
             http: http::Config::DEFAULT,
             sample_every: Duration::from_secs(1),

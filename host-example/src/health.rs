@@ -288,7 +288,7 @@ fn programs(app: &App) -> Verdict {
 }
 
 fn cache(app: &App) -> Verdict {
-    if app.commands.cache().up { Verdict::pass() } else { Verdict::degraded("results are not kept") }
+    if app.results.snapshot().file.counters.up { Verdict::pass() } else { Verdict::degraded("results are not kept") }
 }
 
 fn models(app: &App) -> Verdict {

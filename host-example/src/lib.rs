@@ -10,6 +10,7 @@
 //! * [`command`]: policy, cache, executor; [`fallback`]: the last good output, for when there is none;
 //!   [`runner`]: a program without a shell, and no trace of it after.
 //! * [`model`]: a chat's answer, from the cache or from one of several upstreams.
+//! * [`results`]: what both have given before; [`pool`]: what waits for the disk.
 //! * [`monitor`], [`status`], [`metrics`]: what is counted, and how it is shown; [`page`]: the dashboard.
 //! * [`health`]: what the server asks itself, for `/livez`, `/readyz` and `/startupz`.
 //! * [`problem`]: what a client is told when it is refused.
@@ -33,7 +34,9 @@ pub mod metrics;
 pub mod model;
 pub mod monitor;
 pub mod page;
+pub mod pool;
 pub mod problem;
+pub mod results;
 pub mod routes;
 pub mod runner;
 pub mod server;

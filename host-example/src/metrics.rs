@@ -136,20 +136,48 @@ fn commands(app: &App, page: &mut Page) {
     page.counter("daur_fallback_dropped", "Outputs forgotten to make room, or too long to be remembered.")
         .sample(&[], fallbacks.dropped);
 
-    let cache = app.commands.cache();
+    results(app, page);
+}
+
+fn results(app: &App, page: &mut Page) {
+    let cache = app.results.snapshot();
+    let (memory, file) = (cache.memory, cache.file.counters);
+    let tier = |name| [("tier", name)];
+    let mut hits = page.counter("daur_cache_hits", "Look-ups that were answered, by what.");
+    hits.sample(&tier("memory"), memory.hits);
+    hits.sample(&tier("file"), cache.file.hits);
+    let mut evicted = page.counter("daur_cache_evicted", "Results that left to make room.");
+    evicted.sample(&tier("memory"), memory.evicted);
+    evicted.sample(&tier("file"), file.evicted);
+    let mut entries = page.gauge("daur_cache_entries", "Results that are kept.");
+    entries.sample(&tier("memory"), memory.entries as u64);
+    entries.sample(&tier("file"), file.rows);
+    let mut bytes = page.gauge("daur_cache_bytes", "Bytes that they take up.");
+    bytes.sample(&tier("memory"), memory.bytes);
+    bytes.sample(&tier("file"), file.bytes);
+    page.gauge("daur_cache_capacity", "Results that may be in memory now.").sample(&[], memory.capacity as u64);
     for (name, help, value) in [
-        ("daur_cache_hits", "Look-ups of the result cache that were answered.", cache.hits),
-        ("daur_cache_misses", "Look-ups that were not.", cache.misses),
-        ("daur_cache_expired", "Misses whose entry was too old.", cache.expired),
-        ("daur_cache_shared", "Answers shared by a caller who was computing the same.", cache.shared),
-        ("daur_cache_evicted", "Entries deleted to make room.", cache.evicted),
-        ("daur_cache_corrupt", "Entries whose checksum was wrong.", cache.corrupt),
-        ("daur_cache_skipped", "Entries not written.", cache.skipped),
+        ("daur_cache_misses", "Look-ups that were not answered.", cache.misses),
+        ("daur_cache_shared", "Answers shared by a caller who was asking for the same.", cache.shared),
+        ("daur_cache_expired", "Results in the file that were too old.", file.expired),
+        ("daur_cache_corrupt", "Results in the file whose checksum was wrong.", file.corrupt),
+        ("daur_cache_skipped", "Results not written to the file.", file.skipped),
     ] {
         page.counter(name, help).sample(&[], value);
     }
-    page.gauge("daur_cache_entries", "Entries in the result cache.").sample(&[], cache.rows);
-    page.gauge("daur_cache_bytes", "Bytes in use in its file.").sample(&[], cache.bytes);
+    let pool = app.pool.snapshot();
+    page.gauge("daur_pool_workers", "Threads for work that waits for the disk.").sample(&[], pool.workers as u64);
+    page.gauge("daur_pool_running", "Jobs that run on them.").sample(&[], pool.running);
+    page.gauge("daur_pool_queued", "Jobs that wait for one.").sample(&[], pool.queued);
+    page.counter("daur_pool_done", "Jobs done.").sample(&[], pool.done);
+    page.counter("daur_pool_panicked", "Jobs that panicked.").sample(&[], pool.panicked);
+    page.counter("daur_pool_refused", "Jobs that found no room.").sample(&[], pool.refused);
+    let mut waits = page.gauge("daur_pool_wait_seconds", "How long jobs have waited, since the start.");
+    for (quantile, wait) in [("0.5", pool.wait_p50_us), ("0.95", pool.wait_p95_us), ("0.99", pool.wait_p99_us)] {
+        if let Some(wait) = wait {
+            waits.sample(&[("quantile", quantile)], wait as f64 / 1e6);
+        }
+    }
 }
 
 fn models(app: &App, page: &mut Page) {

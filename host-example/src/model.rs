@@ -28,10 +28,9 @@ use std::sync::{Arc, PoisonError};
 
 use daur_core::reliability::retry::{Decision, Retry};
 use daur_core::time::{Duration, Instant};
-use daur_std::clock::SystemWallClock;
 use daur_std::reliability::budget::SharedBudget;
 use daur_std::rng::os_seed;
-use daur_std::services::result_cache::{self, Computed, ResultCache, Source};
+use daur_std::services::result_cache::{self, Computed};
 use reqwest::Client;
 use tokio::sync::{Semaphore, watch};
 use tokio::time;
@@ -42,6 +41,7 @@ pub use shown::{Answer, Snapshot, UpstreamStatus};
 
 use crate::http::stopped;
 use crate::problem::{Code, Problem};
+use crate::results::{Results, Source};
 use upstream::{Fault, now};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -51,7 +51,7 @@ pub struct Models {
     config: Config,
     client: Client,
     upstreams: Vec<upstream::Upstream>,
-    cache: Arc<ResultCache>,
+    results: Arc<Results>,
     /// What of the config decides an answer.
     mark: [u8; 8],
     places: Semaphore,
@@ -68,11 +68,11 @@ struct Fresh {
 }
 
 impl Models {
-    /// The models of `config`, with their answers kept in `cache`.
+    /// The models of `config`, with their answers kept in `results`.
     ///
     /// # Errors
     /// An invalid config; a key that cannot be read; no certificates to trust.
-    pub fn new(config: Config, cache: Arc<ResultCache>, stop: watch::Receiver<bool>) -> Result<Self, Error> {
+    pub fn new(config: Config, results: Arc<Results>, stop: watch::Receiver<bool>) -> Result<Self, Error> {
         config.validate()?;
         let upstreams = config.upstreams.iter().map(|upstream| upstream::Upstream::new(upstream, &config));
         let mut hasher = DefaultHasher::new();
@@ -82,7 +82,7 @@ impl Models {
         Ok(Self {
             client: upstream::client(&config)?,
             upstreams: upstreams.collect::<Result<_, _>>()?,
-            cache,
+            results,
             mark: hasher.finish().to_le_bytes(),
             places: Semaphore::new(config.at_once as usize),
             budget: config.budget.map(SharedBudget::try_new).transpose()?,
@@ -114,32 +114,25 @@ impl Models {
                     attempts = fresh.attempts;
                     Ok::<_, Problem>(Computed::Keep(fresh.reply.to_bytes()))
                 };
-                let answer = self.cache.get_or_compute_async(&key, ttl, &SystemWallClock, compute).await?;
+                let answer = self.results.get_or_compute(&key, ttl, compute).await?;
                 (answer.value, answer.source)
             }
             _ => {
                 let fresh = self.ask(chat).await?;
                 attempts = fresh.attempts;
-                let bytes = fresh.reply.to_bytes();
+                let bytes = fresh.reply.to_bytes().into();
                 if keeps && wanted == Wanted::Fresh {
-                    self.keep(&key, &bytes, ttl);
+                    self.results.put(&key, &bytes, ttl);
                 }
                 (bytes, Source::Computed)
             }
         };
         let reply = Reply::from_bytes(&bytes)
             .ok_or_else(|| Problem::internal("a kept answer cannot be read", &"it has no upstream"))?;
-        if source == Source::Cache {
+        if matches!(source, Source::Memory | Source::File) {
             self.hits.fetch_add(1, Ordering::Relaxed);
         }
         Ok(Answer { reply, source, attempts, elapsed_ms: now().since(began).as_millis() })
-    }
-
-    fn keep(&self, key: &[u8], bytes: &[u8], ttl: Duration) {
-        use daur_core::time::WallClock;
-        if let Some(wall) = SystemWallClock.unix_now() {
-            self.cache.set_later(key, bytes, ttl, wall);
-        }
     }
 
     /// Asks upstreams until one answers.

@@ -20,7 +20,7 @@ use serde::de::{Deserializer, Visitor};
 use crate::command::{self, AnyMode, BUCKETS, CALLS, WAITING};
 use crate::config::Config;
 use crate::model::{self, Keep, KeySource};
-use crate::{fallback, health};
+use crate::{fallback, health, pool, results};
 
 /// A length of time in words, such as `"5s"`.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,8 @@ pub struct Settings {
     breaker: Breaker,
     programs: BTreeMap<String, Program>,
     model: Model,
+    cache: Cache,
+    pool: Pool,
     policy: toml::Table,
 }
 
@@ -235,6 +237,38 @@ impl Model {
     }
 }
 
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Cache {
+    entries: Option<usize>,
+    value_bytes: Option<usize>,
+    file_bytes: Option<u64>,
+}
+
+impl Cache {
+    fn apply(&self, config: &mut results::Config) -> Result<(), String> {
+        set(&mut config.entries, self.entries);
+        set(&mut config.value_bytes, self.value_bytes);
+        set(&mut config.file.max_bytes, self.file_bytes);
+        config.validate()
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Pool {
+    workers: Option<usize>,
+    queue: Option<usize>,
+}
+
+impl Pool {
+    fn apply(&self, config: &mut pool::Config) -> Result<(), String> {
+        set(&mut config.workers, self.workers);
+        set(&mut config.queue, self.queue);
+        config.validate()
+    }
+}
+
 /// Replaces `field` if there is a value.
 fn set<T>(field: &mut T, value: Option<T>) {
     if let Some(value) = value {
@@ -369,6 +403,8 @@ impl Settings {
         within("fallback", self.fallback.apply(&mut command.fallback))?;
         within("health", self.health.apply(&mut config.health))?;
         within("breaker", self.breaker.apply(&mut command.breaker, &mut command.mode))?;
+        within("cache", self.cache.apply(&mut config.cache))?;
+        within("pool", self.pool.apply(&mut config.pool))?;
         within("model", self.model.apply(&mut config.model))?;
         within("model.retry", self.model.retry.apply(&mut config.model.retry))?;
         within("model.budget", self.model.budget.apply(&mut config.model.budget))?;
@@ -433,6 +469,7 @@ mod tests {
             (default.command.at_once, default.command.waiting, default.command.queue_wait)
         );
         assert_eq!((config.command.breaker, config.command.mode), (default.command.breaker, default.command.mode));
+        assert_eq!((config.cache, config.pool), (default.cache, default.pool));
         assert_eq!(format!("{:?}", config.model), format!("{:?}", default.model));
         let (_, date) = config.command.breakers["date"];
         assert!(matches!(date.opens, Opens::CountWindow(window) if window.calls == 100));
@@ -476,6 +513,9 @@ mod tests {
             ("[programs.date.breaker]\nfailures = 0\n", "[programs.date.breaker]", "`failures`"),
             ("[breaker]\ngrowth = { strategy = \"linear\" }\n", "[breaker]", "`recovery_timeout_max`"),
             (&format!("[breaker]\nfailures = 3\n{window}\n"), "[breaker]", "`failures`"),
+            ("[cache]\nvalue_bytes = 0\n", "[cache]", "`value_bytes`"),
+            ("[cache]\nfile_bytes = 1\n", "[cache]", "`file_bytes`"),
+            ("[pool]\nworkers = 0\n", "[pool]", "workers"),
             ("[model]\nat_once = 0\n", "[model]", "`at_once`"),
             ("[model]\ntimeout = \"0s\"\n", "[model]", "`timeout`"),
             ("[model.retry]\nmax_attempts = 0\n", "[model.retry]", "`max_attempts`"),

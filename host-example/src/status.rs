@@ -8,7 +8,6 @@ use daur_core::time::{Clock, UnixTime, WallClock};
 use daur_std::clock::{StdClock, SystemWallClock};
 use daur_std::link::DeviceStatus;
 use daur_std::monitoring::system;
-use daur_std::services::result_cache;
 use serde::Serialize;
 use serde_json::json;
 
@@ -17,7 +16,7 @@ use crate::audit;
 use crate::command::{BudgetStatus, Places, ProgramStatus};
 use crate::gate::Limits;
 use crate::monitor::{self, Latency, Point, Requests, micros};
-use crate::{fallback, health, model};
+use crate::{fallback, health, model, pool, results};
 
 /// Holds the state of every machine of the server.
 #[derive(Debug, Serialize)]
@@ -42,8 +41,10 @@ pub struct FullStatus {
     pub latency: Latency,
     /// Latencies of every operation since the start.
     pub operations: Vec<Operation>,
-    /// The result cache.
-    pub cache: Cache,
+    /// The results.
+    pub cache: results::Snapshot,
+    /// What waits for the disk.
+    pub pool: pool::Snapshot,
     /// The models.
     pub models: model::Snapshot,
     /// The programs' breakers.
@@ -144,16 +145,6 @@ pub struct Operation {
     max_us: Option<u64>,
 }
 
-/// The result cache.
-#[derive(Debug, Serialize)]
-pub struct Cache {
-    /// Look-ups that hit, in thousandths; `None` before the first.
-    pub hit_permille: Option<u64>,
-    /// Its counters.
-    #[serde(flatten)]
-    pub counters: result_cache::Snapshot,
-}
-
 /// What failed.
 #[derive(Debug, Serialize)]
 pub struct Errors {
@@ -223,7 +214,8 @@ pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
         requests: app.monitor.requests(),
         latency: app.monitor.latency(),
         operations: operations(app),
-        cache: cache(app),
+        cache: app.results.snapshot(),
+        pool: app.pool.snapshot(),
         models: app.models.snapshot(),
         breakers: app.commands.programs(),
         running: app.commands.bulkhead().running,
@@ -255,16 +247,9 @@ pub fn point(app: &App) -> Point {
         t: SystemWallClock.unix_now().map_or(0, UnixTime::as_millis),
         cpu: sample.as_ref().and_then(|sample| sample.cpu_permille),
         memory: sample.as_ref().and_then(|sample| sample.memory).map(|memory| memory.used),
-        hit: cache(app).hit_permille,
+        hit: app.results.snapshot().hit_permille,
         ..Point::default()
     }
-}
-
-fn cache(app: &App) -> Cache {
-    let counters = app.commands.cache();
-    let hits = counters.hits + counters.shared;
-    let asked = counters.hits + counters.misses;
-    Cache { hit_permille: (hits * 1_000).checked_div(asked).map(|permille| permille.min(1_000)), counters }
 }
 
 fn machine(sample: &system::Sample, rates: &NetworkRates) -> System {

@@ -3,7 +3,6 @@
 use daur_core::reliability::breaker::{self, Counts, ModeConfig, Opens};
 use daur_core::reliability::budget;
 use daur_core::shared::Shared;
-use daur_std::services::result_cache;
 use serde::Serialize;
 
 use super::{Commands, Program};
@@ -98,12 +97,6 @@ pub struct Places {
 }
 
 impl Commands {
-    /// The cache's counters.
-    #[must_use]
-    pub fn cache(&self) -> result_cache::Snapshot {
-        self.cache.snapshot()
-    }
-
     /// What the fallbacks have given.
     #[must_use]
     pub fn fallbacks(&self) -> fallback::Snapshot {

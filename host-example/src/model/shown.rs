@@ -3,12 +3,12 @@
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use daur_std::services::result_cache::Source;
 use serde::Serialize;
 
 use super::upstream::now;
 use super::{Models, Reply};
 use crate::command::state_name;
+use crate::results::Source;
 
 /// What a client gets for a chat.
 #[derive(Clone, Debug)]

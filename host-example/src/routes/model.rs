@@ -7,12 +7,12 @@ use axum::response::IntoResponse;
 use daur_core::security::audit::{Event, Kind, Outcome};
 use daur_core::security::permission::Permissions;
 use daur_core::text::Text;
-use daur_std::services::result_cache::Source;
 
 use super::{Abandoned, Answer, Shared};
 use crate::app::source;
 use crate::body;
 use crate::model::{Chat, Wanted};
+use crate::results::Source;
 
 /// The upstream's answer as it came; what is ours to say stands in headers.
 const CACHE: HeaderName = HeaderName::from_static("x-daur-cache");
@@ -49,7 +49,7 @@ pub(super) async fn answer(State(app): Shared, request: Request<Body>) -> Answer
     };
     let (by, attempts) = (answer.reply.upstream.as_str(), answer.attempts);
     let kept = match answer.source {
-        Source::Cache => "hit",
+        Source::Memory | Source::File => "hit",
         Source::Shared => "shared",
         Source::Computed => "miss",
     };

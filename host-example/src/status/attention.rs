@@ -76,7 +76,7 @@ pub(super) fn attention(status: &FullStatus) -> Vec<Attention> {
     if status.bulkhead.waiting > 0 && status.bulkhead.waiting * 2 >= status.bulkhead.room {
         add("amber", format!("{} commands wait for a place", status.bulkhead.waiting));
     }
-    if !status.cache.counters.up {
+    if !status.cache.file.counters.up {
         add("amber", "The result cache is down".to_owned());
     }
     if status.security.locked_users > 0 {
