@@ -1,5 +1,7 @@
 //! Whose turn it is among several lines.
 
+use super::Config;
+
 /// How urgent an item is. Within one priority, first come is first served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -58,7 +60,9 @@ impl Priority {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turns {
-    max_passed: u8,
+    /// How `max_passed` differs from the default, by exclusive or: a `static` queue with the default is all zeros, and
+    /// takes no flash.
+    unlike_default: u8,
     /// How often in a row the longest waiting was passed over.
     passed: u8,
 }
@@ -67,7 +71,7 @@ impl Turns {
     /// Passes over whoever waits longest at most `max_passed` times in a row; with 0 there are no priorities.
     #[must_use]
     pub const fn new(max_passed: u8) -> Self {
-        Self { max_passed, passed: 0 }
+        Self { unlike_default: max_passed ^ Config::DEFAULT.max_passed, passed: 0 }
     }
 
     /// The line that is next. `ages` tells, in the order of [`Priority::ALL`], how many items have come since the first of each
@@ -98,6 +102,6 @@ impl Turns {
         }
         let (urgent, (oldest, _)) = (urgent?, oldest?);
         let passes = urgent != oldest;
-        if passes && self.passed >= self.max_passed { Some((oldest, false)) } else { Some((urgent, passes)) }
+        if passes && self.passed >= self.unlike_default ^ Config::DEFAULT.max_passed { Some((oldest, false)) } else { Some((urgent, passes)) }
     }
 }
