@@ -93,16 +93,16 @@ impl App {
         config.health.validate().map_err(|error| format!("[health] {error}"))?;
         let dir = DataDir::open(&config.data_dir)
             .map_err(|error| format!("the data directory {} cannot be used: {error}", config.data_dir.display()))?;
-        let gate = Arc::new(Gate::open(config.policy, &dir)?);
+        let pool = Pool::new(config.pool).map_err(|error| format!("[pool] {error}"))?;
+        let gate = Arc::new(Gate::open(config.policy, &dir, pool.clone())?);
         let fleet_key = fleet_key(&config, &dir)?;
         let boot = BootId(u32::from_le_bytes(os_bytes::<4>().map_err(|error| error.to_string())?));
         let (audit, writer) = audit::open(&dir.database(), boot, |key| dir.keep_audit_key(key))?;
-        let pool = Pool::new(config.pool).map_err(|error| format!("[pool] {error}"))?;
         let results = Arc::new(Results::open(dir.cache(), config.cache, pool.clone())?);
         let commands =
             Commands::new(config.command.clone(), config.policy, dir.work(), Arc::clone(&results), stop.clone())?;
-        let models =
-            Models::new(config.model.clone(), Arc::clone(&results), stop.clone()).map_err(|error| format!("[model] {error}"))?;
+        let models = Models::new(config.model.clone(), Arc::clone(&results), stop.clone())
+            .map_err(|error| format!("[model] {error}"))?;
         let registry = Registry::with_audit_dir(link::Config::DEFAULT, Some(&fleet_key), dir.device_audit());
         for endpoint in &config.devices {
             registry.attach(endpoint);

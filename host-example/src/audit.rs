@@ -22,6 +22,7 @@ use daur_std::security::keys;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::config::DataDir;
+use crate::pool::Pool;
 use crate::problem::{Code, Problem};
 
 /// Events that may wait for the thread.
@@ -228,20 +229,20 @@ impl Audit {
         answer.await.map_err(|error| unreadable(&error))?.map_err(|error| unreadable(&error))
     }
 
-    /// Checks the whole chain from its first key.
+    /// Checks the whole chain from its first key; tells its end, or what is wrong with it and where first.
     ///
     /// # Errors
-    /// What is wrong with it, and where first.
-    pub async fn verify(&self, key: [u8; 32]) -> Result<Head, String> {
+    /// `overloaded` if the pool has no room: then it was not checked.
+    pub async fn verify(&self, key: [u8; 32], pool: &Pool) -> Result<Result<Head, String>, Problem> {
         // Beside the thread, since a long chain takes seconds and nobody else's request shall wait for it; one at a
         // time, since each takes a CPU.
         let turn = Arc::clone(&self.verifying).lock_owned().await;
         let path = Arc::clone(&self.path);
-        let verified = tokio::task::spawn_blocking(move || {
+        let verified = pool.run_late(move || {
             let _turn = turn;
             AuditLog::verify_at(&path, key, None)
         });
-        verified.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        Ok(verified.await?.map_err(|error| error.to_string()))
     }
 
     /// What the chain holds and what it lost.

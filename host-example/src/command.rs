@@ -244,8 +244,7 @@ impl Commands {
             Ok(if good.output.exit_code == 0 { Computed::Keep(bytes) } else { Computed::Pass(bytes) })
         };
         let answer = {
-            let mut answer =
-                std::pin::pin!(self.results.get_or_compute(&key, self.config.ttl, compute));
+            let mut answer = std::pin::pin!(self.results.get_or_compute(&key, self.config.ttl, compute));
             // Who waits for another caller's process waits for one, not for all that fail one after the other.
             let patience = StdDuration::from(self.config.timeout) + self.config.queue_wait.into();
             tokio::select! {

@@ -88,7 +88,7 @@ impl Pool {
     ///
     /// # Errors
     /// An invalid config, or no threads to be had.
-    pub fn new(config: Config) -> Result<Self, daur_std::Error> {
+    pub fn new(config: Config) -> Result<Self, daur_std::error::Error> {
         Ok(Self { threads: Arc::new(ThreadPool::try_new(config.machine())?), config })
     }
 

@@ -315,3 +315,158 @@ fn bytes(memory: &Memory) -> u64 {
 
 /// What is good for less is not worth a place in memory.
 const LEAST: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool;
+    use crate::problem::Code;
+    use std::cell::Cell;
+    use std::path::PathBuf;
+    use std::sync::atomic::AtomicU32;
+
+    const TTL: Duration = Duration::from_secs(60);
+
+    struct Kept {
+        results: Results,
+        path: PathBuf,
+    }
+
+    impl Kept {
+        fn new(config: Config) -> Self {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let name = format!("results-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tmp").join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            let pool = Pool::new(pool::Config::DEFAULT).unwrap();
+            Self { results: Results::open(path.join("cache.db"), config, pool).unwrap(), path }
+        }
+
+        /// As after a restart: what was in memory is gone.
+        fn forget(&self) {
+            self.results.memory.clear();
+        }
+
+        async fn ask(&self, key: &[u8], ttl: Duration, value: Computed) -> (Vec<u8>, Source) {
+            let compute = async || Ok::<_, Problem>(value);
+            let answer = self.results.get_or_compute(key, ttl, compute).await.unwrap();
+            (answer.value.to_vec(), answer.source)
+        }
+    }
+
+    impl Drop for Kept {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+
+    fn keep(text: &str) -> Computed {
+        Computed::Keep(text.as_bytes().to_vec())
+    }
+
+    #[tokio::test]
+    async fn rule_1_memory_is_asked_first_and_the_file_next() {
+        let kept = Kept::new(Config::DEFAULT);
+        assert_eq!(kept.ask(b"a", TTL, keep("one")).await, (b"one".to_vec(), Source::Computed));
+        assert_eq!(kept.ask(b"a", TTL, keep("two")).await, (b"one".to_vec(), Source::Memory));
+        kept.forget();
+        assert_eq!(kept.ask(b"a", TTL, keep("two")).await, (b"one".to_vec(), Source::File));
+        assert_eq!(kept.ask(b"a", TTL, keep("two")).await, (b"one".to_vec(), Source::Memory));
+        let shown = kept.results.snapshot();
+        assert_eq!((shown.hits, shown.misses, shown.memory.hits, shown.file.hits), (3, 1, 2, 1));
+        assert_eq!((shown.hit_permille, shown.memory.hit_permille), (Some(750), Some(500)));
+        assert_eq!(shown.file.hit_permille, Some(500));
+    }
+
+    #[tokio::test]
+    async fn rule_1_the_memory_keeps_it_no_longer_than_the_file() {
+        let kept = Kept::new(Config::DEFAULT);
+        // Of its minute, it has spent all but half a second in the file.
+        let then = SystemWallClock.unix_now().unwrap().as_millis() - 59_500;
+        let _ = kept.results.file.set(b"a", b"one", TTL, daur_core::time::UnixTime::from_millis(then));
+        assert_eq!(kept.ask(b"a", TTL, keep("two")).await, (b"one".to_vec(), Source::File));
+        let began = std::time::Instant::now();
+        while kept.results.memory.contains(&b"a"[..]) {
+            assert!(began.elapsed().as_secs() < 30, "it has stayed");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(kept.ask(b"a", TTL, keep("two")).await, (b"two".to_vec(), Source::Computed));
+    }
+
+    #[tokio::test]
+    async fn rule_2_all_who_ask_at_the_same_time_share_one_computation() {
+        for entries in [0, 1, 1_024] {
+            let kept = Kept::new(Config { entries, ..Config::DEFAULT });
+            let computed = Cell::new(0);
+            let (open, gate) = tokio::sync::watch::channel(false);
+            let ask = async || {
+                let mut gate = gate.clone();
+                let compute = async || {
+                    computed.set(computed.get() + 1);
+                    gate.wait_for(|open| *open).await.unwrap();
+                    Ok::<_, Problem>(keep("one"))
+                };
+                kept.results.get_or_compute(b"a", TTL, compute).await.unwrap()
+            };
+            let opens = async {
+                while computed.get() == 0 {
+                    tokio::task::yield_now().await;
+                }
+                open.send(true).unwrap();
+            };
+            let (first, second, third, ()) = tokio::join!(ask(), ask(), ask(), opens);
+            let sources = [first.source, second.source, third.source];
+            assert_eq!(sources, [Source::Computed, Source::Shared, Source::Shared], "{entries} entries");
+            assert_eq!((computed.get(), &*third.value), (1, &b"one"[..]));
+        }
+    }
+
+    #[tokio::test]
+    async fn rule_2_a_failure_is_its_own_callers_alone() {
+        let kept = Kept::new(Config::DEFAULT);
+        let failed = kept.results.get_or_compute(b"a", TTL, async || Err(Problem::new(Code::Timeout, "no"))).await;
+        assert_eq!(failed.unwrap_err().code(), Code::Timeout);
+        assert_eq!(kept.ask(b"a", TTL, keep("one")).await.1, Source::Computed);
+    }
+
+    #[tokio::test]
+    async fn rule_3_what_is_long_is_in_the_file_only() {
+        let kept = Kept::new(Config { value_bytes: 4, ..Config::DEFAULT });
+        for (source, entries) in [(Source::Computed, 0), (Source::File, 0)] {
+            assert_eq!(kept.ask(b"a", TTL, keep("12345")).await.1, source);
+            assert_eq!(kept.results.snapshot().memory.entries, entries);
+        }
+        kept.ask(b"b", TTL, keep("1234")).await;
+        assert_eq!(kept.results.snapshot().memory.entries, 1);
+        // A longer one in its place is not answered by the shorter one.
+        kept.results.put(b"b", &b"12345678"[..].into(), TTL);
+        kept.results.file.flush();
+        assert_eq!(kept.ask(b"b", TTL, keep("no")).await, (b"12345678".to_vec(), Source::File));
+    }
+
+    #[tokio::test]
+    async fn rule_5_what_is_for_one_alone_is_not_kept() {
+        let kept = Kept::new(Config::DEFAULT);
+        let pass = || Computed::Pass(b"no".to_vec());
+        assert_eq!(kept.ask(b"a", TTL, pass()).await, (b"no".to_vec(), Source::Computed));
+        assert_eq!(kept.ask(b"a", TTL, pass()).await.1, Source::Computed);
+        assert_eq!(kept.results.snapshot().memory.entries, 0);
+    }
+
+    #[tokio::test]
+    async fn who_is_asked_to_gives_memory_back_and_takes_it_again() {
+        let kept = Kept::new(Config { entries: 100, ..Config::DEFAULT });
+        for n in 0..100_u8 {
+            kept.results.put(&[n], &vec![n; 1_000].into(), TTL);
+        }
+        let shrinker = kept.results.shrinker();
+        assert_eq!(shrinker.shrink(Share::permille(250)), 75 * 1_001);
+        let shown = kept.results.snapshot().memory;
+        assert_eq!((shown.entries, shown.capacity, shown.evicted, shown.bytes), (25, 25, 75, 25 * 1_001));
+        shrinker.restore(Share::ALL);
+        assert_eq!(kept.results.snapshot().memory.capacity, 100);
+        // The file has them still.
+        kept.results.file.flush();
+        assert_eq!(kept.ask(&[0], TTL, keep("no")).await.0, vec![0; 1_000]);
+    }
+}

@@ -111,7 +111,8 @@ async fn tidy(app: Arc<App>) {
             () = http::stopped(&mut stop) => return,
         }
         let gate = Arc::clone(&app.gate);
-        let _ = tokio::task::spawn_blocking(move || gate.poll()).await;
+        // Where nobody has time for it, the next minute will do.
+        let _ = app.pool.run_late(move || gate.poll()).await;
     }
 }
 
