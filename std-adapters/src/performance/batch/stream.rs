@@ -1,0 +1,207 @@
+//! Batches of a stream.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use daur_core::performance::batch::{Cause, Config, ConfigError, Limit, Snapshot, Trigger};
+use daur_core::time::{Clock, Instant};
+use futures_core::Stream;
+use futures_core::stream::FusedStream;
+use pin_project_lite::pin_project;
+use tokio::time::Sleep;
+
+use crate::clock::TokioClock;
+
+pin_project! {
+    /// Makes a stream of batches, each a `Vec`, of a stream of items (on tokio).
+    ///
+    /// For what comes as a stream already. Where many send, or a batch that fails must be tried again, use
+    /// [`spawn`](super::spawn).
+    ///
+    /// # Rules
+    /// 1. A batch comes with its `max_items`-th item or `max_bytes`-th byte, `max_wait` after its first item, or with the end
+    ///    of the stream.
+    /// 2. No batch is empty, no item is lost, and the order stays.
+    /// 3. An item that is larger than `max_bytes` by itself is a batch by itself: a stream cannot give it back.
+    ///
+    /// # Cost
+    /// One allocation a batch. One reading of the clock a batch, and a timer while it waits for more.
+    ///
+    /// # Errors
+    /// Only the constructors have one.
+    ///
+    /// # Sharing
+    /// Cancel-safe: a `next` that is dropped loses nothing. Dropped itself, it drops what it has gathered.
+    ///
+    /// # Example
+    /// ```
+    /// use std::pin::Pin;
+    /// use std::task::{Context, Poll};
+    ///
+    /// use daur_std::core::performance::batch::Config;
+    /// use daur_std::performance::batch::Batches;
+    /// use futures_core::Stream;
+    ///
+    /// struct Numbers(u32);
+    ///
+    /// impl Stream for Numbers {
+    ///     type Item = u32;
+    ///     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u32>> {
+    ///         self.0 += 1;
+    ///         Poll::Ready((self.0 <= 7).then_some(self.0))
+    ///     }
+    /// }
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    /// # runtime.block_on(async {
+    /// let mut batches = std::pin::pin!(Batches::new(Numbers(0), Config { max_items: Some(3), ..Config::DEFAULT })?);
+    /// let mut sizes = Vec::new();
+    /// while let Some(batch) = std::future::poll_fn(|context| batches.as_mut().poll_next(context)).await {
+    ///     sizes.push(batch.len());
+    /// }
+    /// assert_eq!(sizes, [3, 3, 1]);
+    /// # Ok::<(), daur_std::core::performance::batch::ConfigError>(())
+    /// # }).unwrap();
+    /// ```
+    #[must_use = "streams do nothing unless polled"]
+    pub struct Batches<S: Stream, W = fn(&<S as Stream>::Item) -> usize> {
+        #[pin]
+        stream: S,
+        weigh: W,
+        trigger: Trigger,
+        max_bytes: usize,
+        items: Vec<S::Item>,
+        room: usize,
+        // Has come, and did not fit beside the others.
+        waiting: Option<(S::Item, usize)>,
+        ended: bool,
+        #[pin]
+        timer: Option<Sleep>,
+        // What the timer is set to.
+        armed: Option<Instant>,
+    }
+}
+
+impl<S: Stream> Batches<S> {
+    /// Batches of the items of `stream`, which have no bytes. Without `max_items` there is no limit to their number.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] says.
+    pub fn new(stream: S, config: Config) -> Result<Self, ConfigError> {
+        Self::sized(stream, config, |_| 0)
+    }
+}
+
+impl<S: Stream, W: FnMut(&S::Item) -> usize> Batches<S, W> {
+    /// Batches of the items of `stream`, whose bytes `weigh` tells.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] says.
+    pub fn sized(stream: S, config: Config, weigh: W) -> Result<Self, ConfigError> {
+        Ok(Self {
+            stream,
+            weigh,
+            trigger: Trigger::try_new(config)?,
+            max_bytes: config.max_bytes.map_or(usize::MAX, |max_bytes| max_bytes as usize),
+            items: Vec::new(),
+            room: 0,
+            waiting: None,
+            ended: false,
+            timer: None,
+            armed: None,
+        })
+    }
+
+    /// Copies out what is worth showing. A batch of one large item is not in it.
+    pub fn snapshot(&self) -> Snapshot {
+        self.trigger.snapshot()
+    }
+}
+
+impl<S: Stream, W: FnMut(&S::Item) -> usize> Stream for Batches<S, W> {
+    type Item = Vec<S::Item>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<S::Item>>> {
+        let mut this = self.project();
+        loop {
+            if let Some((item, bytes)) = this.waiting.take() {
+                if bytes > *this.max_bytes && this.items.is_empty() {
+                    return Poll::Ready(Some(vec![item]));
+                }
+                let offered = if bytes > *this.max_bytes {
+                    Err(Limit::Bytes)
+                } else {
+                    // The time is asked for with the first item only.
+                    let now = if this.trigger.is_empty() { TokioClock.now() } else { Instant::ZERO };
+                    this.trigger.offer(bytes, now)
+                };
+                let cause = match offered {
+                    Ok(()) => {
+                        if this.items.is_empty() {
+                            this.items.reserve_exact(*this.room);
+                        }
+                        this.items.push(item);
+                        this.trigger.full()
+                    }
+                    Err(limit) => {
+                        *this.waiting = Some((item, bytes));
+                        Some(if limit == Limit::Items { Cause::Items } else { Cause::Bytes })
+                    }
+                };
+                if let Some(cause) = cause {
+                    this.trigger.close(cause);
+                    return Poll::Ready(Some(take(this.items, this.room)));
+                }
+                continue;
+            }
+            if *this.ended {
+                if this.items.is_empty() {
+                    return Poll::Ready(None);
+                }
+                this.trigger.close(Cause::Flush);
+                return Poll::Ready(Some(take(this.items, this.room)));
+            }
+            match this.stream.as_mut().poll_next(context) {
+                Poll::Ready(Some(item)) => {
+                    let bytes = (this.weigh)(&item);
+                    *this.waiting = Some((item, bytes));
+                }
+                Poll::Ready(None) => *this.ended = true,
+                Poll::Pending => break,
+            }
+        }
+        let Some(due) = this.trigger.due_at() else { return Poll::Pending };
+        if *this.armed != Some(due) {
+            // Later by less than a millisecond, to which tokio rounds up.
+            let wait = due - TokioClock.now();
+            this.timer.set(Some(tokio::time::sleep(wait.into())));
+            *this.armed = Some(due);
+        }
+        if let Some(timer) = this.timer.as_mut().as_pin_mut() {
+            ready!(timer.poll(context));
+        }
+        this.timer.set(None);
+        *this.armed = None;
+        this.trigger.close(Cause::Time);
+        Poll::Ready(Some(take(this.items, this.room)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let held = self.items.len() + usize::from(self.waiting.is_some());
+        let (_, most) = self.stream.size_hint();
+        // There are at most as many batches as items.
+        (usize::from(held > 0), most.and_then(|most| most.checked_add(held)))
+    }
+}
+
+impl<S: Stream, W: FnMut(&S::Item) -> usize> FusedStream for Batches<S, W> {
+    fn is_terminated(&self) -> bool {
+        self.ended && self.items.is_empty() && self.waiting.is_none()
+    }
+}
+
+/// The next batch is likely to be as large.
+fn take<T>(items: &mut Vec<T>, room: &mut usize) -> Vec<T> {
+    *room = items.len();
+    std::mem::take(items)
+}
