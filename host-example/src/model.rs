@@ -6,7 +6,7 @@
 //! 2. An answer is kept for `ttl` under all that decides it. That is so for any temperature, unless `keep` says
 //!    otherwise: who wants another answer to the same chat says `Cache-Control: no-cache`, who wants none kept says
 //!    `no-store`. Callers who ask the same at the same time share one request.
-//! 3. An upstream that cannot be reached, takes too long, fails (408, 5xx), lets us not in (3xx, 401..403) or sends what
+//! 3. Who is asked, the balancer says, among those whose breaker is closed. One that cannot be reached, takes too long, fails (408, 5xx), lets us not in (3xx, 401..403) or sends what
 //!    is no answer counts for its breaker, and another one is asked at once. The same one is asked again only after
 //!    a wait. The budget of all requests pays for both; all of it is over by `timeout`.
 //! 4. One that refuses the chat itself (other 4xx) has done its work: that ends the run as `invalid_input`, with what
@@ -28,6 +28,7 @@ use std::sync::{Arc, PoisonError};
 
 use daur_core::reliability::retry::{Decision, Retry};
 use daur_core::time::{Duration, Instant};
+use daur_std::performance::balancer::{Endpoints, Pick};
 use daur_std::reliability::budget::SharedBudget;
 use daur_std::rng::os_seed;
 use daur_std::services::result_cache::{self, Computed};
@@ -50,13 +51,14 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 pub struct Models {
     config: Config,
     client: Client,
-    upstreams: Vec<upstream::Upstream>,
+    upstreams: Endpoints<Arc<upstream::Upstream>, UPSTREAMS>,
+    /// The same ones, in the order of the config.
+    listed: Vec<Arc<upstream::Upstream>>,
     results: Arc<Results>,
     /// What of the config decides an answer.
     mark: [u8; 8],
     places: Semaphore,
     budget: Option<SharedBudget>,
-    next: AtomicU64,
     hits: AtomicU64,
     stop: watch::Receiver<bool>,
 }
@@ -74,19 +76,26 @@ impl Models {
     /// An invalid config; a key that cannot be read; no certificates to trust.
     pub fn new(config: Config, results: Arc<Results>, stop: watch::Receiver<bool>) -> Result<Self, Error> {
         config.validate()?;
-        let upstreams = config.upstreams.iter().map(|upstream| upstream::Upstream::new(upstream, &config));
+        let upstreams = Endpoints::try_new(config.balancer())?;
+        let mut listed = Vec::new();
+        for (place, upstream) in config.upstreams.iter().enumerate() {
+            let own = Arc::new(upstream::Upstream::new(place, upstream, &config)?);
+            let added = upstreams.add(&upstream.name, Arc::clone(&own), upstream.weight);
+            added.map_err(|error| format!("the upstream `{}`: {error}", upstream.name))?;
+            listed.push(own);
+        }
         let mut hasher = DefaultHasher::new();
         for Upstream { name, url, model, .. } in &config.upstreams {
             (name, url, model).hash(&mut hasher);
         }
         Ok(Self {
             client: upstream::client(&config)?,
-            upstreams: upstreams.collect::<Result<_, _>>()?,
+            upstreams,
+            listed,
             results,
             mark: hasher.finish().to_le_bytes(),
             places: Semaphore::new(config.at_once as usize),
             budget: config.budget.map(SharedBudget::try_new).transpose()?,
-            next: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             config,
             stop,
@@ -98,7 +107,7 @@ impl Models {
     /// # Errors
     /// `not_configured`, `invalid_input`, `timeout`, `circuit_open`, `overloaded`, `upstream_failed`.
     pub async fn run(&self, chat: &Chat, wanted: Wanted) -> Result<Answer, Problem> {
-        if self.upstreams.is_empty() {
+        if self.listed.is_empty() {
             let detail = "No model is set up: the server's config file names no `[[model.upstreams]]`.";
             return Err(Problem::new(Code::NotConfigured, detail));
         }
@@ -151,22 +160,16 @@ impl Models {
     async fn attempts(&self, chat: &Chat) -> Result<Fresh, Problem> {
         let end = now() + self.config.timeout;
         let mut retry = Retry::new(self.config.retry, os_seed(), now());
-        let mut tried = vec![false; self.upstreams.len()];
+        let mut tried = [false; UPSTREAMS];
         let mut attempts = 0;
         if let Some(budget) = &self.budget {
             budget.on_first_try();
         }
         loop {
-            let Some(place) = self.pick(&tried) else { return Err(self.nobody()) };
-            let upstream = &self.upstreams[place];
-            tried[place] = true;
+            let Some(pick) = self.pick(&tried) else { return Err(self.nobody()) };
+            tried[pick.place] = true;
             attempts += 1;
-            let Some(asked) = self.attempt(upstream, chat, end).await else {
-                // Its breaker has closed the door since it was picked: that was no attempt.
-                attempts -= 1;
-                continue;
-            };
-            let fault = match asked {
+            let fault = match self.attempt(pick, chat, end).await {
                 Ok(reply) => {
                     if let Some(budget) = &self.budget {
                         budget.on_success(attempts);
@@ -182,7 +185,7 @@ impl Models {
             if is_over || matches!(paid, Some(Err(_))) {
                 return Err(self.told(fault));
             }
-            if self.pick(&tried).is_none() {
+            if !self.has_another(&tried) {
                 // Nobody else is left: the same ones once more, after a while.
                 tried.fill(false);
                 let due = self.free_at(now).map_or(now + after, |free| free.max(now + after));
@@ -198,70 +201,87 @@ impl Models {
         }
     }
 
-    /// One request to one upstream; `None` if its breaker refuses it.
-    async fn attempt(&self, upstream: &upstream::Upstream, chat: &Chat, end: Instant) -> Option<Result<Reply, Fault>> {
-        let guard = upstream.breaker.admit().ok()?;
+    /// One request to one upstream. Dropped early, it gives back load and permit.
+    async fn attempt(
+        &self,
+        pick: Pick<'_, Arc<upstream::Upstream>, UPSTREAMS>,
+        chat: &Chat,
+        end: Instant,
+    ) -> Result<Reply, Fault> {
+        let upstream = Arc::clone(&pick);
         let counts = &upstream.counts;
         counts.asked.fetch_add(1, Ordering::Relaxed);
         let limit = upstream.timeout.min(end.since(now()));
         let answer = time::timeout(limit.into(), upstream.ask(&self.client, chat)).await;
         let fault = match answer.unwrap_or(Err(Fault::Timeout)) {
             Ok((body, tokens)) => {
-                let _ = guard.on_success();
+                let _ = pick.success();
                 counts.answered.fetch_add(1, Ordering::Relaxed);
                 counts.tokens.fetch_add(tokens, Ordering::Relaxed);
-                return Some(Ok(Reply { upstream: upstream.name.clone(), body }));
+                return Ok(Reply { upstream: upstream.name.clone(), body });
             }
             Err(fault) => fault,
         };
         let count = match &fault {
             Fault::Rejected(..) => {
-                let _ = guard.on_success();
+                let _ = pick.success();
                 &counts.rejected
             }
             Fault::Busy(wait) => {
                 // It says itself how long to stay away.
-                drop(guard);
+                drop(pick);
                 upstream.rest(*wait, now());
                 &counts.busy
             }
             _ => {
-                let _ = guard.on_failure();
+                let _ = pick.failure();
                 &counts.failed
             }
         };
         count.fetch_add(1, Ordering::Relaxed);
         *upstream.last_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault.name());
         tracing::warn!(upstream = upstream.name, %fault, "a model gave no answer");
-        Some(Err(fault))
+        Err(fault)
     }
 
-    /// An upstream that may be asked and was not yet, in turns.
-    fn pick(&self, tried: &[bool]) -> Option<usize> {
-        let count = self.upstreams.len();
-        let turn = usize::try_from(self.next.fetch_add(1, Ordering::Relaxed)).unwrap_or(0);
+    /// An upstream that may be asked and was not yet.
+    fn pick(&self, tried: &[bool; UPSTREAMS]) -> Option<Pick<'_, Arc<upstream::Upstream>, UPSTREAMS>> {
         let now = now();
-        let free = |place: &usize| {
-            let upstream = &self.upstreams[*place];
-            !tried[*place] && upstream.rests(now).is_none() && upstream.breaker.refuses().is_none()
+        self.upstreams.pick_where(|upstream| !tried[upstream.place] && upstream.rests(now).is_none()).ok()
+    }
+
+    /// Whether there is such a one.
+    fn has_another(&self, tried: &[bool; UPSTREAMS]) -> bool {
+        let now = now();
+        let free = |(upstream, open): (&Arc<upstream::Upstream>, Option<Instant>)| {
+            !tried[upstream.place] && upstream.rests(now).is_none() && open.is_none()
         };
-        (0..count).map(|step| turn.wrapping_add(step) % count).find(free)
+        self.with_open().any(free)
     }
 
     /// When the first upstream may be asked again, if none may now.
     fn free_at(&self, now: Instant) -> Option<Instant> {
-        let free = |upstream: &upstream::Upstream| {
-            let open = upstream.breaker.refuses().map_or(now, |open| open.retry_at);
-            upstream.rests(now).map_or(open, |rests| rests.max(open))
+        let free = |(upstream, open): (&Arc<upstream::Upstream>, Option<Instant>)| {
+            upstream.rests(now).max(open).unwrap_or(now)
         };
-        self.upstreams.iter().map(free).min().filter(|free| *free > now)
+        self.with_open().map(free).min().filter(|free| *free > now)
+    }
+
+    /// Each upstream, and until when its breaker refuses.
+    fn with_open(&self) -> impl Iterator<Item = (&Arc<upstream::Upstream>, Option<Instant>)> {
+        let shown = self.upstreams.snapshot().endpoints;
+        let open = move |upstream: &Arc<upstream::Upstream>| {
+            let shown = shown.iter().find(|shown| shown.name == upstream.name)?;
+            shown.breaker.as_ref()?.retry_at
+        };
+        self.listed.iter().map(move |upstream| (upstream, open(upstream)))
     }
 
     /// What a client is told when no upstream may be asked.
     fn nobody(&self) -> Problem {
         let now = now();
         let wait = self.free_at(now).unwrap_or(now).since(now);
-        let resting = self.upstreams.iter().any(|upstream| upstream.rests(now).is_some());
+        let resting = self.listed.iter().any(|upstream| upstream.rests(now).is_some());
         let (code, detail) = if resting {
             (Code::Overloaded, "The models have too much work at the moment.")
         } else {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use daur_core::performance::balancer::{Eject, PolicyConfig};
 use daur_core::reliability::breaker::{self, Breaker as Machine, Growth, ModeConfig, Opens, SlowCalls};
 use daur_core::reliability::budget;
 use daur_core::reliability::retry::{self, Attempts, Jitter, Strategy};
@@ -187,10 +188,38 @@ struct Model {
     keep: Option<Keep>,
     max_answer: Option<usize>,
     at_once: Option<u32>,
+    policy: Option<PolicyConfig>,
+    eject: Ejection,
     retry: Retry,
     budget: Budget,
     breaker: Breaker,
     upstreams: Vec<Upstream>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Ejection {
+    off: bool,
+    failures: Option<u32>,
+    base: Option<Length>,
+    max: Option<Length>,
+    max_pct: Option<u8>,
+    ramp: Option<Length>,
+}
+
+impl Ejection {
+    fn apply(&self, config: &mut Option<Eject>) {
+        if self.off {
+            *config = None;
+        }
+        if let Some(config) = config {
+            set(&mut config.failures, self.failures);
+            set_time(&mut config.base, self.base);
+            set_time(&mut config.max, self.max);
+            set(&mut config.max_pct, self.max_pct);
+            set_time(&mut config.ramp, self.ramp);
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -201,7 +230,7 @@ struct Upstream {
     key_file: Option<PathBuf>,
     key_env: Option<String>,
     model: Option<String>,
-    weight: Option<u32>,
+    weight: Option<u16>,
     timeout: Option<Length>,
 }
 
@@ -230,6 +259,8 @@ impl Model {
         set(&mut config.keep, self.keep);
         set(&mut config.max_answer, self.max_answer);
         set(&mut config.at_once, self.at_once);
+        set(&mut config.policy, self.policy);
+        self.eject.apply(&mut config.eject);
         for upstream in &self.upstreams {
             config.upstreams.push(upstream.read()?);
         }
@@ -518,6 +549,7 @@ mod tests {
             ("[pool]\nworkers = 0\n", "[pool]", "workers"),
             ("[model]\nat_once = 0\n", "[model]", "`at_once`"),
             ("[model]\ntimeout = \"0s\"\n", "[model]", "`timeout`"),
+            ("[model.eject]\nfailures = 0\n", "[model]", "`failures`"),
             ("[model.retry]\nmax_attempts = 0\n", "[model.retry]", "`max_attempts`"),
             ("[model.breaker]\nprobes = 0\n", "[model.breaker]", "`probes`"),
             ("[[model.upstreams]]\nname = \"a\"\nurl = \"h\"\n", "[model]", "`url`"),

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use daur_core::performance::balancer::{self, Eject, Latency, PolicyConfig};
 use daur_core::reliability::breaker::{self, ModeConfig};
 use daur_core::reliability::{budget, retry};
 use daur_core::time::Duration;
+use daur_std::performance::balancer::{self as endpoints, Endpoints};
 use reqwest::Url;
 
 /// Upstreams that one server may have.
@@ -45,7 +47,7 @@ pub struct Upstream {
     /// The model that it is asked for, whatever the client named. `None` for what the client named.
     pub model: Option<String>,
     /// Its share of the requests, beside the other weights. Default 1.
-    pub weight: u32,
+    pub weight: u16,
     /// What one of its answers may take. Default 30 s.
     pub timeout: Duration,
 }
@@ -107,6 +109,10 @@ pub struct Config {
     pub retry: retry::Config,
     /// What the retries of all requests together may cost; `None` for no limit. Default: a bucket of 500 tokens.
     pub budget: Option<budget::Config>,
+    /// How an upstream is chosen. Default by its latency and what it has to do.
+    pub policy: PolicyConfig,
+    /// When one is left out that fails, beside its breaker: it comes back by and by. Default 3 failures in a row, 10 s.
+    pub eject: Option<Eject>,
     /// When an upstream is not asked any more. Default 5 failures in a row, for 30 s.
     pub breaker: breaker::Config,
     /// What opens the breaker, if not failures in a row.
@@ -128,6 +134,12 @@ impl Default for Config {
                 ..retry::Config::DEFAULT
             },
             budget: Some(budget::Config::DEFAULT),
+            policy: PolicyConfig::PeakEwma(Latency {
+                half_life: Duration::from_secs(10),
+                initial: Duration::from_secs(1),
+                failure: Duration::from_secs(10),
+            }),
+            eject: Some(Eject { failures: 3, base: Duration::from_secs(10), ..Eject::DEFAULT }),
             breaker: breaker::Config { recovery_timeout: Duration::from_secs(30), ..breaker::Config::DEFAULT },
             mode: ModeConfig::DEFAULT,
         }
@@ -159,7 +171,24 @@ impl Config {
                 return Err(format!("two upstreams are called `{}`", upstream.name));
             }
         }
-        Ok(())
+        let said = |error: &dyn fmt::Display| {
+            let text = error.to_string();
+            text.split_once(": ").map_or(text.as_str(), |(_, said)| said).to_owned()
+        };
+        Endpoints::<(), UPSTREAMS>::try_new(self.balancer()).map(drop).map_err(|error| said(&error))
+    }
+
+    /// For the balancer: what is out longer than any request may take is lost.
+    pub(super) fn balancer(&self) -> endpoints::Config {
+        let longest = self.upstreams.iter().map(|upstream| upstream.timeout).max().unwrap_or(self.timeout);
+        // A probe may take as long as any request.
+        let mut breaker = self.breaker;
+        breaker.probe_lease = longest.times(2).max(breaker.probe_lease);
+        endpoints::Config {
+            balancer: balancer::Config { lease: longest.times(2), eject: self.eject, ..balancer::Config::DEFAULT },
+            policy: self.policy,
+            breaker: Some((breaker, self.mode)),
+        }
     }
 }
 

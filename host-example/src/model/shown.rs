@@ -3,6 +3,8 @@
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use daur_core::performance::balancer::State;
+use daur_core::time::Duration;
 use serde::Serialize;
 
 use super::upstream::now;
@@ -31,9 +33,15 @@ pub struct UpstreamStatus {
     /// Its host; what else its address holds is nobody's business.
     pub host: String,
     /// Its share.
-    pub weight: u32,
+    pub weight: u16,
     /// What its breaker does with requests.
     pub state: &'static str,
+    /// Whether it gets its share: `up`, `returning`, or `ejected`.
+    pub share: &'static str,
+    /// Requests under way.
+    pub load: u32,
+    /// How long an answer is expected to take, where it is chosen by that.
+    pub expected_us: Option<u64>,
     /// While it is refused or left alone: until when.
     pub retry_in_ms: Option<u64>,
     /// Requests sent.
@@ -63,6 +71,8 @@ pub struct Snapshot {
     pub at_once: u32,
     /// Answers that had been kept.
     pub hits: u64,
+    /// Times that one was left out.
+    pub ejections: u64,
     /// Every upstream.
     pub upstreams: Vec<UpstreamStatus>,
 }
@@ -73,14 +83,24 @@ impl Models {
     pub fn snapshot(&self) -> Snapshot {
         let now = now();
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let upstreams = self.upstreams.iter().zip(&self.config.upstreams).map(|(upstream, config)| {
-            let breaker = upstream.breaker.snapshot();
-            let wait = breaker.retry_at.max(upstream.rests(now)).filter(|at| *at > now);
+        let shown = self.upstreams.snapshot();
+        // Both were added in the order of the config, and none is ever removed.
+        let upstreams = self.listed.iter().zip(&shown.endpoints).map(|(upstream, shown)| {
+            let worker = &shown.worker;
+            let open = shown.breaker.as_ref().and_then(|breaker| breaker.retry_at);
+            let wait = open.max(upstream.rests(now)).filter(|at| *at > now);
             UpstreamStatus {
                 name: upstream.name.clone(),
                 host: upstream.host.clone(),
-                weight: config.weight,
-                state: state_name(breaker.state),
+                weight: worker.weight,
+                state: shown.breaker.as_ref().map_or("closed", |breaker| state_name(breaker.state)),
+                share: match worker.state {
+                    State::Ejected { .. } => "ejected",
+                    State::Returning { .. } => "returning",
+                    _ => "up",
+                },
+                load: worker.load,
+                expected_us: worker.expected.map(Duration::as_micros),
                 retry_in_ms: wait.map(|at| at.since(now).as_millis()),
                 asked: load(&upstream.counts.asked),
                 answered: load(&upstream.counts.answered),
@@ -93,10 +113,11 @@ impl Models {
         });
         let free = u32::try_from(self.places.available_permits()).unwrap_or(u32::MAX);
         Snapshot {
-            configured: !self.upstreams.is_empty(),
+            configured: !self.listed.is_empty(),
             running: self.config.at_once.saturating_sub(free),
             at_once: self.config.at_once,
             hits: self.hits.load(Ordering::Relaxed),
+            ejections: shown.all.ejections,
             upstreams: upstreams.collect(),
         }
     }

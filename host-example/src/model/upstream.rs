@@ -6,12 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use daur_core::time::{Clock, Duration, Instant};
 use daur_std::clock::StdClock;
-use daur_std::reliability::breaker::SharedBreaker;
 use reqwest::{Client, Response, Url};
 
 use super::chat::{Chat, complaint, tokens};
 use super::config::{self, Config, Key};
-use crate::command::AnyMode;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -83,11 +81,12 @@ pub(super) struct Counts {
 
 /// One upstream.
 pub(super) struct Upstream {
+    /// Its number.
+    pub(super) place: usize,
     pub(super) name: String,
     pub(super) host: String,
     pub(super) model: Option<String>,
     pub(super) timeout: Duration,
-    pub(super) breaker: SharedBreaker<AnyMode>,
     pub(super) counts: Counts,
     pub(super) last_fault: Mutex<Option<&'static str>>,
     url: Url,
@@ -100,7 +99,7 @@ pub(super) struct Upstream {
 
 impl Upstream {
     /// Reads its key.
-    pub(super) fn new(upstream: &config::Upstream, config: &Config) -> Result<Self, Error> {
+    pub(super) fn new(place: usize, upstream: &config::Upstream, config: &Config) -> Result<Self, Error> {
         let named = |error: String| format!("the upstream `{}`: {error}", upstream.name);
         let url = upstream.parsed().map_err(named)?;
         let key = Key::read(&upstream.key).map_err(named)?;
@@ -115,16 +114,12 @@ impl Upstream {
         if key.is_some() && url.scheme() == "http" && !is_here(&url) {
             tracing::warn!(upstream = upstream.name, "its key is sent unencrypted: the url begins with http://");
         }
-        // A probe may take as long as any request.
-        let mut breaker = config.breaker;
-        breaker.probe_lease = upstream.timeout.times(2).max(breaker.probe_lease);
-        let breaker = SharedBreaker::try_any(breaker, config.mode).map_err(|error| named(error.to_string()))?;
         Ok(Self {
+            place,
             name: upstream.name.clone(),
             host: url.host_str().unwrap_or("").to_owned(),
             model: upstream.model.clone(),
             timeout: upstream.timeout,
-            breaker,
             counts: Counts::default(),
             last_fault: Mutex::new(None),
             url,

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 use daur_host::model::{Keep, KeySource, Upstream as Config_};
+use daur_std::core::performance::balancer::PolicyConfig;
 use daur_std::core::time::Duration as Length;
 
 /// What an upstream does with a request.
@@ -276,7 +277,8 @@ fn an_upstream_that_fails_is_left_for_another_at_once() {
     let (bad, good) = (Fake::new(Does::Refuse(500, "", "oops".into())), Fake::saying("fine"));
     let host = with(vec![bad.upstream("bad"), good.upstream("good")], |config| {
         config.model.ttl = Length::ZERO;
-        config.model.breaker.failures = 12;
+        (config.model.breaker.failures, config.model.eject) = (12, None);
+        config.model.policy = PolicyConfig::RoundRobin;
         // A wait would be seen.
         config.model.retry.initial_delay = Length::from_secs(20);
         config.model.retry.max_delay = Length::from_secs(20);
@@ -305,6 +307,36 @@ fn an_upstream_that_fails_is_left_for_another_at_once() {
     assert_eq!(bad.asked(), 12);
     let attention = host.get(&ada, "/api/status").json()["attention"].to_string();
     assert!(attention.contains("Breaker of the model bad is open"), "{attention}");
+}
+
+#[test]
+fn the_one_that_answers_soonest_is_asked_and_one_that_fails_is_left_out_for_a_while() {
+    let (bad, good) = (Fake::new(Does::Refuse(500, "", String::new())), Fake::saying("fine"));
+    let host = with(vec![bad.upstream("bad"), good.upstream("good")], |config| config.model.ttl = Length::ZERO);
+    let ada = host.token("ada");
+    for _ in 0..20 {
+        assert_eq!(host.model(&ada, &chat("hello")).header("x-daur-upstream"), "good");
+    }
+    // A failure counts as ten seconds.
+    assert!(bad.asked() <= 3, "{}", bad.asked());
+    assert!(good.asked() == 20);
+    let shown = host.upstream(&ada, "good");
+    assert!(shown["expected_us"].as_u64().is_some_and(|expected| expected < 1_000_000), "{shown}");
+    assert_eq!((&shown["load"], &shown["share"], &shown["weight"]), (&json!(0), &json!("up"), &json!(1)));
+    drop(host);
+    let host = with(vec![bad.upstream("bad"), good.upstream("good")], |config| {
+        config.model.ttl = Length::ZERO;
+        config.model.policy = PolicyConfig::RoundRobin;
+    });
+    let ada = host.token("ada");
+    let before = bad.asked();
+    for _ in 0..12 {
+        assert_eq!(host.model(&ada, &chat("hello")).header("x-daur-upstream"), "good");
+    }
+    assert_eq!(bad.asked() - before, 3);
+    let shown = host.upstream(&ada, "bad");
+    assert_eq!((&shown["share"], &shown["state"]), (&json!("ejected"), &json!("closed")));
+    assert_eq!(host.get(&ada, "/api/status").json()["models"]["ejections"], 1);
 }
 
 #[test]
