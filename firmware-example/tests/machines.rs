@@ -16,6 +16,7 @@ mod tests {
     use daur_core::performance::balancer::{self, Balancer, Latency, Outcome, PeakEwma};
     use daur_core::performance::batch::{self, Batcher, Cause as Complete};
     use daur_core::performance::cache::{self, Cache, Lru};
+    use daur_core::performance::memory::{self, Level, Monitor, Resize, Share, Shrink, Shrinkers, Usage, shrinkers};
     use daur_core::performance::queue::{self, Priority, Queue};
     use daur_core::reliability::breaker::{self, Breaker, Event, State};
     use daur_core::reliability::executor::{self, Cause, Executor, Failure};
@@ -315,5 +316,34 @@ mod tests {
         }
         assert_eq!(done, [2, 2, 1, 2]);
         assert_eq!(queue.snapshot().wait_mean(), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn memory_that_is_short_shrinks_a_cache_which_grows_back() {
+        static CACHE: CsShared<Cache<u32, u32, 8>, Timer> =
+            CsShared::new(Cache::new(cache::Config::DEFAULT), Timer);
+        static SHRINK: Resize<fn(Share) -> u64> =
+            Resize(|keep| CACHE.with(|cache, _| cache.resize_soft(keep.of(8)) as u64 * 20));
+        for key in 0..8 {
+            CACHE.with(|cache, now| cache.insert(key, key, now));
+        }
+        let mut monitor = Monitor::new(memory::Config::DEFAULT);
+        let mut shrinkers: Shrinkers<&'static (dyn Shrink + Sync), 2> = Shrinkers::new(shrinkers::Config::DEFAULT);
+        shrinkers.add("cache", 0, &SHRINK).unwrap();
+        // A pool of 48-byte messages, of which 7 of 8 are taken.
+        let now = Instant::from_secs(3);
+        monitor.update(Usage::of_places::<[u8; 48]>(7, 8), now);
+        assert_eq!(monitor.level(), Level::Elevated);
+        assert_eq!(shrinkers.run(&monitor, now), 4 * 20);
+        assert_eq!(CACHE.with(|cache, _| cache.len()), 4);
+
+        let mut levels = 0;
+        for second in 4..200 {
+            let now = Instant::from_secs(second);
+            levels += usize::from(monitor.update(Usage::of_places::<[u8; 48]>(2, 8), now).is_some());
+            shrinkers.run(&monitor, now);
+        }
+        assert_eq!((levels, monitor.level()), (1, Level::Normal));
+        assert_eq!(CACHE.with(|cache, _| cache.capacity()), 8);
     }
 }

@@ -13,6 +13,7 @@ use daur_core::monitoring::histogram::{Auto, Full};
 use daur_core::performance::balancer::{self, Balancer, Latency, LeastLoaded, Outcome, PeakEwma, Policy, RoundRobin, Weighted};
 use daur_core::performance::batch::{self, Batcher};
 use daur_core::performance::cache::{self, Cache, Lru};
+use daur_core::performance::memory::{self, Monitor, Resize, Share, Shrink, Shrinkers, Usage, shrinkers};
 use daur_core::performance::queue::{self, Priority, Queue};
 use daur_core::reliability::breaker::{self, Breaker, CountWindow, Mode, Permit, Span, TimeWindow, Window};
 use daur_core::reliability::budget::{self, Budget};
@@ -199,6 +200,7 @@ fn performance() {
     });
     balancers();
     batches();
+    memory();
 }
 
 fn balancers() {
@@ -228,6 +230,24 @@ fn batches() {
     measure("batch_push_and_flush", || {
         let _ = black_box(black_box(&mut single).push(black_box(7), now()));
         black_box(single.flush());
+    });
+}
+
+fn memory() {
+    let mut monitor = Monitor::new(memory::Config::DEFAULT);
+    measure("memory_update", || {
+        black_box(black_box(&mut monitor).update(black_box(Usage::new(850, 1_000)), now()));
+    });
+    let cache = Resize(|keep: Share| keep.of(64) as u64);
+    let mut shrinkers: Shrinkers<&dyn Shrink, 4> = Shrinkers::new(shrinkers::Config::DEFAULT);
+    let _ = shrinkers.add("cache", 0, &cache);
+    measure("memory_nobody_to_ask", || {
+        black_box(black_box(&mut shrinkers).run(&monitor, now()));
+    });
+    measure("memory_ask_one", || {
+        let shrinkers = black_box(&mut shrinkers);
+        shrinkers.demand(memory::Level::Elevated);
+        black_box(shrinkers.run(&monitor, now()));
     });
 }
 
