@@ -4,10 +4,10 @@ use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroUsize;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use daur_core::performance::cache::{self as machine, Inserted, Lru, Policy, Snapshot};
@@ -16,6 +16,7 @@ use daur_core::time::{Clock, Duration, Instant};
 use crate::clock::CoarseClock;
 
 mod flight;
+mod hash;
 mod home;
 #[cfg(all(test, daur_loom))]
 mod loom;
@@ -29,12 +30,13 @@ mod sync;
 #[cfg(all(test, not(daur_loom)))]
 mod tests;
 
+pub use hash::Seeded;
 pub use smart::{SmartCache, init, smart_cache};
 
 use flight::Flight;
 use home::Desk;
 use shard::{Contents, PLACES, Put, Room, Shard};
-use sync::Arc;
+use sync::{Arc, Mutex};
 
 /// Says how many entries there may be, and how long they are good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +180,7 @@ impl std::error::Error for ConfigError {
 /// # Ok::<(), daur_std::performance::cache::ConfigError>(())
 /// ```
 #[doc(alias = "get_smart_cache")]
-pub struct SharedCache<K, V, P: Policy = Lru<u8>, S = RandomState, C = CoarseClock> {
+pub struct SharedCache<K, V, P: Policy = Lru<u8>, S = Seeded, C = CoarseClock> {
     shards: Box<[Line<Mutex<Shard<K, V, P>>>]>,
     room: Line<Room>,
     config: Config,
@@ -205,13 +207,13 @@ impl<K: Hash + Eq, V> SharedCache<K, V> {
     }
 }
 
-impl<K: Hash + Eq, V, C: Clock> SharedCache<K, V, Lru<u8>, RandomState, C> {
+impl<K: Hash + Eq, V, C: Clock> SharedCache<K, V, Lru<u8>, Seeded, C> {
     /// A cache by `clock`.
     ///
     /// # Errors
     /// What [`Config::validate`] says.
     pub fn with_clock(config: Config, clock: C) -> Result<Self, ConfigError> {
-        Self::with_hasher(config, clock, RandomState::new())
+        Self::with_hasher(config, clock, Seeded::default())
     }
 }
 
@@ -434,38 +436,46 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
     /// As `resize_soft`, and how many bytes that freed: an estimate.
     fn shrink_to(&self, capacity: usize) -> (usize, u64) {
         let room = self.room();
-        let before = room.used();
+        // What has expired leaves first.
+        let before = self.len();
         room.set_limit(capacity.min(self.config.max_size));
-        let (mut evicted, mut bytes) = (0, 0);
-        let mut first = true;
+        // All shards at the same rate.
+        let kept = |len: usize| (len as u128 * room.limit() as u128).div_ceil(before.max(1) as u128);
+        let (mut evicted, mut bytes) = self.evict(|len| len.saturating_sub(usize::try_from(kept(len)).unwrap_or(len)));
+        // What rounding has left, or was inserted meanwhile, one by one.
         while room.excess() > 0 {
-            let found = evicted;
-            for shard in &self.shards {
-                let gone = self.with_shard(shard, |shard, _| {
-                    // All shards at the same rate at first, then one by one.
-                    let kept = (shard.len() as u128 * room.limit() as u128).div_ceil(before.max(1) as u128);
-                    let most = if first { shard.len().saturating_sub(usize::try_from(kept).unwrap_or(0)) } else { 1 };
-                    let mut gone = Vec::new();
-                    while gone.len() < most && room.excess() > 0 {
-                        let Some(entry) = shard.pop() else { break };
-                        room.give_back(1);
-                        gone.push(entry);
-                    }
-                    if !gone.is_empty() {
-                        shard.trim();
-                    }
-                    gone
-                });
-                evicted += gone.len();
-                for (key, value) in gone {
-                    let owned = self.weigh.map_or(0, |weigh| weigh(&key, &value));
-                    bytes += Shard::<K, V, P>::entry_bytes() + owned as u64;
+            let (more, of) = self.evict(|_| 1);
+            if more == 0 {
+                break;
+            }
+            (evicted, bytes) = (evicted + more, bytes + of);
+        }
+        (evicted, bytes)
+    }
+
+    /// Evicts as many of each shard as `most` makes of its length, as long as there are too many.
+    fn evict(&self, most: impl Fn(usize) -> usize) -> (usize, u64) {
+        let (mut evicted, mut bytes) = (0, 0);
+        for shard in &self.shards {
+            let mut gone = Vec::new();
+            self.with_shard(shard, |shard, now| {
+                shard.sweep(now, self.room(), &mut gone);
+                let swept = gone.len();
+                let most = most(shard.len());
+                while gone.len() - swept < most && self.room().excess() > 0 {
+                    let Some(entry) = shard.pop() else { break };
+                    self.room().give_back(1);
+                    gone.push(entry);
                 }
+                evicted += gone.len() - swept;
+                if !gone.is_empty() {
+                    shard.trim(now);
+                }
+            });
+            for (key, value) in gone {
+                let owned = self.weigh.map_or(0, |weigh| weigh(&key, &value));
+                bytes += Shard::<K, V, P>::entry_bytes() + owned as u64;
             }
-            if evicted == found && !first {
-                break; // others have removed the rest
-            }
-            first = false;
         }
         (evicted, bytes)
     }

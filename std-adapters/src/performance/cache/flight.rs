@@ -268,6 +268,19 @@ impl Wake for Unpark {
     }
 }
 
+/// Parks the thread until the future is done.
+pub(super) fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(std::sync::Arc::new(Unpark(current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        park();
+    }
+}
+
 /// The answer at `home`, or what `compute` makes of it; who asks meanwhile waits.
 pub(super) fn run<H: Home, E>(home: &H, compute: impl FnOnce() -> Result<H::Value, E>) -> Result<H::Value, E> {
     let (seat, former) = match home.board() {
@@ -280,15 +293,10 @@ pub(super) fn run<H: Home, E>(home: &H, compute: impl FnOnce() -> Result<H::Valu
         }
         Step::Join(flight) => {
             let mut seat = Seat::waiting(home, flight);
-            let waker = Waker::from(std::sync::Arc::new(Unpark(current())));
-            let context = Context::from_waker(&waker);
-            loop {
-                match seat.poll(&context) {
-                    Poll::Ready(Some(value)) => return Ok(value),
-                    Poll::Ready(None) => break (seat, None),
-                    Poll::Pending => park(),
-                }
+            if let Some(value) = block_on(poll_fn(|context| seat.poll(context))) {
+                return Ok(value);
             }
+            (seat, None)
         }
     };
     let computing = Computing::mark(seat.address());

@@ -68,11 +68,21 @@ impl Room {
     }
 }
 
-/// What the core cache takes for a key: where the key lies, and its hash.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What the core cache takes for a key: its hash, and where it lies, which changes when the places move together.
+#[derive(PartialEq, Eq)]
 pub(super) struct Slot {
     hash: u32,
-    place: u32,
+    place: Cell<u32>,
+}
+
+impl Slot {
+    const fn new(hash: u32, place: u32) -> Self {
+        Self { hash, place: Cell::new(place) }
+    }
+
+    const fn place(&self) -> u32 {
+        self.place.get()
+    }
 }
 
 impl Hash for Slot {
@@ -84,9 +94,9 @@ impl Hash for Slot {
 /// What slots are looked up by: a key of the caller's beside the places.
 trait Sought {
     fn hash(&self) -> u32;
-    fn is_at(&self, slot: Slot) -> bool;
+    fn is_at(&self, slot: &Slot) -> bool;
     /// What a slot itself is.
-    fn slot(&self) -> Option<Slot>;
+    fn slot(&self) -> Option<&Slot>;
 }
 
 impl Sought for Slot {
@@ -96,13 +106,13 @@ impl Sought for Slot {
     }
 
     #[inline]
-    fn is_at(&self, slot: Slot) -> bool {
-        *self == slot
+    fn is_at(&self, slot: &Slot) -> bool {
+        self == slot
     }
 
     #[inline]
-    fn slot(&self) -> Option<Slot> {
-        Some(*self)
+    fn slot(&self) -> Option<&Slot> {
+        Some(self)
     }
 }
 
@@ -121,17 +131,17 @@ impl<K: Borrow<Q>, V, Q: Eq + ?Sized> Sought for Probe<'_, K, V, Q> {
     }
 
     #[inline]
-    fn is_at(&self, slot: Slot) -> bool {
+    fn is_at(&self, slot: &Slot) -> bool {
         let is_it = slot.hash == self.hash
-            && matches!(self.places.get(slot.place as usize), Some(Place::Taken(key, _)) if key.borrow() == self.key);
+            && matches!(self.places.get(slot.place() as usize), Some(Place::Taken(key, _)) if key.borrow() == self.key);
         if is_it {
-            self.found.set(Some(slot.place));
+            self.found.set(Some(slot.place()));
         }
         is_it
     }
 
     #[inline]
-    fn slot(&self) -> Option<Slot> {
+    fn slot(&self) -> Option<&Slot> {
         None
     }
 }
@@ -262,6 +272,12 @@ impl<K, V, P: Policy> Shard<K, V, P> {
         self.refused += 1;
     }
 
+    /// Places that there is memory for.
+    #[cfg(test)]
+    pub(super) const fn places(&self) -> usize {
+        self.places.capacity()
+    }
+
     pub(super) fn flights(&self) -> usize {
         self.flights.len()
     }
@@ -307,7 +323,7 @@ impl<K, V, P: Policy> Shard<K, V, P> {
     /// Removes the entry that the policy would evict.
     pub(super) fn pop(&mut self) -> Gone<K, V> {
         let (slot, ()) = self.order.pop()?;
-        self.vacate(slot.place)
+        self.vacate(slot.place())
     }
 
     /// Removes what has expired and puts it to `gone`; costs nothing before the core cache's `poll_at`.
@@ -324,7 +340,7 @@ impl<K, V, P: Policy> Shard<K, V, P> {
         // Nothing that has expired is left, so all that is left can be listed.
         let mut kept = [false; PLACES];
         for (slot, ()) in self.order.iter(now) {
-            if let Some(kept) = kept.get_mut(slot.place as usize) {
+            if let Some(kept) = kept.get_mut(slot.place() as usize) {
                 *kept = true;
             }
         }
@@ -337,7 +353,7 @@ impl<K, V, P: Policy> Shard<K, V, P> {
     /// Calls `f` with each entry that has not expired, the last used first.
     pub(super) fn for_each(&self, now: Instant, mut f: impl FnMut(&K, &V)) {
         for (slot, ()) in self.order.iter(now) {
-            if let Some(Place::Taken(key, value)) = self.places.get(slot.place as usize) {
+            if let Some(Place::Taken(key, value)) = self.places.get(slot.place() as usize) {
                 f(key, value);
             }
         }
@@ -345,17 +361,18 @@ impl<K, V, P: Policy> Shard<K, V, P> {
 
     /// Removes the entries that `keep` does not want. If it panics, none of them.
     pub(super) fn retain(&mut self, now: Instant, room: &Room, mut keep: impl FnMut(&K, &V) -> bool) -> Vec<(K, V)> {
-        let unwanted = |&(slot, ()): &(&Slot, &())| match self.places.get(slot.place as usize) {
+        let unwanted = |&(slot, ()): &(&Slot, &())| match self.places.get(slot.place() as usize) {
             Some(Place::Taken(key, value)) => !keep(key, value),
             _ => false,
         };
-        let unwanted: Vec<Slot> = self.order.iter(now).filter(unwanted).map(|(slot, ())| *slot).collect();
+        let unwanted: Vec<Slot> =
+            self.order.iter(now).filter(unwanted).map(|(slot, ())| Slot::new(slot.hash, slot.place())).collect();
         let mut gone = Vec::with_capacity(unwanted.len());
         for slot in unwanted {
             if self.order.remove(&slot, now).is_some() {
                 room.give_back(1);
             }
-            gone.extend(self.vacate(slot.place));
+            gone.extend(self.vacate(slot.place()));
         }
         gone
     }
@@ -369,18 +386,19 @@ impl<K, V, P: Policy> Shard<K, V, P> {
         Contents { _places: mem::take(&mut self.places), _flights: mem::take(&mut self.flights) }
     }
 
-    /// Gives back the memory of the places after the last one taken.
-    pub(super) fn trim(&mut self) {
-        while matches!(self.places.last(), Some(Place::Free(_))) {
-            self.places.pop();
+    /// Moves the entries together and gives the other places' memory back. What has expired must have been swept.
+    pub(super) fn trim(&mut self, now: Instant) {
+        if self.order.iter(now).count() != self.len() {
+            return;
         }
-        self.places.shrink_to_fit();
-        self.free = None;
-        for (at, place) in (0..).zip(&mut self.places) {
-            if let Place::Free(next) = place {
-                *next = self.free.replace(at);
+        let mut places = Vec::with_capacity(self.len());
+        for (slot, ()) in self.order.iter(now) {
+            if let Some(place) = self.places.get_mut(slot.place() as usize) {
+                slot.place.set(u32::try_from(places.len()).unwrap_or(u32::MAX));
+                places.push(mem::replace(place, Place::Free(None)));
             }
         }
+        (self.places, self.free) = (places, None);
     }
 }
 
@@ -466,7 +484,7 @@ impl<K: Eq, V, P: Policy> Shard<K, V, P> {
             && let Some(Place::Taken(_, former)) = self.places.get_mut(place as usize)
         {
             let former = mem::replace(former, value);
-            self.order_insert(Slot { hash, place }, ttl, now);
+            self.order_insert(Slot::new(hash, place), ttl, now);
             if reserved {
                 room.give_back(1);
             }
@@ -479,12 +497,12 @@ impl<K: Eq, V, P: Policy> Shard<K, V, P> {
         // Without room the core cache is as full as it is, and evicts by its policy.
         self.order.resize_soft(if reserved { PLACES } else { self.order.len() });
         let place = self.occupy(key, value);
-        match self.order_insert(Slot { hash, place }, ttl, now) {
+        match self.order_insert(Slot::new(hash, place), ttl, now) {
             Inserted::Evicted(slot, ()) => {
                 if reserved {
                     room.give_back(1);
                 }
-                self.vacate(slot.place).map_or(Put::Added(None), |(key, value)| Put::Evicted(key, value))
+                self.vacate(slot.place()).map_or(Put::Added(None), |(key, value)| Put::Evicted(key, value))
             }
             _ => Put::Added(None),
         }

@@ -2,13 +2,12 @@
 
 use std::any::Any;
 use std::fmt;
-use std::hash::RandomState;
 use std::sync::{Arc, OnceLock};
 
 use daur_core::performance::cache::{Lru, Snapshot};
 use daur_core::time::{Clock, Duration};
 
-use super::{Config, ConfigError, SharedCache};
+use super::{Config, ConfigError, Seeded, SharedCache};
 use crate::clock::CoarseClock;
 
 type Value = Arc<dyn Any + Send + Sync>;
@@ -41,7 +40,7 @@ type Value = Arc<dyn Any + Send + Sync>;
 /// # Ok::<(), daur_std::performance::cache::ConfigError>(())
 /// ```
 pub struct SmartCache<C = CoarseClock> {
-    cache: SharedCache<String, Value, Lru<u8>, RandomState, C>,
+    cache: SharedCache<String, Value, Lru<u8>, Seeded, C>,
 }
 
 impl SmartCache {
@@ -115,7 +114,7 @@ impl<C: Clock> SmartCache<C> {
 
     /// The cache itself, for its other verbs.
     #[must_use]
-    pub const fn shared(&self) -> &SharedCache<String, Value, Lru<u8>, RandomState, C> {
+    pub const fn shared(&self) -> &SharedCache<String, Value, Lru<u8>, Seeded, C> {
         &self.cache
     }
 }
@@ -144,7 +143,7 @@ static GLOBAL: OnceLock<SmartCache> = OnceLock::new();
 pub fn smart_cache(max_size: usize) -> &'static SmartCache {
     GLOBAL.get_or_init(|| {
         let config = Config { max_size: max_size.clamp(1, super::MAX_SIZE), ..Config::DEFAULT };
-        SmartCache { cache: SharedCache::unchecked(config, CoarseClock, RandomState::new()) }
+        SmartCache { cache: SharedCache::unchecked(config, CoarseClock, Seeded::default()) }
     })
 }
 
