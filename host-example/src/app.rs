@@ -22,9 +22,11 @@ use tokio::sync::watch;
 use crate::audit::{self, Audit};
 use crate::command::Commands;
 use crate::config::{Config, DataDir};
+use crate::events::{self, Events};
 use crate::gate::{Caller, Gate, check_origin};
 use crate::health::Health;
 use crate::http::Peer;
+use crate::memory::Memory;
 use crate::model::Models;
 use crate::monitor::Monitor;
 use crate::pool::Pool;
@@ -55,6 +57,10 @@ pub struct App {
     pub results: Arc<Results>,
     /// What waits for the disk.
     pub pool: Pool,
+    /// What happened, by name.
+    pub events: Events,
+    /// How short memory is.
+    pub memory: Memory,
     /// The devices.
     pub registry: Registry,
     /// What it asks itself.
@@ -75,12 +81,20 @@ pub struct App {
     rates: Mutex<NetworkRates>,
 }
 
+/// What ends last: once it has, everything is on disk.
+pub struct Writers {
+    /// That of the audit.
+    pub audit: audit::Writer,
+    /// That of the events.
+    pub events: events::Writer,
+}
+
 impl App {
     /// Opens everything in the data directory. Call it inside a tokio runtime.
     ///
     /// # Errors
     /// What cannot be opened, and why.
-    pub fn open(config: Config, stop: watch::Receiver<bool>) -> Result<(Arc<Self>, audit::Writer), Error> {
+    pub fn open(config: Config, stop: watch::Receiver<bool>) -> Result<(Arc<Self>, Writers), Error> {
         if let Some((_, twice)) =
             config.devices.iter().enumerate().find(|(place, device)| config.devices[..*place].contains(device))
         {
@@ -89,6 +103,8 @@ impl App {
         config.policy.validate().map_err(|error| format!("[policy] {error}"))?;
         config.pool.validate().map_err(|error| format!("[pool] {error}"))?;
         config.cache.validate().map_err(|error| format!("[cache] {error}"))?;
+        config.events.validate().map_err(|error| format!("[events] {error}"))?;
+        config.memory.validate().map_err(|error| format!("[memory] {error}"))?;
         config.model.validate().map_err(|error| format!("[model] {error}"))?;
         config.health.validate().map_err(|error| format!("[health] {error}"))?;
         let dir = DataDir::open(&config.data_dir)
@@ -103,6 +119,11 @@ impl App {
             Commands::new(config.command.clone(), config.policy, dir.work(), Arc::clone(&results), stop.clone())?;
         let models = Models::new(config.model.clone(), Arc::clone(&results), stop.clone())
             .map_err(|error| format!("[model] {error}"))?;
+        let (events, writer_of_events) = events::open(&dir.events(), config.events)
+            .map_err(|error| format!("the events cannot be kept: {error}"))?;
+        let memory = Memory::new(&config.memory).map_err(|error| format!("[memory] {error}"))?;
+        memory.register("results", 0, results.shrinker())?;
+        memory.register("last_good", 1, commands.shrinker())?;
         let registry = Registry::with_audit_dir(link::Config::DEFAULT, Some(&fleet_key), dir.device_audit());
         for endpoint in &config.devices {
             registry.attach(endpoint);
@@ -116,6 +137,8 @@ impl App {
             models,
             results,
             pool,
+            events,
+            memory,
             registry,
             health: Health::new(&dir.database()),
             monitor: Arc::new(Monitor::new()),
@@ -137,7 +160,7 @@ impl App {
             "",
             concat!("daur-host ", env!("CARGO_PKG_VERSION")),
         ));
-        Ok((app, writer))
+        Ok((app, Writers { audit: writer, events: writer_of_events }))
     }
 
     /// Lets a request pass whose sender is known, permitted `needed`, and not too fast.

@@ -94,7 +94,7 @@ pub struct Commands {
     dir: PathBuf,
     policy_mark: [u8; 8],
     results: Arc<Results>,
-    last_good: LastGood,
+    last_good: Arc<LastGood>,
     programs: Vec<Program>,
     places: SharedBulkhead<WAITING>,
     budget: Option<StdShared<Budget>>,
@@ -179,7 +179,7 @@ impl Commands {
             .hash(&mut hasher);
         Ok(Self {
             results,
-            last_good: LastGood::new(config.fallback),
+            last_good: Arc::new(LastGood::new(config.fallback)),
             places,
             budget: config.budget.map(Budget::try_new).transpose()?.map(StdShared::new),
             policy_mark: hasher.finish().to_le_bytes(),
@@ -217,6 +217,12 @@ impl Commands {
         // The list has admitted it, so it is in the list.
         let program = program.ok_or_else(|| Problem::new(Code::ForbiddenCommand, "The program is not on the list."))?;
         Ok(Admitted { program, words })
+    }
+
+    /// The program of an admitted command.
+    #[must_use]
+    pub fn name_of(&self, command: &Admitted) -> &'static str {
+        self.programs.get(command.program).map_or("", |program| program.name)
     }
 
     /// The output of an admitted command: kept, or fresh.

@@ -11,7 +11,7 @@ use daur_core::time::Duration;
 use daur_std::link::Endpoint;
 use daur_std::security::keys;
 
-use crate::{command, health, http, model, pool, results};
+use crate::{command, events, health, http, memory, model, pool, results};
 
 /// Says how one server runs.
 #[derive(Clone, Debug)]
@@ -34,6 +34,10 @@ pub struct Config {
     pub cache: results::Config,
     /// What waits for the disk.
     pub pool: pool::Config,
+    /// What is counted by name.
+    pub events: events::Config,
+    /// When memory is short.
+    pub memory: memory::Config,
     /// What the server asks itself.
     pub health: health::Config,
     /// Limits of the connections.
@@ -58,6 +62,8 @@ impl Config {
             model: model::Config::default(),
             cache: results::Config::DEFAULT,
             pool: pool::Config::DEFAULT,
+            events: events::Config::DEFAULT,
+            memory: memory::Config::default(),
             health: health::Config::DEFAULT,
             http: http::Config::DEFAULT,
             sample_every: Duration::from_secs(1),
@@ -121,6 +127,12 @@ impl DataDir {
     #[must_use]
     pub fn cache(&self) -> PathBuf {
         self.0.join("cache.db")
+    }
+
+    /// What happened, by name.
+    #[must_use]
+    pub fn events(&self) -> PathBuf {
+        self.0.join("events.db")
     }
 
     /// Where commands run.

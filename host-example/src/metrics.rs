@@ -1,5 +1,6 @@
 //! Everything as Prometheus scrapes it.
 
+use daur_core::performance::memory::Level;
 use daur_core::time::{Clock, Duration};
 use daur_std::clock::StdClock;
 use daur_std::link::{DeviceStatus, SeriesValue};
@@ -145,7 +146,7 @@ fn results(app: &App, page: &mut Page) {
     let tier = |name| [("tier", name)];
     let mut hits = page.counter("daur_cache_hits", "Look-ups that were answered, by what.");
     hits.sample(&tier("memory"), memory.hits);
-    hits.sample(&tier("file"), cache.file.hits);
+    hits.sample(&tier("file"), file.hits);
     let mut evicted = page.counter("daur_cache_evicted", "Results that left to make room.");
     evicted.sample(&tier("memory"), memory.evicted);
     evicted.sample(&tier("file"), file.evicted);
@@ -164,6 +165,38 @@ fn results(app: &App, page: &mut Page) {
         ("daur_cache_skipped", "Results not written to the file.", file.skipped),
     ] {
         page.counter(name, help).sample(&[], value);
+    }
+    let short = app.memory.snapshot();
+    let mut level = page.gauge("daur_memory_level", "1 for the level that the memory is at.");
+    for (name, at) in [("normal", Level::Normal), ("elevated", Level::Elevated), ("critical", Level::Critical)] {
+        level.sample(&[("level", name)], short.level == at);
+    }
+    if let (Some(used), Some(limit)) = (short.used, short.limit) {
+        page.gauge("daur_memory_used_bytes", "Memory used, of the limit that is nearest.").sample(&[], used);
+        page.gauge("daur_memory_limit_bytes", "That limit.").sample(&[], limit);
+    }
+    let mut freed = page.counter("daur_memory_freed_bytes", "Bytes given back since memory was short, by whom.");
+    for one in &short.shrinkers {
+        freed.sample(&[("by", one.name)], one.freed);
+    }
+    let events = app.events.snapshot();
+    let mut totals = page.counter("daur_events", "What has happened, by name, since the data directory was made.");
+    for total in &events.totals {
+        let labels = [("kind", &*total.kind), ("name", &*total.name), ("outcome", &*total.outcome)];
+        totals.sample(&labels, total.count);
+    }
+    page.counter("daur_events_lost", "Events that were not recorded.").sample(&[], events.lost);
+    let mut items = page.counter("daur_batch_items", "Items written in batches, by what they are.");
+    let mut batches = Vec::new();
+    for (name, shown) in [("events", events.batches), ("audit", app.audit.batches())] {
+        items.sample(&[("batch", name)], shown.delivered);
+        batches.push((name, shown.batches));
+    }
+    let mut causes = page.counter("daur_batches", "Batches written, by what they are and what completed them.");
+    for (name, shown) in batches {
+        for (cause, count) in [("items", shown.by_items), ("time", shown.by_time), ("flush", shown.by_flush)] {
+            causes.sample(&[("batch", name), ("cause", cause)], count);
+        }
     }
     let pool = app.pool.snapshot();
     page.gauge("daur_pool_workers", "Threads for work that waits for the disk.").sample(&[], pool.workers as u64);

@@ -57,7 +57,7 @@ impl Config {
 /// A result, as it is kept.
 pub type Bytes = Arc<[u8]>;
 
-type Memory = SharedCache<Vec<u8>, Bytes, daur_core::performance::cache::Lru<u8>, std::hash::RandomState, StdClock>;
+type Memory = SharedCache<Vec<u8>, Bytes, daur_core::performance::cache::Lru<u8>, cache::Seeded, StdClock>;
 
 /// Where a result came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,9 +131,7 @@ pub struct MemorySnapshot {
 /// Shows the file.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct FileSnapshot {
-    /// Look-ups that it answered.
-    pub hits: u64,
-    /// Of those that came to it, in thousandths.
+    /// Look-ups that it answered, of those that came to it, in thousandths.
     pub hit_permille: Option<u64>,
     /// Its own counters.
     #[serde(flatten)]
@@ -297,11 +295,7 @@ impl Results {
                 bytes: bytes(&self.memory),
                 evicted: self.memory.snapshot().evicted,
             },
-            file: FileSnapshot {
-                hits: in_file,
-                hit_permille: of(in_file, in_file + misses),
-                counters: self.file.snapshot(),
-            },
+            file: FileSnapshot { hit_permille: of(in_file, in_file + misses), counters: self.file.snapshot() },
         }
     }
 }
@@ -373,7 +367,7 @@ mod tests {
         assert_eq!(kept.ask(b"a", TTL, keep("two")).await, (b"one".to_vec(), Source::File));
         assert_eq!(kept.ask(b"a", TTL, keep("two")).await, (b"one".to_vec(), Source::Memory));
         let shown = kept.results.snapshot();
-        assert_eq!((shown.hits, shown.misses, shown.memory.hits, shown.file.hits), (3, 1, 2, 1));
+        assert_eq!((shown.hits, shown.misses, shown.memory.hits, shown.file.counters.hits), (3, 1, 2, 1));
         assert_eq!((shown.hit_permille, shown.memory.hit_permille), (Some(750), Some(500)));
         assert_eq!(shown.file.hit_permille, Some(500));
     }

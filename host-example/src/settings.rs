@@ -21,7 +21,7 @@ use serde::de::{Deserializer, Visitor};
 use crate::command::{self, AnyMode, BUCKETS, CALLS, WAITING};
 use crate::config::Config;
 use crate::model::{self, Keep, KeySource};
-use crate::{fallback, health, pool, results};
+use crate::{events, fallback, health, memory, pool, results};
 
 /// A length of time in words, such as `"5s"`.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +59,8 @@ pub struct Settings {
     model: Model,
     cache: Cache,
     pool: Pool,
+    events: Events,
+    memory: Memory,
     policy: toml::Table,
 }
 
@@ -300,6 +302,48 @@ impl Pool {
     }
 }
 
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Events {
+    rows: Option<u64>,
+    batch: Option<u32>,
+    wait: Option<Length>,
+}
+
+impl Events {
+    fn apply(&self, config: &mut events::Config) -> Result<(), String> {
+        set(&mut config.rows, self.rows);
+        set(&mut config.batch, self.batch);
+        set_time(&mut config.wait, self.wait);
+        config.validate()
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Memory {
+    limit: Option<u64>,
+    elevated: Option<u8>,
+    critical: Option<u8>,
+    period: Option<Length>,
+    dwell: Option<Length>,
+    calm: Option<Length>,
+    pace: Option<Length>,
+}
+
+impl Memory {
+    fn apply(&self, config: &mut memory::Config) -> Result<(), String> {
+        config.limit = self.limit.or(config.limit);
+        set(&mut config.elevated, self.elevated);
+        set(&mut config.critical, self.critical);
+        set_time(&mut config.period, self.period);
+        set_time(&mut config.dwell, self.dwell);
+        set_time(&mut config.calm, self.calm);
+        set_time(&mut config.pace, self.pace);
+        config.validate()
+    }
+}
+
 /// Replaces `field` if there is a value.
 fn set<T>(field: &mut T, value: Option<T>) {
     if let Some(value) = value {
@@ -436,6 +480,8 @@ impl Settings {
         within("breaker", self.breaker.apply(&mut command.breaker, &mut command.mode))?;
         within("cache", self.cache.apply(&mut config.cache))?;
         within("pool", self.pool.apply(&mut config.pool))?;
+        within("events", self.events.apply(&mut config.events))?;
+        within("memory", self.memory.apply(&mut config.memory))?;
         within("model", self.model.apply(&mut config.model))?;
         within("model.retry", self.model.retry.apply(&mut config.model.retry))?;
         within("model.budget", self.model.budget.apply(&mut config.model.budget))?;
@@ -500,7 +546,8 @@ mod tests {
             (default.command.at_once, default.command.waiting, default.command.queue_wait)
         );
         assert_eq!((config.command.breaker, config.command.mode), (default.command.breaker, default.command.mode));
-        assert_eq!((config.cache, config.pool), (default.cache, default.pool));
+        assert_eq!((config.cache, config.pool, config.events), (default.cache, default.pool, default.events));
+        assert_eq!(format!("{:?}", config.memory), format!("{:?}", default.memory));
         assert_eq!(format!("{:?}", config.model), format!("{:?}", default.model));
         let (_, date) = config.command.breakers["date"];
         assert!(matches!(date.opens, Opens::CountWindow(window) if window.calls == 100));
@@ -546,6 +593,8 @@ mod tests {
             (&format!("[breaker]\nfailures = 3\n{window}\n"), "[breaker]", "`failures`"),
             ("[cache]\nvalue_bytes = 0\n", "[cache]", "`value_bytes`"),
             ("[cache]\nfile_bytes = 1\n", "[cache]", "`file_bytes`"),
+            ("[events]\nrows = 0\n", "[events]", "`rows`"),
+            ("[memory]\nelevated = 99\n", "[memory]", "`critical`"),
             ("[pool]\nworkers = 0\n", "[pool]", "workers"),
             ("[model]\nat_once = 0\n", "[model]", "`at_once`"),
             ("[model]\ntimeout = \"0s\"\n", "[model]", "`timeout`"),

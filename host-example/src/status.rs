@@ -8,6 +8,7 @@ use daur_core::time::{Clock, UnixTime, WallClock};
 use daur_std::clock::{StdClock, SystemWallClock};
 use daur_std::link::DeviceStatus;
 use daur_std::monitoring::system;
+use daur_std::performance::batch;
 use serde::Serialize;
 use serde_json::json;
 
@@ -16,7 +17,7 @@ use crate::audit;
 use crate::command::{BudgetStatus, Places, ProgramStatus};
 use crate::gate::Limits;
 use crate::monitor::{self, Latency, Point, Requests, micros};
-use crate::{fallback, health, model, pool, results};
+use crate::{events, fallback, health, memory, model, pool, results};
 
 /// Holds the state of every machine of the server.
 #[derive(Debug, Serialize)]
@@ -45,6 +46,10 @@ pub struct FullStatus {
     pub cache: results::Snapshot,
     /// What waits for the disk.
     pub pool: pool::Snapshot,
+    /// What happened, by name.
+    pub events: events::Snapshot,
+    /// How short memory is.
+    pub memory: memory::Snapshot,
     /// The models.
     pub models: model::Snapshot,
     /// The programs' breakers.
@@ -164,6 +169,7 @@ pub struct Security {
     limited_users: Limits,
     limited_addresses: Limits,
     audit: audit::Snapshot,
+    batches: batch::Snapshot,
 }
 
 /// Rates of the network, from two samples.
@@ -216,6 +222,8 @@ pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
         operations: operations(app),
         cache: app.results.snapshot(),
         pool: app.pool.snapshot(),
+        events: app.events.snapshot(),
+        memory: app.memory.snapshot(),
         models: app.models.snapshot(),
         breakers: app.commands.programs(),
         running: app.commands.bulkhead().running,
@@ -231,6 +239,7 @@ pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
             limited_users: by_user,
             limited_addresses: by_address,
             audit: app.audit.snapshot(),
+            batches: app.audit.batches(),
         },
         devices: app.registry.snapshot(),
         point,

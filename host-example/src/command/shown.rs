@@ -1,5 +1,8 @@
 //! What is shown of commands: answers, and the state of what runs them.
 
+use std::sync::Arc;
+
+use daur_core::performance::memory::{Resize, Shrink};
 use daur_core::reliability::breaker::{self, Counts, ModeConfig, Opens};
 use daur_core::reliability::budget;
 use daur_core::shared::Shared;
@@ -97,6 +100,12 @@ pub struct Places {
 }
 
 impl Commands {
+    /// What gives back memory when that is short.
+    pub fn shrinker(&self) -> impl Shrink + Send + Sync + use<> {
+        let last_good = Arc::clone(&self.last_good);
+        Resize(move |keep| last_good.resize(keep))
+    }
+
     /// What the fallbacks have given.
     #[must_use]
     pub fn fallbacks(&self) -> fallback::Snapshot {

@@ -7,6 +7,8 @@ use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use daur_core::security::audit::{Event, Kind, Outcome};
 use daur_core::security::permission::Permissions;
+use daur_core::time::Clock;
+use daur_std::clock::StdClock;
 use daur_std::security::sessions::Session;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -40,7 +42,14 @@ pub(super) async fn login(State(app): Shared, request: Request<Body>) -> Answer 
     app.audit.ready().await?;
     // A client that hangs up before it hears that it was wrong has tried all the same.
     to_its_end(async move {
-        let issued = match app.gate.login(&user, password, &from).await {
+        let began = StdClock.now();
+        let result = app.gate.login(&user, password, &from).await;
+        let how = match &result {
+            Ok(_) => "success",
+            Err(refused) => refused.problem.code().as_str(),
+        };
+        app.events.record("login", "login", how, StdClock.now().since(began));
+        let issued = match result {
             Ok(issued) => issued,
             Err(refused) => return Err(told(&app, &user, &from, refused).await?),
         };

@@ -7,11 +7,13 @@ use axum::response::IntoResponse;
 use daur_core::security::audit::{Event, Kind, Outcome};
 use daur_core::security::permission::Permissions;
 use daur_core::text::Text;
+use daur_core::time::Clock;
+use daur_std::clock::StdClock;
 
 use super::{Abandoned, Answer, Shared};
 use crate::app::source;
 use crate::body;
-use crate::model::{Chat, Wanted};
+use crate::model::{Answer as Reply, Chat, Wanted};
 use crate::results::Source;
 
 /// The upstream's answer as it came; what is ours to say stands in headers.
@@ -38,8 +40,15 @@ pub(super) async fn answer(State(app): Shared, request: Request<Body>) -> Answer
     let named = chat.model().unwrap_or("").to_owned();
     app.audit.ready().await?;
     let mut abandoned = Abandoned { app: &app, event: Some(event(Outcome::Failure, &named, "abandoned")) };
+    let began = StdClock.now();
     let result = app.models.run(&chat, wanted).await;
     abandoned.event = None;
+    let (by, how) = match &result {
+        Ok(Reply { source: Source::Computed, reply, .. }) => (reply.upstream.clone(), "success"),
+        Ok(Reply { reply, .. }) => (reply.upstream.clone(), "cached"),
+        Err(problem) => ("none".to_owned(), problem.code().as_str()),
+    };
+    app.events.record("model", by, how, StdClock.now().since(began));
     let answer = match result {
         Ok(answer) => answer,
         Err(problem) => {

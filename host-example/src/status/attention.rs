@@ -1,5 +1,7 @@
 //! What a person should look at.
 
+use daur_core::performance::memory::Level;
+
 use super::{Attention, FullStatus};
 
 /// Breakers of one device that are named one by one.
@@ -69,6 +71,12 @@ pub(super) fn attention(status: &FullStatus) -> Vec<Attention> {
         {
             add("amber", "Memory is nearly used up".to_owned());
         }
+    }
+    let given = || status.memory.used_permille.map_or_else(String::new, |used| format!(", {} % used", used / 10));
+    match status.memory.level {
+        Level::Normal => {}
+        Level::Elevated => add("amber", format!("Memory is short{}: caches hold less", given())),
+        Level::Critical => add("red", format!("Memory is about to run out{}", given())),
     }
     if status.budget.is_some_and(|budget| budget.mode == "token_bucket" && budget.retries_left == 0) {
         add("amber", "The retry budget is used up: nothing is tried again".to_owned());
