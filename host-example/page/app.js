@@ -253,7 +253,7 @@ function show(st) {
   status = st;
   history.push(st.point); history = history.slice(-KEEP);
   freshness();
-  verdict(st); tiles(st); latency(st); breakers(st); cache(st); health(st); work(st); system(st); errors(st); devices(st);
+  verdict(st); tiles(st); latency(st); breakers(st); cache(st); health(st); work(st); memory(st); pool(st); batches(st); models(st); events(st); system(st); errors(st); devices(st);
   text($("host"), st.host);
   text($("version"), `daur ${st.version}, up ${span(st.uptime_ms)}`);
 }
@@ -361,14 +361,78 @@ function facts(dl, entries) {
   keyed(dl, entries, (e) => e[0], (e) => h("div", {}, h("dt", {}, e[0]), h("dd")), (el, e) => { text(el.children[1], e[1]); el.children[1].className = e[2] || ""; el.children[1].title = e[1]; });
 }
 
-function cache(st) {
-  const c = st.cache;
-  text($("cache-sub"), `${count(c.rows)} ${c.rows === 1 ? "entry" : "entries"}${c.bytes ? `, ${bytes(c.bytes)}` : ""}`);
-  const bar = $("cache-bar");
+function meter(bar, part, level, label) {
   if (!bar.firstChild) bar.append(h("i"));
-  bar.firstChild.style.width = `${(c.hit_permille ?? 0) / 10}%`;
-  bar.setAttribute("aria-label", `${percent(c.hit_permille)} of the lookups were hits`);
-  facts($("cache"), [["Hits", count(c.hits)], ["Misses", count(c.misses)], ["Expired", count(c.expired)], ["Evicted", count(c.evicted)], ["Corrupt", count(c.corrupt), c.corrupt ? "bad" : ""], ["Skipped", count(c.skipped), c.skipped ? "warn" : ""]]);
+  bar.firstChild.style.width = `${Math.min(1, part) * 100}%`;
+  bar.dataset.level = level;
+  bar.setAttribute("aria-label", label);
+}
+
+function cache(st) {
+  const c = st.cache, m = c.memory, f = c.file;
+  text($("cache-sub"), `${count(m.entries)} in memory, ${count(f.rows)} in the file${f.bytes ? `, ${bytes(f.bytes)}` : ""}`);
+  meter($("cache-bar"), (c.hit_permille ?? 0) / 1000, "green", `${percent(c.hit_permille)} of the lookups were hits`);
+  facts($("cache"), [
+    ["Memory hits", `${count(m.hits)}, ${percent(m.hit_permille)}`], ["File hits", `${count(f.hits)}, ${percent(f.hit_permille)}`], ["Misses", count(c.misses)],
+    ["In memory", `${count(m.entries)} of ${count(m.capacity)}`], ["Shared", count(c.shared)], ["Evicted", count(m.evicted + f.evicted)],
+    ["Expired", count(f.expired)], ["Corrupt", count(f.corrupt), f.corrupt ? "bad" : ""], ["Skipped", count(f.skipped), f.skipped ? "warn" : ""],
+  ]);
+}
+
+const SHORT = { normal: "green", elevated: "amber", critical: "red" };
+function memory(st) {
+  const m = st.memory, level = m.level, badge = $("memory-level");
+  text(badge, level); badge.dataset.level = SHORT[level] || "amber";
+  text($("memory-sub"), m.used == null ? "" : `${bytes(m.used)} of ${bytes(m.limit)}`);
+  meter($("memory-bar"), (m.used_permille ?? 0) / 1000, SHORT[level] || "amber", `${percent(m.used_permille)} of the memory is used`);
+  facts($("memory"), [["Used", percent(m.used_permille)], ["Pressure", percent(m.pressure_permille)], ["Given back", bytes(m.freed), m.freed ? "warn" : ""], ["For", span(m.level_ms)], ["Changes", count(m.changes)], ["Not read", count(m.failures), m.failures ? "warn" : ""]]);
+  keyed($("memory-by"), m.shrinkers, (one) => one.name, () => h("li", {}, h("span", { class: "name" }), h("span")), (li, one) => {
+    text(li.children[0], one.name.replaceAll("_", " "));
+    text(li.children[1], `keeps ${percent(one.keep_permille)}${one.freed ? `, gave ${bytes(one.freed)} back` : ""}`);
+  });
+}
+
+function pool(st) {
+  const p = st.pool;
+  text($("pool-sub"), p.queued ? `${count(p.queued)} wait` : "nobody waits");
+  meter($("pool-bar"), p.running / Math.max(1, p.workers), p.queued ? "amber" : "green", `${p.running} of ${p.workers} threads are at work`);
+  facts($("pool"), [["Running", `${count(p.running)} of ${count(p.workers)}`], ["Waiting", `${count(p.queued)} of ${count(p.room)}`], ["Done", count(p.done)], ["Wait p50", micros(p.wait_p50_us)], ["Wait p95", micros(p.wait_p95_us)], ["Wait p99", micros(p.wait_p99_us)], ["Refused", count(p.refused), p.refused ? "warn" : ""], ["Panicked", count(p.panicked), p.panicked ? "bad" : ""]]);
+}
+
+function batches(st) {
+  const list = [["audit", st.security.batches], ["events", st.events.batches]];
+  text($("batches-sub"), st.events.lost ? `${count(st.events.lost)} events lost` : "");
+  keyed($("batches").tBodies[0], list, ([name]) => name, () => h("tr", {}, h("th", { scope: "row" }), ...Array.from({ length: 4 }, () => h("td"))), (tr, [name, b]) => {
+    const made = b.batches.by_items + b.batches.by_bytes + b.batches.by_time + b.batches.by_flush;
+    [name, count(b.delivered), count(made), made ? trim(b.delivered / made) : "–", count(b.waiting)].forEach((v, i) => text(tr.children[i], v));
+  });
+}
+
+function models(st) {
+  const m = st.models, table = $("models");
+  table.hidden = !m.configured; $("models-none").hidden = m.configured;
+  text($("models-sub"), m.configured ? `${count(m.running)} of ${count(m.at_once)} under way, ${count(m.hits)} from the cache` : "");
+  keyed(table.tBodies[0], m.upstreams, (u) => u.name, () => h("tr", {}, h("th", { scope: "row" }), h("td", {}, h("span", { class: "badge" })), ...Array.from({ length: 6 }, () => h("td"))), (tr, u) => {
+    const state = u.state !== "closed" ? u.state.replace("_", " ") : u.share !== "up" ? u.share : u.retry_in_ms != null ? "busy" : "up";
+    const badge = tr.children[1].firstChild;
+    text(badge, state); badge.dataset.level = state === "up" ? "green" : state === "open" ? "red" : "amber";
+    text(tr.children[0], u.name);
+    [count(u.load), micros(u.expected_us), count(u.asked), count(u.answered), count(u.failed + u.busy), count(u.tokens)].forEach((v, i) => text(tr.children[i + 2], v));
+    tr.children[6].className = u.failed ? "bad" : "";
+    tr.title = `${u.host}, weight ${u.weight}; ${count(u.busy)} times busy, ${count(u.rejected)} refused${u.last_fault ? `; the last failure: ${u.last_fault.replaceAll("_", " ")}` : ""}${u.retry_in_ms != null ? `; asked again in ${span(u.retry_in_ms)}` : ""}`;
+  });
+}
+
+function events(st) {
+  const e = st.events, list = $("events");
+  text($("events-sub"), `${count(e.rows)} kept`);
+  const shown = e.totals.filter((t) => t.kind !== "request").slice(0, 10);
+  if (!shown.length) { list.replaceChildren(h("li", { class: "empty" }, "None so far.")); return; }
+  list.querySelector(".empty")?.remove();
+  keyed(list, shown, (t) => `${t.kind}/${t.name}/${t.outcome}`, () => h("li", {}, h("span", { class: "name" }), h("span")), (li, t) => {
+    text(li.children[0], `${t.kind === t.name ? t.kind : `${t.kind} ${t.name}`}, ${t.outcome.replaceAll("_", " ")}`);
+    text(li.children[1], count(t.count));
+  });
 }
 
 function system(st) {

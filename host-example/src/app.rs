@@ -22,11 +22,16 @@ use tokio::sync::watch;
 use crate::audit::{self, Audit};
 use crate::command::Commands;
 use crate::config::{Config, DataDir};
+use crate::events::{self, Events};
 use crate::gate::{Caller, Gate, check_origin};
 use crate::health::Health;
 use crate::http::Peer;
+use crate::memory::Memory;
+use crate::model::Models;
 use crate::monitor::Monitor;
+use crate::pool::Pool;
 use crate::problem::{Code, Problem};
+use crate::results::Results;
 use crate::status::NetworkRates;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -46,6 +51,16 @@ pub struct App {
     pub audit: Audit,
     /// What runs programs.
     pub commands: Commands,
+    /// What asks models.
+    pub models: Models,
+    /// What both have given.
+    pub results: Arc<Results>,
+    /// What waits for the disk.
+    pub pool: Pool,
+    /// What happened, by name.
+    pub events: Events,
+    /// How short memory is.
+    pub memory: Memory,
     /// The devices.
     pub registry: Registry,
     /// What it asks itself.
@@ -66,26 +81,49 @@ pub struct App {
     rates: Mutex<NetworkRates>,
 }
 
+/// What ends last: once it has, everything is on disk.
+pub struct Writers {
+    /// That of the audit.
+    pub audit: audit::Writer,
+    /// That of the events.
+    pub events: events::Writer,
+}
+
 impl App {
     /// Opens everything in the data directory. Call it inside a tokio runtime.
     ///
     /// # Errors
     /// What cannot be opened, and why.
-    pub fn open(config: Config, stop: watch::Receiver<bool>) -> Result<(Arc<Self>, audit::Writer), Error> {
+    pub fn open(config: Config, stop: watch::Receiver<bool>) -> Result<(Arc<Self>, Writers), Error> {
         if let Some((_, twice)) =
             config.devices.iter().enumerate().find(|(place, device)| config.devices[..*place].contains(device))
         {
             return Err(format!("the device {twice} is named twice").into());
         }
         config.policy.validate().map_err(|error| format!("[policy] {error}"))?;
+        config.pool.validate().map_err(|error| format!("[pool] {error}"))?;
+        config.cache.validate().map_err(|error| format!("[cache] {error}"))?;
+        config.events.validate().map_err(|error| format!("[events] {error}"))?;
+        config.memory.validate().map_err(|error| format!("[memory] {error}"))?;
+        config.model.validate().map_err(|error| format!("[model] {error}"))?;
         config.health.validate().map_err(|error| format!("[health] {error}"))?;
         let dir = DataDir::open(&config.data_dir)
             .map_err(|error| format!("the data directory {} cannot be used: {error}", config.data_dir.display()))?;
-        let gate = Arc::new(Gate::open(config.policy, &dir)?);
+        let pool = Pool::new(config.pool).map_err(|error| format!("[pool] {error}"))?;
+        let gate = Arc::new(Gate::open(config.policy, &dir, pool.clone())?);
         let fleet_key = fleet_key(&config, &dir)?;
         let boot = BootId(u32::from_le_bytes(os_bytes::<4>().map_err(|error| error.to_string())?));
         let (audit, writer) = audit::open(&dir.database(), boot, |key| dir.keep_audit_key(key))?;
-        let commands = Commands::new(config.command.clone(), config.policy, dir.work(), dir.cache(), stop.clone())?;
+        let results = Arc::new(Results::open(dir.cache(), config.cache, pool.clone())?);
+        let commands =
+            Commands::new(config.command.clone(), config.policy, dir.work(), Arc::clone(&results), stop.clone())?;
+        let models = Models::new(config.model.clone(), Arc::clone(&results), stop.clone())
+            .map_err(|error| format!("[model] {error}"))?;
+        let (events, writer_of_events) = events::open(&dir.events(), config.events)
+            .map_err(|error| format!("the events cannot be kept: {error}"))?;
+        let memory = Memory::new(&config.memory).map_err(|error| format!("[memory] {error}"))?;
+        memory.register("results", 0, results.shrinker())?;
+        memory.register("last_good", 1, commands.shrinker())?;
         let registry = Registry::with_audit_dir(link::Config::DEFAULT, Some(&fleet_key), dir.device_audit());
         for endpoint in &config.devices {
             registry.attach(endpoint);
@@ -96,6 +134,11 @@ impl App {
             gate,
             audit,
             commands,
+            models,
+            results,
+            pool,
+            events,
+            memory,
             registry,
             health: Health::new(&dir.database()),
             monitor: Arc::new(Monitor::new()),
@@ -117,7 +160,7 @@ impl App {
             "",
             concat!("daur-host ", env!("CARGO_PKG_VERSION")),
         ));
-        Ok((app, writer))
+        Ok((app, Writers { audit: writer, events: writer_of_events }))
     }
 
     /// Lets a request pass whose sender is known, permitted `needed`, and not too fast.

@@ -1,33 +1,37 @@
 //! The audit chain behind a thread of its own: many requests, one transaction.
 //!
 //! # Rules
-//! 1. [`Audit::record`] returns when its event is on disk. Events that wait at the same time share one
-//!    transaction.
+//! 1. [`Audit::record`] returns when its event is on disk. Events that wait at the same time are one batch, and share
+//!    one transaction.
 //! 2. An event that cannot wait ([`Audit::note`]) is written soon. What finds no room or what the disk
 //!    refuses is counted, and the count becomes a record of the chain.
 //! 3. While the disk refuses, [`Audit::ready`] fails: ask it before doing what is to be recorded after.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
-use std::thread::JoinHandle;
 
 use daur_core::id::{BootId, DeviceId};
+use daur_core::performance::batch as machine;
+use daur_core::reliability::retry;
 use daur_core::security::audit::{Entry, Event, Filter, Head, Kind, Outcome};
-use daur_core::time::{Clock, Instant, UnixTime, WallClock};
+use daur_core::time::{Clock, Duration, Instant, UnixTime, WallClock};
 use daur_std::clock::{StdClock, SystemWallClock};
+use daur_std::performance::batch::{self, Batching, Builder, Sender};
 use daur_std::security::audit::{AuditLog, Error};
 use daur_std::security::keys;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, oneshot};
 
 use crate::config::DataDir;
+use crate::pool::Pool;
 use crate::problem::{Code, Problem};
 
 /// Events that may wait for the thread.
 const WAITING: usize = 1024;
 /// Events in one transaction.
-const GROUP: usize = 256;
+const GROUP: u32 = 256;
 
 type Stamped = (Event, Instant, Option<UnixTime>);
 
@@ -36,6 +40,9 @@ enum Work {
     Retry(oneshot::Sender<bool>),
     Recent(u32, Wanted, oneshot::Sender<Result<Vec<Entry>, Error>>),
 }
+
+/// Taken out when it is done, so that a batch that is handed in again does nothing twice.
+type Slot = std::sync::Mutex<Option<Work>>;
 
 /// Says which records are asked for; what is `None` does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,7 +98,7 @@ pub fn head_of(text: &str) -> Result<Head, String> {
 /// Records who did what; clones write to the same chain.
 #[derive(Clone)]
 pub struct Audit {
-    work: mpsc::Sender<Work>,
+    work: Sender<Slot>,
     counts: Arc<Counts>,
     path: Arc<Path>,
     verifying: Arc<Mutex<()>>,
@@ -128,15 +135,22 @@ pub struct Snapshot {
 }
 
 /// Ends the thread, once all that was sent is on disk.
-pub struct Writer(JoinHandle<()>, Arc<Counts>);
+pub struct Writer(Batching, Arc<Counts>);
 
 impl Writer {
-    /// Waits until everything is written; gives the chain's end. Every [`Audit`] must be gone, or this waits for it.
-    pub fn join(self) -> Head {
-        let _ = self.0.join();
+    /// Waits until everything is written; gives the chain's end. Whoever records after this is refused.
+    pub async fn close(self) -> Head {
+        self.0.close().await;
         *self.1.head()
     }
 }
+
+/// What is there when the thread is free goes together: nobody waits for company.
+const BATCHES: batch::Config = batch::Config {
+    batch: machine::Config { max_items: Some(GROUP), max_bytes: None, max_wait: Some(Duration::ZERO) },
+    queue: WAITING,
+    retry: retry::Config::DEFAULT,
+};
 
 /// Opens the chain of the database at `path` and starts its thread.
 ///
@@ -150,15 +164,18 @@ pub fn open(
     keep_key: impl FnOnce(&[u8; 32]) -> std::io::Result<()>,
 ) -> Result<(Audit, Writer), Box<dyn std::error::Error + Send + Sync>> {
     let device = DeviceId::new("host")?;
-    let (log, _) =
+    let (mut log, _) =
         AuditLog::open_with(path, device, boot, keep_key).map_err(|error| format!("the audit chain: {error}"))?;
-    let (work, waiting) = mpsc::channel(WAITING);
     let counts = Arc::new(Counts::default());
     *counts.head() = log.head();
     let of_thread = Arc::clone(&counts);
-    let thread = std::thread::Builder::new().name("audit".into()).spawn(move || write(log, waiting, &of_thread))?;
+    let mut told_lost = 0;
+    let (work, batching) = Builder::new(BATCHES)?.spawn_thread("audit", move |work: &[Slot]| {
+        write(&mut log, work, &of_thread, &mut told_lost);
+        Ok::<(), Infallible>(())
+    })?;
     let (path, verifying) = (Arc::from(path), Arc::default());
-    Ok((Audit { work, counts: Arc::clone(&counts), path, verifying }, Writer(thread, counts)))
+    Ok((Audit { work, counts: Arc::clone(&counts), path, verifying }, Writer(batching, counts)))
 }
 
 /// Records one event from a process of its own, beside the server's perhaps, and waits until it is on disk.
@@ -168,9 +185,12 @@ pub fn open(
 pub async fn record_once(dir: &DataDir, event: Event) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (audit, writer) = open(&dir.database(), BootId(0), |key| dir.keep_audit_key(key))?;
     let recorded = audit.record(event).await;
-    drop(audit);
-    writer.join();
+    writer.close().await;
     recorded.map_err(|_| "the audit could not be written".into())
+}
+
+const fn slot(work: Work) -> Slot {
+    std::sync::Mutex::new(Some(work))
 }
 
 /// An event with the moment it happened at.
@@ -185,7 +205,7 @@ impl Audit {
     /// `internal` if it cannot be.
     pub async fn record(&self, event: Event) -> Result<(), Problem> {
         let (done, written) = oneshot::channel();
-        let sent = self.work.send(Work::Append(Box::new(stamp(event)), Some(done))).await;
+        let sent = self.work.send(slot(Work::Append(Box::new(stamp(event)), Some(done)))).await;
         if sent.is_ok() && written.await.unwrap_or(false) {
             return Ok(());
         }
@@ -204,7 +224,7 @@ impl Audit {
             return Ok(());
         }
         let (done, written) = oneshot::channel();
-        if self.work.send(Work::Retry(done)).await.is_ok() && written.await.unwrap_or(false) {
+        if self.work.send(slot(Work::Retry(done))).await.is_ok() && written.await.unwrap_or(false) {
             return Ok(());
         }
         Err(Problem::new(Code::Internal, "The audit log cannot be written, so nothing else is done either."))
@@ -212,7 +232,7 @@ impl Audit {
 
     /// Records an event without waiting for the disk.
     pub fn note(&self, event: Event) {
-        if self.work.try_send(Work::Append(Box::new(stamp(event)), None)).is_err() {
+        if self.work.try_send(slot(Work::Append(Box::new(stamp(event)), None))).is_err() {
             self.counts.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -224,24 +244,30 @@ impl Audit {
     pub async fn recent(&self, limit: u32, wanted: Wanted) -> Result<Vec<Entry>, Problem> {
         let (done, answer) = oneshot::channel();
         let unreadable = |error: &dyn std::fmt::Display| Problem::internal("the audit chain cannot be read", error);
-        self.work.send(Work::Recent(limit, wanted, done)).await.map_err(|error| unreadable(&error))?;
+        self.work.send(slot(Work::Recent(limit, wanted, done))).await.map_err(|error| unreadable(&error))?;
         answer.await.map_err(|error| unreadable(&error))?.map_err(|error| unreadable(&error))
     }
 
-    /// Checks the whole chain from its first key.
+    /// Checks the whole chain from its first key; tells its end, or what is wrong with it and where first.
     ///
     /// # Errors
-    /// What is wrong with it, and where first.
-    pub async fn verify(&self, key: [u8; 32]) -> Result<Head, String> {
+    /// `overloaded` if the pool has no room: then it was not checked.
+    pub async fn verify(&self, key: [u8; 32], pool: &Pool) -> Result<Result<Head, String>, Problem> {
         // Beside the thread, since a long chain takes seconds and nobody else's request shall wait for it; one at a
         // time, since each takes a CPU.
         let turn = Arc::clone(&self.verifying).lock_owned().await;
         let path = Arc::clone(&self.path);
-        let verified = tokio::task::spawn_blocking(move || {
+        let verified = pool.run_late(move || {
             let _turn = turn;
             AuditLog::verify_at(&path, key, None)
         });
-        verified.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        Ok(verified.await?.map_err(|error| error.to_string()))
+    }
+
+    /// The batches so far.
+    #[must_use]
+    pub fn batches(&self) -> batch::Snapshot {
+        self.work.snapshot()
     }
 
     /// What the chain holds and what it lost.
@@ -258,55 +284,50 @@ impl Audit {
     }
 }
 
-fn write(mut log: AuditLog, mut waiting: mpsc::Receiver<Work>, counts: &Counts) {
-    let mut told_lost = 0;
-    let mut group = Vec::new();
-    while waiting.blocking_recv_many(&mut group, GROUP) > 0 {
-        let mut events = Vec::with_capacity(group.len());
-        let mut waiters = Vec::new();
-        let mut questions = Vec::new();
-        let lost = counts.lost.load(Ordering::Relaxed) + counts.failed.load(Ordering::Relaxed);
-        let told_now = u64::from(lost > told_lost);
-        if lost > told_lost {
-            let detail = format!("{} events could not be kept", lost - told_lost);
-            events.push(stamp(Event::new(Kind::Lost, Outcome::Failure, "", "", &detail)));
-        }
-        for work in group.drain(..) {
-            match work {
-                Work::Append(event, done) => {
-                    events.push(*event);
-                    waiters.extend(done);
-                }
-                Work::Retry(done) => waiters.push(done),
-                question => questions.push(question),
+/// Writes one batch: its events in one transaction, then the answers to who waits, then to who asks.
+fn write(log: &mut AuditLog, batch: &[Slot], counts: &Counts, told_lost: &mut u64) {
+    let mut events = Vec::with_capacity(batch.len() + 1);
+    let mut waiters = Vec::new();
+    let mut questions = Vec::new();
+    let lost = counts.lost.load(Ordering::Relaxed) + counts.failed.load(Ordering::Relaxed);
+    let told_now = u64::from(lost > *told_lost);
+    if lost > *told_lost {
+        let detail = format!("{} events could not be kept", lost - *told_lost);
+        events.push(stamp(Event::new(Kind::Lost, Outcome::Failure, "", "", &detail)));
+    }
+    for slot in batch {
+        match slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(Work::Append(event, done)) => {
+                events.push(*event);
+                waiters.extend(done);
             }
+            Some(Work::Retry(done)) => waiters.push(done),
+            Some(Work::Recent(limit, wanted, answer)) => questions.push((limit, wanted, answer)),
+            None => {}
         }
-        if !events.is_empty() {
-            let broken = match log.append(&events) {
-                Ok(head) => {
-                    *counts.head() = head;
-                    counts.written.fetch_add(events.len() as u64, Ordering::Relaxed);
-                    told_lost = lost;
-                    false
-                }
-                Err(error) => {
-                    tracing::error!(%error, "{} audit events could not be written", events.len());
-                    // The count of what was lost is told again next time.
-                    counts.failed.fetch_add(events.len() as u64 - told_now, Ordering::Relaxed);
-                    true
-                }
-            };
-            counts.broken.store(broken, Ordering::Relaxed);
-        }
-        let written = !counts.broken.load(Ordering::Relaxed);
-        for waiter in waiters {
-            let _ = waiter.send(written);
-        }
-        for question in questions {
-            match question {
-                Work::Recent(limit, wanted, answer) => drop(answer.send(log.find(&wanted.filter(), limit))),
-                Work::Append(..) | Work::Retry(_) => {}
+    }
+    if !events.is_empty() {
+        let broken = match log.append(&events) {
+            Ok(head) => {
+                *counts.head() = head;
+                counts.written.fetch_add(events.len() as u64, Ordering::Relaxed);
+                *told_lost = lost;
+                false
             }
-        }
+            Err(error) => {
+                tracing::error!(%error, "{} audit events could not be written", events.len());
+                // The count of what was lost is told again next time.
+                counts.failed.fetch_add(events.len() as u64 - told_now, Ordering::Relaxed);
+                true
+            }
+        };
+        counts.broken.store(broken, Ordering::Relaxed);
+    }
+    let written = !counts.broken.load(Ordering::Relaxed);
+    for waiter in waiters {
+        let _ = waiter.send(written);
+    }
+    for (limit, wanted, answer) in questions {
+        drop(answer.send(log.find(&wanted.filter(), limit)));
     }
 }

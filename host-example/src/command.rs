@@ -33,11 +33,11 @@ use daur_core::security::input::command::Refusal;
 use daur_core::security::policy::Policy;
 use daur_core::shared::Shared;
 use daur_core::time::{Clock, Duration};
-use daur_std::clock::{StdClock, SystemWallClock};
+use daur_std::clock::StdClock;
 use daur_std::reliability::bulkhead::SharedBulkhead;
 use daur_std::reliability::executor;
 use daur_std::rng::os_seed;
-use daur_std::services::result_cache::{self, Computed, ResultCache, Source};
+use daur_std::services::result_cache::{self, Computed};
 use daur_std::shared::StdShared;
 use tokio::sync::{oneshot, watch};
 use tokio::time;
@@ -48,6 +48,7 @@ pub use shown::{Answer, BudgetStatus, Places, ProgramStatus, mode_name, state_na
 use crate::fallback::{Good, LastGood, Run, Used};
 use crate::http::stopped;
 use crate::problem::{Code, Problem};
+use crate::results::{Results, Source};
 use crate::runner::{self, Job, Output};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -92,8 +93,8 @@ pub struct Commands {
     policy: Policy<'static>,
     dir: PathBuf,
     policy_mark: [u8; 8],
-    cache: ResultCache,
-    last_good: LastGood,
+    results: Arc<Results>,
+    last_good: Arc<LastGood>,
     programs: Vec<Program>,
     places: SharedBulkhead<WAITING>,
     budget: Option<StdShared<Budget>>,
@@ -122,15 +123,15 @@ pub struct Admitted {
 }
 
 impl Commands {
-    /// Commands that `policy` admits, run in `dir`, their results kept in the file `cache`.
+    /// Commands that `policy` admits, run in `dir`, their outputs kept in `results`.
     ///
     /// # Errors
-    /// An invalid config; a cache file that cannot be opened.
+    /// An invalid config.
     pub fn new(
         mut config: Config,
         policy: Policy<'static>,
         dir: PathBuf,
-        cache: PathBuf,
+        results: Arc<Results>,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, Error> {
         let allowed = policy.commands;
@@ -177,8 +178,8 @@ impl Commands {
         format!("{allowed:?} {:?} {} {:?}", policy.forbidden_commands, config.output_limit, config.program_dirs)
             .hash(&mut hasher);
         Ok(Self {
-            cache: ResultCache::open(cache, config.cache)?,
-            last_good: LastGood::new(config.fallback),
+            results,
+            last_good: Arc::new(LastGood::new(config.fallback)),
             places,
             budget: config.budget.map(Budget::try_new).transpose()?.map(StdShared::new),
             policy_mark: hasher.finish().to_le_bytes(),
@@ -218,6 +219,12 @@ impl Commands {
         Ok(Admitted { program, words })
     }
 
+    /// The program of an admitted command.
+    #[must_use]
+    pub fn name_of(&self, command: &Admitted) -> &'static str {
+        self.programs.get(command.program).map_or("", |program| program.name)
+    }
+
     /// The output of an admitted command: kept, or fresh.
     ///
     /// # Errors
@@ -243,8 +250,7 @@ impl Commands {
             Ok(if good.output.exit_code == 0 { Computed::Keep(bytes) } else { Computed::Pass(bytes) })
         };
         let answer = {
-            let mut answer =
-                std::pin::pin!(self.cache.get_or_compute_async(&key, self.config.ttl, &SystemWallClock, compute));
+            let mut answer = std::pin::pin!(self.results.get_or_compute(&key, self.config.ttl, compute));
             // Who waits for another caller's process waits for one, not for all that fail one after the other.
             let patience = StdDuration::from(self.config.timeout) + self.config.queue_wait.into();
             tokio::select! {

@@ -11,7 +11,7 @@ use daur_core::time::Duration;
 use daur_std::link::Endpoint;
 use daur_std::security::keys;
 
-use crate::{command, health, http};
+use crate::{command, events, health, http, memory, model, pool, results};
 
 /// Says how one server runs.
 #[derive(Clone, Debug)]
@@ -28,6 +28,16 @@ pub struct Config {
     pub policy: Policy<'static>,
     /// How commands run.
     pub command: command::Config,
+    /// How models are asked.
+    pub model: model::Config,
+    /// What is kept of results.
+    pub cache: results::Config,
+    /// What waits for the disk.
+    pub pool: pool::Config,
+    /// What is counted by name.
+    pub events: events::Config,
+    /// When memory is short.
+    pub memory: memory::Config,
     /// What the server asks itself.
     pub health: health::Config,
     /// Limits of the connections.
@@ -49,6 +59,11 @@ impl Config {
             fleet_key_file: None,
             policy: Policy::DEFAULT,
             command: command::Config::default(),
+            model: model::Config::default(),
+            cache: results::Config::DEFAULT,
+            pool: pool::Config::DEFAULT,
+            events: events::Config::DEFAULT,
+            memory: memory::Config::default(),
             health: health::Config::DEFAULT,
             http: http::Config::DEFAULT,
             sample_every: Duration::from_secs(1),
@@ -112,6 +127,12 @@ impl DataDir {
     #[must_use]
     pub fn cache(&self) -> PathBuf {
         self.0.join("cache.db")
+    }
+
+    /// What happened, by name.
+    #[must_use]
+    pub fn events(&self) -> PathBuf {
+        self.0.join("events.db")
     }
 
     /// Where commands run.

@@ -6,11 +6,13 @@
 //! 2. It is given where the program could not be started, ran out of time or is refused by its breaker, up to
 //!    exactly `max_age`; never for what the client did wrong, and never because the server has too much work.
 //! 3. Whoever gets one is told: that it is one, of which age, and why. Each is counted by its cause and logged.
-//! 4. At most `commands` outputs of `bytes` in all are remembered; the oldest go first, and are counted.
+//! 4. At most `commands` outputs of `bytes` in all are remembered; the oldest go first, and are counted. While memory is
+//!    short there is only a share of that room.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use daur_core::performance::memory::Share;
 use daur_core::reliability::executor::{Execution, Failure};
 use daur_core::reliability::fallback::{Fallback, Source};
 use daur_core::shared::Shared;
@@ -152,8 +154,9 @@ struct Kept {
     at: Instant,
 }
 
-#[derive(Default)]
 struct Table {
+    /// How much of its room it may use.
+    share: Share,
     kept: HashMap<Vec<u8>, Kept>,
     bytes: usize,
     counts: Snapshot,
@@ -206,6 +209,14 @@ impl<C: Clock> LastGood<C> {
         })
     }
 
+    /// Uses no more than `share` of its room from now on; says how many bytes that freed.
+    pub fn resize(&self, share: Share) -> u64 {
+        self.table.with(|table, _| {
+            table.share = share;
+            table.shrink(&self.config) as u64
+        })
+    }
+
     /// What was given so far.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -219,21 +230,39 @@ impl<C: Clock> LastGood<C> {
     }
 }
 
+impl Default for Table {
+    fn default() -> Self {
+        Self { share: Share::ALL, kept: HashMap::new(), bytes: 0, counts: Snapshot::default() }
+    }
+}
+
 impl Table {
+    /// Holds no more than its share; says how many bytes that freed.
+    fn shrink(&mut self, config: &Config) -> usize {
+        let before = self.bytes;
+        while (self.kept.len() > self.share.of(config.commands) || self.bytes > self.share.of(config.bytes))
+            && self.forget_oldest()
+        {}
+        before - self.bytes
+    }
+
+    fn forget_oldest(&mut self) -> bool {
+        let oldest = self.kept.iter().min_by_key(|(_, kept)| kept.at).map(|(key, _)| key.clone());
+        let Some(oldest) = oldest else { return false };
+        self.forget(&oldest);
+        self.counts.dropped += 1;
+        true
+    }
+
     fn remember(&mut self, key: &[u8], good: &Good, config: &Config, now: Instant) {
         self.forget(key);
         let size = good.size(key);
-        if size > config.bytes {
+        let (commands, bytes) = (self.share.of(config.commands), self.share.of(config.bytes));
+        if commands == 0 || size > bytes {
             self.counts.dropped += 1;
             return;
         }
-        while self.kept.len() >= config.commands || self.bytes + size > config.bytes {
-            let Some(oldest) = self.kept.iter().min_by_key(|(_, kept)| kept.at).map(|(key, _)| key.clone()) else {
-                return;
-            };
-            self.forget(&oldest);
-            self.counts.dropped += 1;
-        }
+        while (self.kept.len() >= commands || self.bytes + size > bytes) && self.forget_oldest() {}
         let mut fallback = Fallback::new(Source::LastGood { max_age: config.max_age });
         fallback.remember(good, now);
         self.bytes += size;
@@ -351,6 +380,28 @@ mod tests {
         assert_eq!((all.snapshot().commands, all.snapshot().bytes), (1, 9));
         all.remember(b"f", &good("too long for it", 0, 9));
         assert_eq!((all.snapshot().commands, all.snapshot().bytes), (1, 9));
+    }
+
+    #[test]
+    fn rule_4_a_share_of_the_room_is_a_share_of_both() {
+        let hand = Hand::default();
+        let all = LastGood::with_clock(Config { commands: 10, bytes: 30, ..Config::DEFAULT }, &hand);
+        for key in 0..10_u8 {
+            hand.0.store(key.into(), Ordering::Relaxed);
+            all.remember(&[key], &good("12", 0, key.into()));
+        }
+        assert_eq!(all.resize(Share::permille(500)), 15);
+        assert_eq!((all.snapshot().commands, all.snapshot().bytes, all.snapshot().dropped), (5, 15, 5));
+        // The oldest are gone; a new one takes the place of the next.
+        assert_eq!(all.apply(&[4], failed(spawn())).1, None);
+        all.remember(b"a", &good("12", 0, 11));
+        assert_eq!(all.snapshot().commands, 5);
+        assert_eq!(all.resize(Share::NONE), 15);
+        all.remember(b"b", &good("", 0, 12));
+        assert_eq!(all.snapshot().commands, 0);
+        assert_eq!(all.resize(Share::ALL), 0);
+        all.remember(b"b", &good("", 0, 12));
+        assert_eq!(all.snapshot().commands, 1);
     }
 
     #[test]

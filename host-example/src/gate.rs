@@ -43,6 +43,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::{task, time};
 
 use crate::config::DataDir;
+use crate::pool::Pool;
 use crate::problem::{Code, Problem};
 use headers::{bearer, cookie, network};
 use lockouts::Lockouts;
@@ -160,6 +161,7 @@ impl Refused {
 /// Decides who may pass.
 pub struct Gate {
     policy: Policy<'static>,
+    pool: Pool,
     ring: Mutex<KeyRing>,
     /// Whether it was logged that the ring cannot be read.
     ring_told: AtomicBool,
@@ -175,11 +177,11 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate for the users of a data directory.
+    /// A gate for the users of a data directory, which is written to on `pool`.
     ///
     /// # Errors
     /// What cannot be opened; the operating system's, if it has no randomness.
-    pub fn open(policy: Policy<'static>, dir: &DataDir) -> Result<Self, Error> {
+    pub fn open(policy: Policy<'static>, dir: &DataDir, pool: Pool) -> Result<Self, Error> {
         let config = token::Config {
             issuer: Some(Text::cut(ISSUER)),
             max_lifetime: policy.token_lifetime,
@@ -191,6 +193,7 @@ impl Gate {
             KeyRing::open(dir.path(), config).map_err(|error| format!("the token key cannot be used: {error}"))?;
         Ok(Self {
             policy,
+            pool,
             ring: Mutex::new(ring),
             ring_told: AtomicBool::new(false),
             revoked: Mutex::new(Revoked::open(&database)?),
@@ -281,8 +284,8 @@ impl Gate {
             return Err(Refused::internal("a login", &"without a user"));
         };
         let (gate, source) = (Arc::clone(self), source.to_owned());
-        let begun = task::spawn_blocking(move || gate.begin(&account, fresh_hash, &source)).await;
-        begun.unwrap_or_else(|error| Err(Refused::internal("a session could not begin", &error)))
+        let begun = self.pool.run(move || gate.begin(&account, fresh_hash, &source)).await;
+        begun.unwrap_or_else(|problem| Err(Refused { problem, reason: "no session could begin", locked: false }))
     }
 
     /// Refuses a locked name, else takes the attempt into account; says whether it locked the name.

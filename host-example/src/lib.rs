@@ -9,6 +9,9 @@
 //! * [`gate`]: who is asking, and may they; [`audit`]: what they did, in a chain.
 //! * [`command`]: policy, cache, executor; [`fallback`]: the last good output, for when there is none;
 //!   [`runner`]: a program without a shell, and no trace of it after.
+//! * [`model`]: a chat's answer, from the cache or from one of several upstreams.
+//! * [`results`]: what both have given before; [`pool`]: what waits for the disk.
+//! * [`events`]: what happened, by name; [`memory`]: how short it is, and who gives back.
 //! * [`monitor`], [`status`], [`metrics`]: what is counted, and how it is shown; [`page`]: the dashboard.
 //! * [`health`]: what the server asks itself, for `/livez`, `/readyz` and `/startupz`.
 //! * [`problem`]: what a client is told when it is refused.
@@ -23,15 +26,20 @@ pub mod chain;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod events;
 pub mod fallback;
 pub mod gate;
 pub mod health;
 pub mod http;
 pub mod keys;
+pub mod memory;
 pub mod metrics;
+pub mod model;
 pub mod monitor;
 pub mod page;
+pub mod pool;
 pub mod problem;
+pub mod results;
 pub mod routes;
 pub mod runner;
 pub mod server;

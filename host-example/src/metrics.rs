@@ -1,5 +1,6 @@
 //! Everything as Prometheus scrapes it.
 
+use daur_core::performance::memory::Level;
 use daur_core::time::{Clock, Duration};
 use daur_std::clock::StdClock;
 use daur_std::link::{DeviceStatus, SeriesValue};
@@ -19,6 +20,7 @@ pub fn text(app: &App, format: Format) -> String {
     health(app, &mut page);
     requests(app, &mut page);
     commands(app, &mut page);
+    models(app, &mut page);
     security(app, &mut page);
     machine(app, &mut page);
     for device in app.registry.snapshot() {
@@ -135,20 +137,110 @@ fn commands(app: &App, page: &mut Page) {
     page.counter("daur_fallback_dropped", "Outputs forgotten to make room, or too long to be remembered.")
         .sample(&[], fallbacks.dropped);
 
-    let cache = app.commands.cache();
+    results(app, page);
+}
+
+fn results(app: &App, page: &mut Page) {
+    let cache = app.results.snapshot();
+    let (memory, file) = (cache.memory, cache.file.counters);
+    let tier = |name| [("tier", name)];
+    let mut hits = page.counter("daur_cache_hits", "Look-ups that were answered, by what.");
+    hits.sample(&tier("memory"), memory.hits);
+    hits.sample(&tier("file"), file.hits);
+    let mut evicted = page.counter("daur_cache_evicted", "Results that left to make room.");
+    evicted.sample(&tier("memory"), memory.evicted);
+    evicted.sample(&tier("file"), file.evicted);
+    let mut entries = page.gauge("daur_cache_entries", "Results that are kept.");
+    entries.sample(&tier("memory"), memory.entries as u64);
+    entries.sample(&tier("file"), file.rows);
+    let mut bytes = page.gauge("daur_cache_bytes", "Bytes that they take up.");
+    bytes.sample(&tier("memory"), memory.bytes);
+    bytes.sample(&tier("file"), file.bytes);
+    page.gauge("daur_cache_capacity", "Results that may be in memory now.").sample(&[], memory.capacity as u64);
     for (name, help, value) in [
-        ("daur_cache_hits", "Look-ups of the result cache that were answered.", cache.hits),
-        ("daur_cache_misses", "Look-ups that were not.", cache.misses),
-        ("daur_cache_expired", "Misses whose entry was too old.", cache.expired),
-        ("daur_cache_shared", "Answers shared by a caller who was computing the same.", cache.shared),
-        ("daur_cache_evicted", "Entries deleted to make room.", cache.evicted),
-        ("daur_cache_corrupt", "Entries whose checksum was wrong.", cache.corrupt),
-        ("daur_cache_skipped", "Entries not written.", cache.skipped),
+        ("daur_cache_misses", "Look-ups that were not answered.", cache.misses),
+        ("daur_cache_shared", "Answers shared by a caller who was asking for the same.", cache.shared),
+        ("daur_cache_expired", "Results in the file that were too old.", file.expired),
+        ("daur_cache_corrupt", "Results in the file whose checksum was wrong.", file.corrupt),
+        ("daur_cache_skipped", "Results not written to the file.", file.skipped),
     ] {
         page.counter(name, help).sample(&[], value);
     }
-    page.gauge("daur_cache_entries", "Entries in the result cache.").sample(&[], cache.rows);
-    page.gauge("daur_cache_bytes", "Bytes in use in its file.").sample(&[], cache.bytes);
+    let short = app.memory.snapshot();
+    let mut level = page.gauge("daur_memory_level", "1 for the level that the memory is at.");
+    for (name, at) in [("normal", Level::Normal), ("elevated", Level::Elevated), ("critical", Level::Critical)] {
+        level.sample(&[("level", name)], short.level == at);
+    }
+    if let (Some(used), Some(limit)) = (short.used, short.limit) {
+        page.gauge("daur_memory_used_bytes", "Memory used, of the limit that is nearest.").sample(&[], used);
+        page.gauge("daur_memory_limit_bytes", "That limit.").sample(&[], limit);
+    }
+    let mut freed = page.counter("daur_memory_freed_bytes", "Bytes given back since memory was short, by whom.");
+    for one in &short.shrinkers {
+        freed.sample(&[("by", one.name)], one.freed);
+    }
+    let events = app.events.snapshot();
+    let mut totals = page.counter("daur_events", "What has happened, by name, since the data directory was made.");
+    for total in &events.totals {
+        let labels = [("kind", &*total.kind), ("name", &*total.name), ("outcome", &*total.outcome)];
+        totals.sample(&labels, total.count);
+    }
+    page.counter("daur_events_lost", "Events that were not recorded.").sample(&[], events.lost);
+    let mut items = page.counter("daur_batch_items", "Items written in batches, by what they are.");
+    let mut batches = Vec::new();
+    for (name, shown) in [("events", events.batches), ("audit", app.audit.batches())] {
+        items.sample(&[("batch", name)], shown.delivered);
+        batches.push((name, shown.batches));
+    }
+    let mut causes = page.counter("daur_batches", "Batches written, by what they are and what completed them.");
+    for (name, shown) in batches {
+        for (cause, count) in [("items", shown.by_items), ("time", shown.by_time), ("flush", shown.by_flush)] {
+            causes.sample(&[("batch", name), ("cause", cause)], count);
+        }
+    }
+    let pool = app.pool.snapshot();
+    page.gauge("daur_pool_workers", "Threads for work that waits for the disk.").sample(&[], pool.workers as u64);
+    page.gauge("daur_pool_running", "Jobs that run on them.").sample(&[], pool.running);
+    page.gauge("daur_pool_queued", "Jobs that wait for one.").sample(&[], pool.queued);
+    page.counter("daur_pool_done", "Jobs done.").sample(&[], pool.done);
+    page.counter("daur_pool_panicked", "Jobs that panicked.").sample(&[], pool.panicked);
+    page.counter("daur_pool_refused", "Jobs that found no room.").sample(&[], pool.refused);
+    let mut waits = page.gauge("daur_pool_wait_seconds", "How long jobs have waited, since the start.");
+    for (quantile, wait) in [("0.5", pool.wait_p50_us), ("0.95", pool.wait_p95_us), ("0.99", pool.wait_p99_us)] {
+        if let Some(wait) = wait {
+            waits.sample(&[("quantile", quantile)], wait as f64 / 1e6);
+        }
+    }
+}
+
+fn models(app: &App, page: &mut Page) {
+    let models = app.models.snapshot();
+    if !models.configured {
+        return;
+    }
+    let mut results = page.counter("daur_model_requests", "Requests to upstreams, by how they ended.");
+    for upstream in &models.upstreams {
+        for (result, count) in [
+            ("answered", upstream.answered),
+            ("busy", upstream.busy),
+            ("rejected", upstream.rejected),
+            ("failed", upstream.failed),
+        ] {
+            results.sample(&[("upstream", &upstream.name), ("result", result)], count);
+        }
+    }
+    let mut tokens = page.counter("daur_model_tokens", "Tokens that the answers say they cost.");
+    for upstream in &models.upstreams {
+        tokens.sample(&[("upstream", &upstream.name)], upstream.tokens);
+    }
+    let mut open = page.gauge("daur_model_breaker_state", "1 for the state that the upstream's breaker is in.");
+    for upstream in &models.upstreams {
+        for state in ["closed", "open", "half_open"] {
+            open.sample(&[("upstream", &upstream.name), ("state", state)], upstream.state == state);
+        }
+    }
+    page.gauge("daur_model_requests_in_flight", "Chats under way.").sample(&[], models.running);
+    page.counter("daur_model_cached", "Chats answered by what had been kept.").sample(&[], models.hits);
 }
 
 fn security(app: &App, page: &mut Page) {

@@ -284,7 +284,7 @@ impl Drop for Stream {
 /// The name of an operation in the tables: its method and its route, never what a client made up.
 #[must_use]
 pub fn operation(method: &Method, route: Option<&str>) -> &'static str {
-    const KNOWN: [(&str, &str, &str); 24] = [
+    const KNOWN: [(&str, &str, &str); 25] = [
         ("GET", "/", "GET /"),
         ("POST", "/api/login", "POST /api/login"),
         ("POST", "/api/logout", "POST /api/logout"),
@@ -297,6 +297,7 @@ pub fn operation(method: &Method, route: Option<&str>) -> &'static str {
         ("PATCH", "/api/users/{name}", "PATCH /api/users/{name}"),
         ("DELETE", "/api/users/{name}", "DELETE /api/users/{name}"),
         ("POST", "/api/command", "POST /api/command"),
+        ("POST", "/api/model", "POST /api/model"),
         ("GET", "/api/status", "GET /api/status"),
         ("GET", "/api/events", "GET /api/events"),
         ("GET", "/api/devices", "GET /api/devices"),

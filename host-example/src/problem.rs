@@ -45,8 +45,12 @@ pub enum Code {
     Internal,
     /// What is asked for does not go together with what there is.
     Conflict,
-    /// A value cannot be: a name, a password.
+    /// A value cannot be: a name, a password, what a model's upstream refuses.
     InvalidInput,
+    /// The server cannot do this, and says so.
+    NotSupported,
+    /// None of the servers behind this one gave an answer.
+    UpstreamFailed,
 }
 
 impl Code {
@@ -71,6 +75,8 @@ impl Code {
             Self::Internal => "internal",
             Self::Conflict => "conflict",
             Self::InvalidInput => "invalid_input",
+            Self::NotSupported => "not_supported",
+            Self::UpstreamFailed => "upstream_failed",
         }
     }
 
@@ -89,6 +95,8 @@ impl Code {
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Conflict => StatusCode::CONFLICT,
+            Self::NotSupported => StatusCode::NOT_IMPLEMENTED,
+            Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -111,6 +119,8 @@ impl Code {
             Self::Internal => "An error of the server",
             Self::Conflict => "Not with what there is",
             Self::InvalidInput => "A value that cannot be",
+            Self::NotSupported => "Not supported",
+            Self::UpstreamFailed => "No answer from behind",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod logins;
+mod model;
 mod users;
 
 use std::convert::Infallible;
@@ -11,7 +12,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{MatchedPath, Path, State};
-use axum::http::{HeaderName, HeaderValue, Request, Response, header};
+use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, patch, post};
@@ -19,8 +20,9 @@ use daur_core::reliability::health;
 use daur_core::security::audit::{Event, Kind, Outcome};
 use daur_core::security::permission::Permissions;
 use daur_core::text::Text;
-use daur_core::time::Duration;
+use daur_core::time::{Clock, Duration};
 use daur_core::wire::record::Verdict;
+use daur_std::clock::StdClock;
 use daur_std::link::SendError;
 use daur_std::monitoring::prometheus::Format;
 use daur_std::reliability::health::handlers::{self, Detail};
@@ -57,6 +59,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/users", get(users::list).post(users::add))
         .route("/api/users/{name}", patch(users::change).delete(users::remove))
         .route("/api/command", post(command))
+        .route("/api/model", post(model::answer))
         .route("/api/status", get(status_json))
         .route("/api/events", get(events))
         .route("/api/devices", get(devices))
@@ -78,8 +81,10 @@ async fn track(State(app): Shared, request: Request<Body>, next: Next) -> Respon
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let name = operation(request.method(), route);
     let is_api = request.uri().path().starts_with("/api/");
-    let measured = app.monitor.measure(name);
+    let (measured, began) = (app.monitor.measure(name), StdClock.now());
     let mut response = next.run(request).await;
+    let took = StdClock.now().since(began);
+    app.events.record("request", name, outcome(response.status()), took);
     if let Some(shown) = response.extensions().get::<Shown>()
         && shown.code.status().is_server_error()
     {
@@ -97,6 +102,17 @@ async fn track(State(app): Shared, request: Request<Body>, next: Next) -> Respon
         add(header::CACHE_CONTROL, "no-store");
     }
     response
+}
+
+/// How a request ended, in a word.
+fn outcome(status: StatusCode) -> &'static str {
+    if status.is_server_error() {
+        "failed"
+    } else if status.is_client_error() {
+        "refused"
+    } else {
+        "answered"
+    }
 }
 
 fn as_json(value: &impl Serialize) -> Answer {
@@ -146,8 +162,17 @@ async fn command(State(app): Shared, request: Request<Body>) -> Answer {
     };
     app.audit.ready().await?;
     let mut abandoned = Abandoned { app: &app, event: Some(event(Outcome::Failure, "abandoned")) };
+    let began = StdClock.now();
     let result = app.commands.run(&admitted).await;
     abandoned.event = None;
+    let how = match &result {
+        Ok(answer) if answer.fallback_used => "fallback",
+        Ok(answer) if !answer.success => "failure",
+        Ok(answer) if answer.cached => "cached",
+        Ok(_) => "success",
+        Err(problem) => problem.code().as_str(),
+    };
+    app.events.record("command", app.commands.name_of(&admitted), how, StdClock.now().since(began));
     match result {
         Ok(answer) => {
             let good = answer.success && !answer.fallback_used;

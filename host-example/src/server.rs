@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::app::App;
+use crate::app::{App, Writers};
 use crate::config::Config;
 use crate::{audit, http, routes, status};
 
@@ -26,7 +26,8 @@ pub struct Server {
     sampling: JoinHandle<()>,
     checking: JoinHandle<()>,
     tidying: JoinHandle<()>,
-    writer: audit::Writer,
+    watching: JoinHandle<()>,
+    writers: Writers,
 }
 
 impl Server {
@@ -37,7 +38,7 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, Error> {
         let (stop, stopped) = watch::channel(false);
         let (listen, limits) = (config.listen, config.http);
-        let (app, writer) = App::open(config, stopped.clone())?;
+        let (app, writers) = App::open(config, stopped.clone())?;
         let users = app.gate.users().map_err(|_| "the users cannot be counted")?;
         if users == 0 && !listen.ip().is_loopback() {
             return Err(
@@ -60,8 +61,9 @@ impl Server {
         });
         let sampling = tokio::spawn(status::sampler(Arc::clone(&app)));
         let tidying = tokio::spawn(tidy(Arc::clone(&app)));
+        let watching = tokio::spawn(app.memory.keep_watching());
         let serving = tokio::spawn(http::serve(listener, routes::router(Arc::clone(&app)), limits, stopped));
-        Ok(Self { address, app, stop, serving, sampling, checking, tidying, writer })
+        Ok(Self { address, app, stop, serving, sampling, checking, tidying, watching, writers })
     }
 
     /// The server's parts.
@@ -71,7 +73,7 @@ impl Server {
     }
 
     /// Ends it: no new requests, streams and commands end, what is under way is answered. Gives the end of the audit
-    /// chain, unless something still holds it.
+    /// chain, unless the disk takes too long for it.
     pub async fn stop(self) -> Option<Head> {
         self.stop.send_replace(true);
         self.app.registry.shutdown();
@@ -83,17 +85,15 @@ impl Server {
         let _ = self.sampling.await;
         let _ = self.checking.await;
         let _ = self.tidying.await;
+        self.watching.abort();
         drop(self.app);
-        // What still holds the app, holds the audit open: give it a moment, no more.
-        let writer = self.writer;
-        let written = tokio::task::spawn_blocking(move || writer.join());
-        match tokio::time::timeout(StdDuration::from_millis(500), written).await {
-            Ok(head) => head.ok(),
-            Err(_) => {
-                tracing::warn!("the audit was still in use");
-                None
-            }
+        let Writers { audit, events } = self.writers;
+        let (head, ()) =
+            tokio::join!(tokio::time::timeout(StdDuration::from_millis(500), audit.close()), events.close());
+        if head.is_err() {
+            tracing::warn!("the audit was not all written in time");
         }
+        head.ok()
     }
 }
 
@@ -111,7 +111,8 @@ async fn tidy(app: Arc<App>) {
             () = http::stopped(&mut stop) => return,
         }
         let gate = Arc::clone(&app.gate);
-        let _ = tokio::task::spawn_blocking(move || gate.poll()).await;
+        // Where nobody has time for it, the next minute will do.
+        let _ = app.pool.run_late(move || gate.poll()).await;
     }
 }
 

@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use daur_core::performance::balancer::{Eject, PolicyConfig};
 use daur_core::reliability::breaker::{self, Breaker as Machine, Growth, ModeConfig, Opens, SlowCalls};
 use daur_core::reliability::budget;
 use daur_core::reliability::retry::{self, Attempts, Jitter, Strategy};
@@ -19,7 +20,8 @@ use serde::de::{Deserializer, Visitor};
 
 use crate::command::{self, AnyMode, BUCKETS, CALLS, WAITING};
 use crate::config::Config;
-use crate::{fallback, health};
+use crate::model::{self, Keep, KeySource};
+use crate::{events, fallback, health, memory, pool, results};
 
 /// A length of time in words, such as `"5s"`.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +56,11 @@ pub struct Settings {
     health: Health,
     breaker: Breaker,
     programs: BTreeMap<String, Program>,
+    model: Model,
+    cache: Cache,
+    pool: Pool,
+    events: Events,
+    memory: Memory,
     policy: toml::Table,
 }
 
@@ -173,6 +180,168 @@ struct Breaker {
     opens: Option<Opens>,
     slow: Option<SlowCalls>,
     growth: Option<Growth>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Model {
+    timeout: Option<Length>,
+    ttl: Option<Length>,
+    keep: Option<Keep>,
+    max_answer: Option<usize>,
+    at_once: Option<u32>,
+    policy: Option<PolicyConfig>,
+    eject: Ejection,
+    retry: Retry,
+    budget: Budget,
+    breaker: Breaker,
+    upstreams: Vec<Upstream>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Ejection {
+    off: bool,
+    failures: Option<u32>,
+    base: Option<Length>,
+    max: Option<Length>,
+    max_pct: Option<u8>,
+    ramp: Option<Length>,
+}
+
+impl Ejection {
+    fn apply(&self, config: &mut Option<Eject>) {
+        if self.off {
+            *config = None;
+        }
+        if let Some(config) = config {
+            set(&mut config.failures, self.failures);
+            set_time(&mut config.base, self.base);
+            set_time(&mut config.max, self.max);
+            set(&mut config.max_pct, self.max_pct);
+            set_time(&mut config.ramp, self.ramp);
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Upstream {
+    name: String,
+    url: String,
+    key_file: Option<PathBuf>,
+    key_env: Option<String>,
+    model: Option<String>,
+    weight: Option<u16>,
+    timeout: Option<Length>,
+}
+
+impl Upstream {
+    fn read(&self) -> Result<model::Upstream, String> {
+        let mut upstream = model::Upstream::new(&self.name, &self.url);
+        upstream.key = match (&self.key_file, &self.key_env) {
+            (None, None) => KeySource::None,
+            (Some(path), None) => KeySource::File(path.clone()),
+            (None, Some(name)) => KeySource::Env(name.clone()),
+            (Some(_), Some(_)) => {
+                return Err(format!("the upstream `{}` takes one of `key_file` and `key_env`", self.name));
+            }
+        };
+        upstream.model.clone_from(&self.model);
+        set(&mut upstream.weight, self.weight);
+        set_time(&mut upstream.timeout, self.timeout);
+        Ok(upstream)
+    }
+}
+
+impl Model {
+    fn apply(&self, config: &mut model::Config) -> Result<(), String> {
+        set_time(&mut config.timeout, self.timeout);
+        set_time(&mut config.ttl, self.ttl);
+        set(&mut config.keep, self.keep);
+        set(&mut config.max_answer, self.max_answer);
+        set(&mut config.at_once, self.at_once);
+        set(&mut config.policy, self.policy);
+        self.eject.apply(&mut config.eject);
+        for upstream in &self.upstreams {
+            config.upstreams.push(upstream.read()?);
+        }
+        config.validate()
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Cache {
+    entries: Option<usize>,
+    value_bytes: Option<usize>,
+    file_bytes: Option<u64>,
+}
+
+impl Cache {
+    fn apply(&self, config: &mut results::Config) -> Result<(), String> {
+        set(&mut config.entries, self.entries);
+        set(&mut config.value_bytes, self.value_bytes);
+        set(&mut config.file.max_bytes, self.file_bytes);
+        config.validate()
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Pool {
+    workers: Option<usize>,
+    queue: Option<usize>,
+}
+
+impl Pool {
+    fn apply(&self, config: &mut pool::Config) -> Result<(), String> {
+        set(&mut config.workers, self.workers);
+        set(&mut config.queue, self.queue);
+        config.validate()
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Events {
+    rows: Option<u64>,
+    batch: Option<u32>,
+    wait: Option<Length>,
+}
+
+impl Events {
+    fn apply(&self, config: &mut events::Config) -> Result<(), String> {
+        set(&mut config.rows, self.rows);
+        set(&mut config.batch, self.batch);
+        set_time(&mut config.wait, self.wait);
+        config.validate()
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Memory {
+    limit: Option<u64>,
+    elevated: Option<u8>,
+    critical: Option<u8>,
+    period: Option<Length>,
+    dwell: Option<Length>,
+    calm: Option<Length>,
+    pace: Option<Length>,
+}
+
+impl Memory {
+    fn apply(&self, config: &mut memory::Config) -> Result<(), String> {
+        config.limit = self.limit.or(config.limit);
+        set(&mut config.elevated, self.elevated);
+        set(&mut config.critical, self.critical);
+        set_time(&mut config.period, self.period);
+        set_time(&mut config.dwell, self.dwell);
+        set_time(&mut config.calm, self.calm);
+        set_time(&mut config.pace, self.pace);
+        config.validate()
+    }
 }
 
 /// Replaces `field` if there is a value.
@@ -309,6 +478,14 @@ impl Settings {
         within("fallback", self.fallback.apply(&mut command.fallback))?;
         within("health", self.health.apply(&mut config.health))?;
         within("breaker", self.breaker.apply(&mut command.breaker, &mut command.mode))?;
+        within("cache", self.cache.apply(&mut config.cache))?;
+        within("pool", self.pool.apply(&mut config.pool))?;
+        within("events", self.events.apply(&mut config.events))?;
+        within("memory", self.memory.apply(&mut config.memory))?;
+        within("model", self.model.apply(&mut config.model))?;
+        within("model.retry", self.model.retry.apply(&mut config.model.retry))?;
+        within("model.budget", self.model.budget.apply(&mut config.model.budget))?;
+        within("model.breaker", self.model.breaker.apply(&mut config.model.breaker, &mut config.model.mode))?;
         for (name, program) in &self.programs {
             let (mut breaker, mut mode) = (command.breaker, command.mode);
             within(format_args!("programs.{name}.breaker"), program.breaker.apply(&mut breaker, &mut mode))?;
@@ -369,6 +546,9 @@ mod tests {
             (default.command.at_once, default.command.waiting, default.command.queue_wait)
         );
         assert_eq!((config.command.breaker, config.command.mode), (default.command.breaker, default.command.mode));
+        assert_eq!((config.cache, config.pool, config.events), (default.cache, default.pool, default.events));
+        assert_eq!(format!("{:?}", config.memory), format!("{:?}", default.memory));
+        assert_eq!(format!("{:?}", config.model), format!("{:?}", default.model));
         let (_, date) = config.command.breakers["date"];
         assert!(matches!(date.opens, Opens::CountWindow(window) if window.calls == 100));
         assert_eq!(date.slow.map(|slow| slow.slow_call), Some(Duration::from_millis(500)));
@@ -386,6 +566,8 @@ mod tests {
         assert!(wrong("[retry]\njitter = \"some\"\n").contains("some"));
         assert!(wrong("[breaker]\nopens = { windows = 1 }\n").contains("windows"));
         assert!(wrong("[commands]\nqueue_wait = 5\n").contains("`\"5s\"`"));
+        assert!(wrong("[[model.upstreams]]\nname = \"a\"\n").contains("url"));
+        assert!(wrong("[model]\nkeep = \"never\"\n").contains("never"));
         let both = Settings::parse("[budget]\noff = true\nratio = { percent = 10 }\n").unwrap().apply(&mut config());
         assert!(both.unwrap_err().contains("one of"));
         let low = Settings::parse("[health]\ndisk_low = 1\n").unwrap().apply(&mut config());
@@ -409,6 +591,22 @@ mod tests {
             ("[programs.date.breaker]\nfailures = 0\n", "[programs.date.breaker]", "`failures`"),
             ("[breaker]\ngrowth = { strategy = \"linear\" }\n", "[breaker]", "`recovery_timeout_max`"),
             (&format!("[breaker]\nfailures = 3\n{window}\n"), "[breaker]", "`failures`"),
+            ("[cache]\nvalue_bytes = 0\n", "[cache]", "`value_bytes`"),
+            ("[cache]\nfile_bytes = 1\n", "[cache]", "`file_bytes`"),
+            ("[events]\nrows = 0\n", "[events]", "`rows`"),
+            ("[memory]\nelevated = 99\n", "[memory]", "`critical`"),
+            ("[pool]\nworkers = 0\n", "[pool]", "workers"),
+            ("[model]\nat_once = 0\n", "[model]", "`at_once`"),
+            ("[model]\ntimeout = \"0s\"\n", "[model]", "`timeout`"),
+            ("[model.eject]\nfailures = 0\n", "[model]", "`failures`"),
+            ("[model.retry]\nmax_attempts = 0\n", "[model.retry]", "`max_attempts`"),
+            ("[model.breaker]\nprobes = 0\n", "[model.breaker]", "`probes`"),
+            ("[[model.upstreams]]\nname = \"a\"\nurl = \"h\"\n", "[model]", "`url`"),
+            (
+                "[[model.upstreams]]\nname = \"a\"\nurl = \"http://h\"\nkey_env = \"A\"\nkey_file = \"b\"\n",
+                "[model]",
+                "one of",
+            ),
         ] {
             let error = Settings::parse(text).unwrap().apply(&mut config()).unwrap_err();
             assert!(error.starts_with(&format!("{table} ")) && error.contains(key), "{text} {error}");

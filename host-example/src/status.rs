@@ -8,7 +8,7 @@ use daur_core::time::{Clock, UnixTime, WallClock};
 use daur_std::clock::{StdClock, SystemWallClock};
 use daur_std::link::DeviceStatus;
 use daur_std::monitoring::system;
-use daur_std::services::result_cache;
+use daur_std::performance::batch;
 use serde::Serialize;
 use serde_json::json;
 
@@ -17,7 +17,7 @@ use crate::audit;
 use crate::command::{BudgetStatus, Places, ProgramStatus};
 use crate::gate::Limits;
 use crate::monitor::{self, Latency, Point, Requests, micros};
-use crate::{fallback, health};
+use crate::{events, fallback, health, memory, model, pool, results};
 
 /// Holds the state of every machine of the server.
 #[derive(Debug, Serialize)]
@@ -42,8 +42,16 @@ pub struct FullStatus {
     pub latency: Latency,
     /// Latencies of every operation since the start.
     pub operations: Vec<Operation>,
-    /// The result cache.
-    pub cache: Cache,
+    /// The results.
+    pub cache: results::Snapshot,
+    /// What waits for the disk.
+    pub pool: pool::Snapshot,
+    /// What happened, by name.
+    pub events: events::Snapshot,
+    /// How short memory is.
+    pub memory: memory::Snapshot,
+    /// The models.
+    pub models: model::Snapshot,
     /// The programs' breakers.
     pub breakers: Vec<ProgramStatus>,
     /// Commands that run now.
@@ -142,16 +150,6 @@ pub struct Operation {
     max_us: Option<u64>,
 }
 
-/// The result cache.
-#[derive(Debug, Serialize)]
-pub struct Cache {
-    /// Look-ups that hit, in thousandths; `None` before the first.
-    pub hit_permille: Option<u64>,
-    /// Its counters.
-    #[serde(flatten)]
-    pub counters: result_cache::Snapshot,
-}
-
 /// What failed.
 #[derive(Debug, Serialize)]
 pub struct Errors {
@@ -171,6 +169,7 @@ pub struct Security {
     limited_users: Limits,
     limited_addresses: Limits,
     audit: audit::Snapshot,
+    batches: batch::Snapshot,
 }
 
 /// Rates of the network, from two samples.
@@ -221,7 +220,11 @@ pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
         requests: app.monitor.requests(),
         latency: app.monitor.latency(),
         operations: operations(app),
-        cache: cache(app),
+        cache: app.results.snapshot(),
+        pool: app.pool.snapshot(),
+        events: app.events.snapshot(),
+        memory: app.memory.snapshot(),
+        models: app.models.snapshot(),
         breakers: app.commands.programs(),
         running: app.commands.bulkhead().running,
         bulkhead: app.commands.bulkhead(),
@@ -236,6 +239,7 @@ pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
             limited_users: by_user,
             limited_addresses: by_address,
             audit: app.audit.snapshot(),
+            batches: app.audit.batches(),
         },
         devices: app.registry.snapshot(),
         point,
@@ -252,16 +256,9 @@ pub fn point(app: &App) -> Point {
         t: SystemWallClock.unix_now().map_or(0, UnixTime::as_millis),
         cpu: sample.as_ref().and_then(|sample| sample.cpu_permille),
         memory: sample.as_ref().and_then(|sample| sample.memory).map(|memory| memory.used),
-        hit: cache(app).hit_permille,
+        hit: app.results.snapshot().hit_permille,
         ..Point::default()
     }
-}
-
-fn cache(app: &App) -> Cache {
-    let counters = app.commands.cache();
-    let hits = counters.hits + counters.shared;
-    let asked = counters.hits + counters.misses;
-    Cache { hit_permille: (hits * 1_000).checked_div(asked).map(|permille| permille.min(1_000)), counters }
 }
 
 fn machine(sample: &system::Sample, rates: &NetworkRates) -> System {

@@ -5,7 +5,8 @@
 //   node dashboard.mjs          needs the built programs in target/debug and a Chromium (CHROMIUM=PATH)
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -38,7 +39,19 @@ try {
   adding.stdin.end(`${PASSWORD}\n`);
   assert.equal(await exit(adding), 0);
   const device = await firstLine(program("daur-test-device", "0", join(dir, "fleet.key")));
-  const server = program("daur-host-under-test", "--listen", "127.0.0.1:0", "--data-dir", dir, "--device", `tcp:${device}`, "--device", "tcp:127.0.0.1:9", "--command-timeout", "700ms", "--cache-ttl", "1s");
+  // A model that answers, and one that is not there.
+  const model = createServer((request, response) => {
+    request.resume().once("end", () => {
+      response.setHeader("Content-Type", "application/json");
+      response.end(JSON.stringify({ choices: [{ message: { role: "assistant", content: "hello" } }], usage: { total_tokens: 1234 } }));
+    });
+  });
+  await new Promise((resolve) => model.listen(0, "127.0.0.1", resolve));
+  model.unref();
+  const config = join(dir, "daur.toml");
+  const upstreams = [["answers", model.address().port], ["absent", 9]].map(([name, port]) => `[[model.upstreams]]\nname = "${name}"\nurl = "http://127.0.0.1:${port}/v1/chat/completions"\n`);
+  writeFileSync(config, upstreams.join(""));
+  const server = program("daur-host-under-test", "--listen", "127.0.0.1:0", "--config", config, "--data-dir", dir, "--device", `tcp:${device}`, "--device", "tcp:127.0.0.1:9", "--command-timeout", "700ms", "--cache-ttl", "1s");
   const origin = (await firstLine(server)).match(/http:\/\/[\d.:]+/)[0];
 
   const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
@@ -111,6 +124,28 @@ try {
   await page.getByText("Breaker of sleep is open").waitFor();
   await page.locator("#audit").getByText("rm -rf /").waitFor({ timeout: 10_000 });
   done("an open breaker and a refused command are told");
+
+  const ask = (content) => fetch(`${origin}/api/model`, { method: "POST", headers: { "Content-Type": "application/json", Authorization: `Bearer ${token}` }, body: JSON.stringify({ messages: [{ role: "user", content }] }) });
+  for (const content of ["one", "two", "two"]) assert.equal((await ask(content)).status, 200);
+  const row = (name) => page.locator("#models tbody tr", { hasText: name });
+  await page.waitForFunction(() => document.querySelector("#models-sub").textContent.includes("1 from the cache"));
+  assert.match(await row("answers").textContent(), /^answersup0.*(ms|s|µs)22.*2,468$/);
+  assert.match(await row("absent").textContent(), /^absent/);
+  const fact = (card, name) => page.locator(`#${card} div`, { has: page.getByText(name, { exact: true }) }).locator("dd");
+  assert.match(await fact("cache", "Memory hits").textContent(), /^[1-9]\d*, \d/);
+  assert.match(await fact("cache", "In memory").textContent(), /^\d+ of 1,024$/);
+  assert.match(await fact("pool", "Running").textContent(), /^\d of 4$/);
+  assert.ok(Number((await fact("pool", "Done").textContent()).replaceAll(",", "")) > 0);
+  assert.match(await fact("pool", "Wait p99").textContent(), /s$/);
+  for (const name of ["audit", "events"]) assert.match(await page.locator("#batches tbody tr", { hasText: name }).textContent(), /[1-9]/);
+  assert.equal(await page.locator("#memory-level").textContent(), "normal");
+  await page.waitForFunction(() => / of .*iB/.test(document.querySelector("#memory-sub").textContent), undefined, { timeout: 10_000 });
+  assert.match(await page.locator("#memory-by").textContent(), /results.*keeps 100 %.*last good.*keeps 100 %/);
+  await page.locator("#events li", { hasText: "command uname, cached" }).getByText("1", { exact: true }).waitFor();
+  const counted = await page.locator("#events").textContent();
+  await send("echo one more");
+  await page.waitForFunction((old) => document.querySelector("#events").textContent !== old, counted);
+  done("cache, pool, batches, models, memory and counts are told, and live");
 
   const check = (name) => page.locator("#health li", { hasText: name });
   await check("programs (readiness)").getByText("open breakers: sleep").waitFor({ timeout: 15_000 });

@@ -3,11 +3,14 @@
 mod audit;
 mod commands;
 mod devices;
+mod events;
 mod fallbacks;
 mod health;
 mod keys;
 mod limits;
 mod logins;
+mod memory;
+mod models;
 mod process;
 mod secrets;
 mod sessions;

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use daur_core::reliability::breaker::{self, Any, ModeConfig};
 use daur_core::reliability::{budget, retry};
 use daur_core::time::Duration;
-use daur_std::services::result_cache;
 
 use crate::{fallback, runner};
 
@@ -48,8 +47,6 @@ pub struct Config {
     pub breakers: BTreeMap<String, (breaker::Config, ModeConfig)>,
     /// Where programs are looked for.
     pub program_dirs: Vec<PathBuf>,
-    /// Limits of the cache's file.
-    pub cache: result_cache::Config,
     /// What stands in where a program gives nothing. Default: its last good output, up to 5 min old.
     pub fallback: fallback::Config,
 }
@@ -69,8 +66,6 @@ impl Default for Config {
             mode: ModeConfig::DEFAULT,
             breakers: BTreeMap::new(),
             program_dirs: runner::program_dirs(),
-            // Two outputs at their limit, as JSON, are more than the cache's own default value size.
-            cache: result_cache::Config::DEFAULT,
             fallback: fallback::Config::DEFAULT,
         }
     }

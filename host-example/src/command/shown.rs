@@ -1,9 +1,11 @@
 //! What is shown of commands: answers, and the state of what runs them.
 
+use std::sync::Arc;
+
+use daur_core::performance::memory::{Resize, Shrink};
 use daur_core::reliability::breaker::{self, Counts, ModeConfig, Opens};
 use daur_core::reliability::budget;
 use daur_core::shared::Shared;
-use daur_std::services::result_cache;
 use serde::Serialize;
 
 use super::{Commands, Program};
@@ -98,10 +100,10 @@ pub struct Places {
 }
 
 impl Commands {
-    /// The cache's counters.
-    #[must_use]
-    pub fn cache(&self) -> result_cache::Snapshot {
-        self.cache.snapshot()
+    /// What gives back memory when that is short.
+    pub fn shrinker(&self) -> impl Shrink + Send + Sync + use<> {
+        let last_good = Arc::clone(&self.last_good);
+        Resize(move |keep| last_good.resize(keep))
     }
 
     /// What the fallbacks have given.

@@ -1,6 +1,7 @@
 //! Who there is, and who is logged in: what those who administer see and change.
 
 use std::fmt;
+use std::sync::Arc;
 
 use daur_core::security::password;
 use daur_core::security::permission::Permissions;
@@ -59,8 +60,19 @@ impl Gate {
     ///
     /// # Errors
     /// `invalid_input` for a name or a password that is not allowed, `conflict` for a name that is taken.
-    pub async fn add_user(&self, name: String, password: String, permissions: Permissions) -> Result<Person, Problem> {
+    pub async fn add_user(
+        self: &Arc<Self>,
+        name: String,
+        password: String,
+        permissions: Permissions,
+    ) -> Result<Person, Problem> {
         let phc = self.hash(name.clone(), password).await?;
+        let gate = Arc::clone(self);
+        self.pool.run(move || gate.add(name, phc, permissions)).await?
+    }
+
+    /// Blocks.
+    fn add(&self, name: String, phc: String, permissions: Permissions) -> Result<Person, Problem> {
         let user = User { name, phc, permissions, created: unix_now() };
         lock(&self.users).add(&user).map_err(refused)?;
         let account = lock(&self.users).account(&user.name).map_err(refused)?;
@@ -72,7 +84,7 @@ impl Gate {
     /// # Errors
     /// `not_found`, `invalid_input`, and `conflict` if nobody who may administer would be left.
     pub async fn change_user(
-        &self,
+        self: &Arc<Self>,
         name: &str,
         permissions: Option<Permissions>,
         disabled: Option<bool>,
@@ -82,10 +94,14 @@ impl Gate {
             Some(password) => Some(self.hash(name.to_owned(), password).await?),
             None => None,
         };
-        let change = Change { permissions, disabled, phc: phc.as_deref() };
-        let Changed { account, ended } = lock(&self.users).change(name, &change, unix_now()).map_err(refused)?;
-        let sessions = self.sessions(Some(name))?;
-        Ok((Person::new(account, &sessions), ended))
+        let (gate, name) = (Arc::clone(self), name.to_owned());
+        let change = move || {
+            let change = Change { permissions, disabled, phc: phc.as_deref() };
+            let Changed { account, ended } = lock(&gate.users).change(&name, &change, unix_now()).map_err(refused)?;
+            let sessions = gate.sessions(Some(&name))?;
+            Ok((Person::new(account, &sessions), ended))
+        };
+        self.pool.run(change).await?
     }
 
     /// Removes a user, and ends their sessions.

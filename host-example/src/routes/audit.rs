@@ -93,7 +93,7 @@ pub(super) async fn verify(State(app): Shared, request: Request<Body>) -> Answer
             "The chain's first key is not in the data directory: verify where it is kept.",
         )
     })?;
-    match app.audit.verify(key).await {
+    match app.audit.verify(key, &app.pool).await? {
         Ok(head) => as_json(&json!({ "intact": true, "records": head.seq, "head": head_text(&head) })),
         Err(error) => as_json(&json!({ "intact": false, "error": error })),
     }

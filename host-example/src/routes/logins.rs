@@ -7,10 +7,11 @@ use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use daur_core::security::audit::{Event, Kind, Outcome};
 use daur_core::security::permission::Permissions;
+use daur_core::time::Clock;
+use daur_std::clock::StdClock;
 use daur_std::security::sessions::Session;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::task;
 
 use super::{Answer, Shared, as_json, to_its_end};
 use crate::app::{App, source};
@@ -41,7 +42,14 @@ pub(super) async fn login(State(app): Shared, request: Request<Body>) -> Answer 
     app.audit.ready().await?;
     // A client that hangs up before it hears that it was wrong has tried all the same.
     to_its_end(async move {
-        let issued = match app.gate.login(&user, password, &from).await {
+        let began = StdClock.now();
+        let result = app.gate.login(&user, password, &from).await;
+        let how = match &result {
+            Ok(_) => "success",
+            Err(refused) => refused.problem.code().as_str(),
+        };
+        app.events.record("login", "login", how, StdClock.now().since(began));
+        let issued = match result {
             Ok(issued) => issued,
             Err(refused) => return Err(told(&app, &user, &from, refused).await?),
         };
@@ -74,7 +82,7 @@ pub(super) async fn refresh(State(app): Shared, request: Request<Body>) -> Answe
     app.audit.ready().await?;
     to_its_end(async move {
         let (gate, asking) = (app.gate.clone(), caller.clone());
-        let issued = blocking(move || gate.refresh(&asking)).await?;
+        let issued = app.pool.run(move || gate.refresh(&asking)).await??;
         let detail = format!("session {}, refreshed", issued.session);
         app.audit.record(Event::new(Kind::TokenIssued, Outcome::Success, caller.name(), &from, &detail)).await?;
         with_token(&issued)
@@ -87,7 +95,7 @@ pub(super) async fn logout(State(app): Shared, request: Request<Body>) -> Answer
     let from = source(&request);
     to_its_end(async move {
         let (gate, leaving) = (app.gate.clone(), caller.clone());
-        blocking(move || gate.logout(&leaving)).await?;
+        app.pool.run(move || gate.logout(&leaving)).await??;
         let detail = format!("session {}", caller.session.number);
         app.audit.record(Event::new(Kind::Logout, Outcome::Success, caller.name(), &from, &detail)).await?;
         let mut response = StatusCode::NO_CONTENT.into_response();
@@ -137,9 +145,8 @@ pub(super) async fn session(State(app): Shared, headers: HeaderMap) -> Answer {
 pub(super) async fn sessions(State(app): Shared, request: Request<Body>) -> Answer {
     let caller = app.admit(&request, Permissions::NONE)?;
     let all = caller.permissions().contains(Permissions::ADMIN);
-    let shown: Vec<Value> = app
-        .gate
-        .sessions((!all).then(|| caller.name()))?
+    let shown: Vec<Value> = listed(&app, (!all).then(|| caller.name()))
+        .await?
         .iter()
         .map(|session| {
             json!({
@@ -156,6 +163,12 @@ pub(super) async fn sessions(State(app): Shared, request: Request<Body>) -> Answ
     as_json(&json!({ "sessions": shown }))
 }
 
+/// The sessions of one user, or of all.
+async fn listed(app: &App, of: Option<&str>) -> Result<Vec<Session>, Problem> {
+    let (gate, of) = (app.gate.clone(), of.map(str::to_owned));
+    app.pool.run(move || gate.sessions(of.as_deref())).await?
+}
+
 pub(super) async fn end_session(
     State(app): Shared,
     number: Result<Path<u64>, PathRejection>,
@@ -167,12 +180,12 @@ pub(super) async fn end_session(
     let unknown = || Problem::new(Code::NotFound, "There is no such session.");
     let Path(number) = number.map_err(|_| unknown())?;
     let all = caller.permissions().contains(Permissions::ADMIN);
-    let listed = app.gate.sessions((!all).then(|| caller.name()))?;
+    let listed = listed(&app, (!all).then(|| caller.name())).await?;
     let Session { user, .. } = listed.into_iter().find(|session| session.number == number).ok_or_else(unknown)?;
     app.audit.ready().await?;
     to_its_end(async move {
         let gate = app.gate.clone();
-        if !blocking(move || gate.end_session(number)).await? {
+        if !app.pool.run(move || gate.end_session(number)).await?? {
             return Err(unknown());
         }
         let detail = format!("session {number} of {user} ended");
@@ -180,11 +193,4 @@ pub(super) async fn end_session(
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await?
-}
-
-/// Does what waits for the disk where nobody else waits for it.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    task::spawn_blocking(work).await.map_err(|error| Problem::internal("a request failed", &error))?
 }

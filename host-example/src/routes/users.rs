@@ -10,7 +10,6 @@ use daur_core::security::permission::Permissions;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::logins::blocking;
 use super::{Answer, Shared, as_json, to_its_end};
 use crate::app::source;
 use crate::body;
@@ -33,7 +32,8 @@ fn permissions(names: &[String]) -> Result<Permissions, Problem> {
 
 pub(super) async fn list(State(app): Shared, request: Request<Body>) -> Answer {
     app.admit(&request, Permissions::ADMIN)?;
-    as_json(&json!({ "users": app.gate.people()? }))
+    let gate = app.gate.clone();
+    as_json(&json!({ "users": app.pool.run(move || gate.people()).await?? }))
 }
 
 #[derive(Deserialize)]
@@ -123,7 +123,7 @@ pub(super) async fn remove(State(app): Shared, name: Name, request: Request<Body
     app.audit.ready().await?;
     to_its_end(async move {
         let (gate, of) = (app.gate.clone(), name.clone());
-        let removed = blocking(move || gate.remove_user(&of)).await;
+        let removed = app.pool.run(move || gate.remove_user(&of)).await.flatten();
         let (outcome, what) = match &removed {
             Ok(()) => (Outcome::Success, "removed".to_owned()),
             Err(problem) => (Outcome::Failure, format!("not removed, {}", problem.code().as_str())),

@@ -1,5 +1,7 @@
 //! What a person should look at.
 
+use daur_core::performance::memory::Level;
+
 use super::{Attention, FullStatus};
 
 /// Breakers of one device that are named one by one.
@@ -14,7 +16,7 @@ pub(super) fn attention(status: &FullStatus) -> Vec<Attention> {
     }
     for check in status.health.checks.iter().filter(|check| check.status == "degraded") {
         // Breakers and the cache have lines of their own.
-        if !matches!(check.name.as_str(), "programs" | "cache") {
+        if !matches!(check.name.as_str(), "programs" | "models" | "cache") {
             let reason = check.reason.as_deref().unwrap_or("worse than it should be");
             add("amber", format!("Health check {}: {reason}", check.name));
         }
@@ -23,6 +25,13 @@ pub(super) fn attention(status: &FullStatus) -> Vec<Attention> {
         match breaker.state {
             "open" | "forced_open" => add("red", format!("Breaker of {} is open", breaker.name)),
             "half_open" => add("amber", format!("Breaker of {} is probing", breaker.name)),
+            _ => {}
+        }
+    }
+    for upstream in &status.models.upstreams {
+        match upstream.state {
+            "open" | "forced_open" => add("red", format!("Breaker of the model {} is open", upstream.name)),
+            "half_open" => add("amber", format!("Breaker of the model {} is probing", upstream.name)),
             _ => {}
         }
     }
@@ -63,13 +72,19 @@ pub(super) fn attention(status: &FullStatus) -> Vec<Attention> {
             add("amber", "Memory is nearly used up".to_owned());
         }
     }
+    let given = || status.memory.used_permille.map_or_else(String::new, |used| format!(", {} % used", used / 10));
+    match status.memory.level {
+        Level::Normal => {}
+        Level::Elevated => add("amber", format!("Memory is short{}: caches hold less", given())),
+        Level::Critical => add("red", format!("Memory is about to run out{}", given())),
+    }
     if status.budget.is_some_and(|budget| budget.mode == "token_bucket" && budget.retries_left == 0) {
         add("amber", "The retry budget is used up: nothing is tried again".to_owned());
     }
     if status.bulkhead.waiting > 0 && status.bulkhead.waiting * 2 >= status.bulkhead.room {
         add("amber", format!("{} commands wait for a place", status.bulkhead.waiting));
     }
-    if !status.cache.counters.up {
+    if !status.cache.file.counters.up {
         add("amber", "The result cache is down".to_owned());
     }
     if status.security.locked_users > 0 {

@@ -332,6 +332,29 @@ impl ResultCache {
     #[must_use]
     #[doc(alias = "get_cached")]
     pub fn get(&self, key: &[u8], now: UnixTime) -> Option<Vec<u8>> {
+        self.get_with_ttl(key, now).map(|(value, _)| value)
+    }
+
+    /// As [`get`](Self::get), with the time for which the entry is still good: for a copy that is kept nearer by.
+    ///
+    /// # Example
+    /// ```
+    /// use daur_std::core::time::{Duration, UnixTime};
+    /// use daur_std::services::result_cache::{Config, ResultCache};
+    ///
+    /// # let dir = std::env::temp_dir().join(format!("daur-ttl-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&dir)?;
+    /// let cache = ResultCache::open(dir.join("cache.db"), Config::DEFAULT)?;
+    /// cache.set(b"key", b"value", Duration::from_secs(30), UnixTime::from_secs(100));
+    /// let left = Duration::from_secs(10);
+    /// assert_eq!(cache.get_with_ttl(b"key", UnixTime::from_secs(120)), Some((b"value".to_vec(), left)));
+    /// assert_eq!(cache.get_with_ttl(b"key", UnixTime::from_secs(130)), None);
+    /// # drop(cache);
+    /// # std::fs::remove_dir_all(&dir)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn get_with_ttl(&self, key: &[u8], now: UnixTime) -> Option<(Vec<u8>, Duration)> {
         let stats = &self.inner.stats;
         let found = self.inner.look_up(key, millis(now)).unwrap_or_else(|(generation, error)| {
             stats.faults.fetch_add(1, Relaxed);
@@ -346,9 +369,9 @@ impl ResultCache {
             Found::Nothing
         });
         match found {
-            Found::Fresh(value) => {
+            Found::Fresh(value, expires) => {
                 stats.hits.fetch_add(1, Relaxed);
-                return Some(value);
+                return Some((value, Duration::from_millis(expires.saturating_sub(millis(now)).unsigned_abs())));
             }
             Found::Stale => {
                 stats.expired.fetch_add(1, Relaxed);
@@ -510,7 +533,7 @@ impl ResultCache {
     fn look_again(&self, key: &[u8], wall: &impl WallClock) -> Option<Vec<u8>> {
         let now = wall.unix_now()?;
         match self.inner.look_up(key, millis(now)) {
-            Ok(Found::Fresh(value)) => {
+            Ok(Found::Fresh(value, _)) => {
                 self.inner.stats.hits.fetch_add(1, Relaxed);
                 Some(value)
             }

@@ -1,3 +1,4 @@
+use super::models::{Does, Fake, chat};
 use super::*;
 
 use std::collections::BTreeMap;
@@ -44,6 +45,9 @@ fn no_password_token_or_key_is_told_to_anybody_else() {
     const FIRST: &str = "first-passphrase-3519";
     const SECOND: &str = "second-passphrase-8804";
     const THIRD: &str = "third-passphrase-1177";
+    const MODEL_KEY: &str = "sk-model-4471";
+    const OTHER_KEY: &str = "sk-other-9026";
+    const URL_SECRET: &str = "url-secret-5518";
     let (dir, logs) = (Dir::new(), Dir::new());
     let data = dir.0.join("data");
     let mut said = Said::default();
@@ -54,8 +58,23 @@ fn no_password_token_or_key_is_told_to_anybody_else() {
     run(&mut said, &["user", "add", "ada", "--permissions", "read,write,admin", "--password-stdin"], PASSWORD);
     run(&mut said, &["user", "add", "eve", "--password-stdin"], SHORT);
     let log = logs.0.join("stderr");
+    // Two models that repeat what they were told, keys and all.
+    let (fake, other) = (Fake::new(Does::Echo(200)), Fake::new(Does::Echo(500)));
+    let (config, key_file) = (logs.0.join("daur.toml"), logs.0.join("model"));
+    std::fs::write(&key_file, MODEL_KEY).unwrap();
+    let upstream = |name: &str, fake: &Fake, key: &str| {
+        format!("[[model.upstreams]]\nname = {name:?}\nurl = \"http://{}/?q={URL_SECRET}\"\n{key}\n", fake.address)
+    };
+    let key = format!("key_file = {:?}", key_file.to_str().unwrap());
+    let both = "[model.breaker]\nfailures = 100\n".to_owned()
+        + &upstream("one", &fake, &key)
+        + &upstream("two", &other, "key_env = \"THE_OTHER_KEY\"");
+    std::fs::write(&config, both).unwrap();
     let mut child = Command::new(PROGRAM)
-        .args(["--listen", "127.0.0.1:0", "--data-dir"])
+        .args(["--listen", "127.0.0.1:0", "--config"])
+        .arg(&config)
+        .env("THE_OTHER_KEY", OTHER_KEY)
+        .arg("--data-dir")
         .arg(&data)
         .env("RUST_LOG", "trace")
         .stdout(Stdio::piped())
@@ -105,6 +124,14 @@ fn no_password_token_or_key_is_told_to_anybody_else() {
     tokens.push(token(&send(&mut said, "POST", "/api/login", "", login("eve", json!(SECOND)))));
     send(&mut said, "GET", "/api/users", &tokens[2], Value::Null).is_problem(403, "forbidden");
     assert_eq!(send(&mut said, "POST", "/api/command", &ada, json!({ "command": "uname" })).status, 200);
+    for status in [200, 400, 401, 500, 429] {
+        fake.now(Does::Echo(status));
+        let answered = send(&mut said, "POST", "/api/model", &ada, chat(&format!("say {status}")));
+        assert_eq!(answered.status == 200, status == 200, "{}", answered.text);
+    }
+    other.now(Does::Echo(200));
+    assert_eq!(send(&mut said, "POST", "/api/model", &ada, chat("say it")).status, 200);
+    assert!(fake.last().contains(MODEL_KEY) && other.last().contains(OTHER_KEY));
     run(&mut said, &["key", "rotate"], "");
     run(&mut said, &["user", "passwd", "eve", "--password-stdin"], THIRD);
     send(&mut said, "GET", "/api/status", &tokens[2], Value::Null).is_problem(401, "unauthenticated");
@@ -131,6 +158,9 @@ fn no_password_token_or_key_is_told_to_anybody_else() {
 
     for password in [PASSWORD, WRONG, SHORT, FIRST, SECOND, THIRD] {
         said.keeps("a password", password);
+    }
+    for key in [MODEL_KEY, OTHER_KEY] {
+        said.keeps("a key of a model", key);
     }
     for token in &tokens {
         for part in token.split('.').skip(1) {

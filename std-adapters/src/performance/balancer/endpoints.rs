@@ -359,12 +359,24 @@ impl<T, const N: usize, C: Clock> Endpoints<T, N, C> {
     }
 
     fn pick_except(&self, asked: &[Arc<Endpoint<T>>]) -> Result<Pick<'_, T, N, C>, Refusal> {
+        self.pick_among(|endpoint| !asked.iter().any(|asked| Arc::ptr_eq(asked, endpoint)))
+    }
+
+    /// As [`pick`](Self::pick), among those that `usable` says: who has not been asked yet, or does not want to be left
+    /// alone. It runs under the lock, and may be asked more than once about an endpoint.
+    ///
+    /// # Errors
+    /// [`Refusal::NoneAvailable`] if none may be called.
+    pub fn pick_where(&self, usable: impl Fn(&Endpoint<T>) -> bool) -> Result<Pick<'_, T, N, C>, Refusal> {
+        self.pick_among(|endpoint| usable(endpoint))
+    }
+
+    fn pick_among(&self, among: impl Fn(&Arc<Endpoint<T>>) -> bool) -> Result<Pick<'_, T, N, C>, Refusal> {
         self.shared.with(|inner, now| {
             let Inner { balancer, places } = inner;
             let usable = |worker: usize| {
-                places.get(worker).and_then(Option::as_ref).is_some_and(|place| {
-                    place.admits(now) && !asked.iter().any(|asked| Arc::ptr_eq(asked, &place.endpoint))
-                })
+                let place = places.get(worker).and_then(Option::as_ref);
+                place.is_some_and(|place| place.admits(now) && among(&place.endpoint))
             };
             let ticket = balancer.pick_where(usable, now).map_err(|refusal| sooner(refusal, places))?;
             let place = places.get_mut(ticket.worker()).and_then(Option::as_mut);

@@ -63,7 +63,8 @@ pub(super) struct Row {
 /// What a look-up found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    Fresh(Vec<u8>),
+    /// The value, and the wall time in milliseconds at which it expires.
+    Fresh(Vec<u8>, i64),
     Stale,
     Damaged,
     Nothing,
@@ -325,7 +326,7 @@ pub(super) fn look_up(connection: &Connection, key: &[u8], now: i64) -> Result<F
                 return Ok(Found::Damaged);
             }
             // A row of the future was written before the clock was set back: its age is unknown.
-            if created <= now && now < expires { Ok(Found::Fresh(value.to_vec())) } else { Ok(Found::Stale) }
+            if created <= now && now < expires { Ok(Found::Fresh(value.to_vec(), expires)) } else { Ok(Found::Stale) }
         })
         .optional();
     match found {
