@@ -9,7 +9,7 @@
 //!
 //! * [`monitoring`]: what happened, how often and how long: metrics, errors, profiles.
 //! * [`reliability`]: what to do when calls fail: retry, breaker, executor, limits, health.
-//! * [`performance`]: doing less work: the cache.
+//! * [`performance`]: doing less work, and sharing it out: cache, queue, balancer, batches, memory.
 //! * [`security`]: who may do what: tokens, passwords, commands, lockout, audit.
 //! * `wire` (feature `serde`): records between a device and its host.
 //! * `attributes` (feature `macros`): `#[retry]`, `#[circuit_breaker]`, `#[measure_time]`, `#[memoize]`, `#[require_auth]`
