@@ -153,7 +153,7 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
         if self.len() < self.capacity() && self.load.fits(1, 0) {
             return Some(self.ring.take_free());
         }
-        if self.len() == 0 {
+        if self.is_empty() {
             return None;
         }
         let victim = P::victim(&mut self.ring, &mut self.table);

@@ -169,6 +169,7 @@ pub(super) mod sealed {
         }
 
         #[cfg_attr(target_pointer_width = "64", inline)]
+        #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
         #[expect(clippy::cast_possible_truncation, reason = "LAST at most")]
         fn since(origin: u64, ticks: u64) -> u32 {
             ticks.saturating_sub(origin).min(u64::from(Self::LAST)) as u32

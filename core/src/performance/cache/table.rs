@@ -346,7 +346,13 @@ mod tests {
             assert_eq!(table.census(), (0, 0));
             assert!((0..N).all(|index| table.unmark(index) == (index % 2 == 0)), "{N}");
         }
-        (marks::<4>(), marks::<5>(), marks::<6>(), marks::<7>(), marks::<8>(), marks::<31>(), marks::<64>());
+        marks::<4>();
+        marks::<5>();
+        marks::<6>();
+        marks::<7>();
+        marks::<8>();
+        marks::<31>();
+        marks::<64>();
     }
 
     #[test]

@@ -206,7 +206,7 @@ mod panics {
                 _ = cache.get_or_insert_with(key(), now, |_| {
                     fuse.burn();
                     value()
-                })
+                });
             }
             9 => cache.retain(now, |key, _| {
                 fuse.burn();
