@@ -14,7 +14,7 @@ mod types;
 use key::Key;
 
 /// What a cache of the attribute's own is made from.
-const OWN: [&str; 6] = ["maxsize", "ttl", "idle", "policy", "memo", "time"];
+const OWN: [&str; 7] = ["maxsize", "ttl", "idle", "refresh_ahead", "policy", "memo", "time"];
 
 /// The seed's.
 const MAX_SIZE: u32 = 128;
@@ -200,8 +200,8 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
     let size = size(args, *flavour);
     let policy = policy(args, core, *flavour, size);
     let ttl = longer_than_nothing(args, "ttl");
-    // The host's cache notes no such time.
-    let idle = if *flavour == Flavour::Core { longer_than_nothing(args, "idle") } else { None };
+    let idle = longer_than_nothing(args, "idle");
+    let ahead = if *flavour == Flavour::Std { ahead(args, ttl) } else { None };
     let time = args.take_path("time");
     let ages = ttl.or(idle);
     if let (Flavour::Core, Some(age), None) = (flavour, ages, &time) {
@@ -227,6 +227,9 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
     let mut ages_of = ttl_of.as_ref().map_or_else(TokenStream::new, |ttl| quote!(ttl: #ttl,));
     if let Some(idle) = idle.map(duration) {
         ages_of.extend(quote!(idle: #idle,));
+    }
+    if let Some(ahead) = ahead.map(duration) {
+        ages_of.extend(quote!(refresh_ahead: #ahead,));
     }
     let size = size.value;
     let (key_type, kept_type) = (&key.key_type, kept.of_type(core, function));
@@ -366,6 +369,15 @@ fn policy(args: &mut Args, core: &TokenStream, flavour: Flavour, size: Placed<u3
     let is_small = flavour == Flavour::Std || size.value <= 256;
     let index = if is_small { quote!(::core::primitive::u8) } else { quote!(::core::primitive::u16) };
     quote!(#core::performance::cache::#policy<#index>)
+}
+
+/// How long before the end of its time an answer is computed anew.
+fn ahead(args: &mut Args, ttl: Option<Placed<u64>>) -> Option<Placed<u64>> {
+    let ahead = longer_than_nothing(args, "refresh_ahead")?;
+    if ttl.is_none_or(|ttl| ttl.value <= ahead.value) {
+        args.error(ahead.span, "`refresh_ahead` needs a `ttl` that is longer");
+    }
+    Some(ahead)
 }
 
 fn longer_than_nothing(args: &mut Args, key: &'static str) -> Option<Placed<u64>> {

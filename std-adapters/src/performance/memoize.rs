@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::future::Future;
-use std::hash::{Hash, RandomState as Seed};
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -11,7 +11,7 @@ use daur_core::performance::cache::{Lru, Policy, Snapshot};
 use daur_core::performance::memory::{Share, Shrink};
 use daur_core::time::Clock;
 
-use super::cache::SharedCache;
+use super::cache::{Seeded, SharedCache};
 use crate::clock::CoarseClock;
 
 mod key;
@@ -36,7 +36,8 @@ pub use key::{Arguments, Key};
 /// 5. An answer that is forgotten while it is computed is returned, and not kept.
 ///
 /// # Cost
-/// A call that is answered allocates nothing: it looks for references to the arguments. One that is not copies them.
+/// A call that is answered allocates nothing: it looks for references to the arguments. One that is not copies them, and so
+/// does every one with `refresh_ahead`.
 /// The cache is made with the first call.
 ///
 /// # Sharing
@@ -64,7 +65,7 @@ pub struct Memo<K, V, P: Policy = Lru<u8>, C = CoarseClock> {
     function: &'static str,
     config: Config,
     clock: C,
-    cache: OnceLock<SharedCache<Key<K>, V, P, Seed, C>>,
+    cache: OnceLock<SharedCache<Key<K>, V, P, Seeded, C>>,
     /// Misses that were counted once more when the computation began.
     twice: AtomicU64,
 }
@@ -156,9 +157,9 @@ where
     C: Clock + Clone,
     Self: Sync,
 {
-    fn cache(&'static self) -> &'static SharedCache<Key<K>, V, P, Seed, C> {
+    fn cache(&'static self) -> &'static SharedCache<Key<K>, V, P, Seeded, C> {
         self.cache.get_or_init(|| {
-            let cache = SharedCache::with_hasher(self.config, self.clock.clone(), Seed::default())
+            let cache = SharedCache::with_hasher(self.config, self.clock.clone(), Seeded::default())
                 .unwrap_or_else(|_| unreachable!("the config was checked when the memo was made"));
             // Memory may be short already.
             cache.resize_soft(Share::permille(KEPT.load(Ordering::Relaxed)).of(self.config.max_size));
@@ -182,6 +183,10 @@ where
         Key<K>: Borrow<A::Lent>,
         V: Clone,
     {
+        if self.config.refresh_ahead.is_some() {
+            // Only the computing verbs see that an answer is to be renewed.
+            return Err(arguments.own());
+        }
         self.cache().get(arguments.lent()).ok_or_else(|| {
             self.twice.fetch_add(1, Ordering::Relaxed);
             arguments.own()
@@ -218,14 +223,14 @@ where
 }
 
 impl<K: Hash + Eq, V, P: Policy, C: Clock> Shrink for Memo<K, V, P, C> {
-    /// The bytes are those of keys and answers themselves, without what they own elsewhere.
     fn shrink(&self, keep: Share) -> u64 {
-        let forgotten = self.cache.get().map_or(0, |cache| cache.resize_soft(keep.of(self.config.max_size)));
-        (forgotten * size_of::<(Key<K>, V)>()) as u64
+        self.cache.get().map_or(0, |cache| cache.shrink(keep))
     }
 
     fn restore(&self, keep: Share) {
-        self.shrink(keep);
+        if let Some(cache) = self.cache.get() {
+            cache.restore(keep);
+        }
     }
 }
 
@@ -325,7 +330,8 @@ impl Shrink for All {
     }
 
     fn restore(&self, keep: Share) {
-        self.shrink(keep);
+        KEPT.store(keep.as_permille(), Ordering::Relaxed);
+        known().into_iter().for_each(|memo| memo.restore(keep));
     }
 }
 

@@ -106,6 +106,38 @@ fn an_answer_is_good_until_and_no_longer_at_its_ttl() {
     assert_eq!(aged_memo().snapshot().expired, 1);
 }
 
+static DESK: ManualClock = ManualClock::new(Instant::from_secs(1));
+static RENEWED: AtomicU32 = AtomicU32::new(0);
+
+#[memoize(ttl = "60s", idle = "10s", time = DESK)]
+fn asked_for(_key: u8) -> u32 {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    count(&CALLS)
+}
+
+#[memoize(ttl = "60s", refresh_ahead = "5s", time = DESK)]
+fn renewed(key: &str) -> Result<u32, Failed> {
+    let calls = count(&RENEWED);
+    // Whoever asks while it is computed anew gets what there is.
+    if calls == 2 { Err(Failed(renewed(key).unwrap())) } else { Ok(calls) }
+}
+
+#[test]
+fn an_answer_that_nobody_asks_for_goes_before_its_ttl_and_one_can_be_renewed_before() {
+    assert_eq!((asked_for(1), renewed("a")), (1, Ok(1)));
+    DESK.set(Instant::from_secs(10));
+    assert_eq!(asked_for(1), 1);
+    DESK.set(Instant::from_secs(20));
+    assert_eq!((asked_for(1), renewed("a")), (2, Ok(1)));
+    DESK.set(Instant::from_secs(57));
+    assert_eq!((renewed("a"), RENEWED.load(SeqCst)), (Ok(1), 2), "an error changes nothing");
+    assert_eq!((renewed("a"), RENEWED.load(SeqCst)), (Ok(3), 3));
+    DESK.set(Instant::from_secs(100));
+    assert_eq!(renewed("a"), Ok(3));
+    let stats = renewed_memo().snapshot();
+    assert_eq!((stats.misses, stats.len), (1, 1));
+}
+
 static LATER: AtomicU32 = AtomicU32::new(0);
 
 #[memoize(ttl = "60s")]
@@ -513,8 +545,8 @@ fn shrunk(number: u32) -> u32 {
 fn memory_that_is_short_shrinks_what_is_kept() {
     (0..100).for_each(|number| assert_eq!(shrunk(number), number));
     assert_eq!(shrunk_memo().len(), 40);
-    // Of a key and an answer.
-    assert_eq!(shrunk_memo().shrink(Share::permille(250)), 30 * 8);
+    // Of a key and an answer at least.
+    assert!(shrunk_memo().shrink(Share::permille(250)) >= 30 * 8);
     assert_eq!((shrunk_memo().len(), shrunk_memo().snapshot().capacity), (10, 10));
     assert_eq!(shrunk_memo().shrink(Share::permille(250)), 0);
     shrunk_memo().restore(Share::ALL);
