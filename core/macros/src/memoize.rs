@@ -56,9 +56,9 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
         (Flavour::Std, is_async) => {
             let root = &roots.root;
             let ask = if is_async {
-                quote!(#root::performance::memoize::Memo::computed_later(__daur_memo, __daur_key, async { #computed }).await)
+                quote!(#root::performance::memoize::Memo::computed_later(__daur_memo, &__daur_key, async { #computed }).await)
             } else {
-                quote!(#root::performance::memoize::Memo::computed(__daur_memo, __daur_key, || #computed))
+                quote!(#root::performance::memoize::Memo::computed(__daur_memo, &__daur_key, || #computed))
             };
             quote! {{
                 let __daur_memo = #memo;
@@ -95,10 +95,14 @@ impl Kept {
             args.error(function.output_span(), "`#[memoize]` needs a function that returns");
         } else if let Some(output) = function.returned() {
             if let Some(span) = types::borrowed(output) {
-                let message = "`#[memoize]` keeps what the function returns, so that it cannot borrow from the arguments";
+                let message =
+                    "`#[memoize]` keeps what the function returns, so that it cannot borrow from the arguments";
                 args.error(span, message);
             } else if function.output().is_none() {
-                args.error(output.span(), "`#[memoize]` keeps what the function returns, whose type must be named for that");
+                args.error(
+                    output.span(),
+                    "`#[memoize]` keeps what the function returns, whose type must be named for that",
+                );
             }
         }
         let errors = flag(args, "cache_errors", false);
@@ -205,7 +209,8 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
     let time = args.take_path("time");
     let ages = ttl.or(idle);
     if let (Flavour::Core, Some(age), None) = (flavour, ages, &time) {
-        let message = "without a host, `#[memoize]` needs `time = PATH`, a static that is a `Clock`, to know what is over";
+        let message =
+            "without a host, `#[memoize]` needs `time = PATH`, a static that is a `Clock`, to know what is over";
         args.error(age.span, message);
     }
     for span in function.generics() {
@@ -224,12 +229,12 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
     };
     let none = quote!(::core::option::Option::None);
     let ttl_of = ttl.map(duration);
-    let mut ages_of = ttl_of.as_ref().map_or_else(TokenStream::new, |ttl| quote!(ttl: #ttl,));
+    let mut ages_of = ttl_of.as_ref().map_or_else(TokenStream::new, |ttl| quote!(__daur_config.ttl = #ttl;));
     if let Some(idle) = idle.map(duration) {
-        ages_of.extend(quote!(idle: #idle,));
+        ages_of.extend(quote!(__daur_config.idle = #idle;));
     }
     if let Some(ahead) = ahead.map(duration) {
-        ages_of.extend(quote!(refresh_ahead: #ahead,));
+        ages_of.extend(quote!(__daur_config.refresh_ahead = #ahead;));
     }
     let size = size.value;
     let (key_type, kept_type) = (&key.key_type, kept.of_type(core, function));
@@ -243,7 +248,7 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
             let machine = quote!(#cache::Cache<#key_type, #kept_type, #size, #policy #noted>);
             // Without the ttl in it, the static is all zeros, which takes no flash.
             let (config, ttl) = if idle.is_some() {
-                (quote!(#cache::Config { #ages_of ..#cache::Config::DEFAULT }), none)
+                (quote!({ let mut __daur_config = #cache::Config::DEFAULT; #ages_of __daur_config }), none)
             } else {
                 (quote!(#cache::Config::DEFAULT), ttl_of.unwrap_or(none))
             };
@@ -283,7 +288,7 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
             let body = quote! {
                 static __DAUR_MEMO: #memo = #memoize::Memo::with_clock(
                     #path,
-                    #memoize::Config { max_size: #size, #ages_of ..#memoize::Config::DEFAULT },
+                    { let mut __daur_config = #memoize::Config::DEFAULT; __daur_config.max_size = #size; #ages_of __daur_config },
                     #now,
                 );
             };

@@ -57,7 +57,7 @@ pub use key::{Arguments, Key};
 /// let stats = length_memo().snapshot();
 /// assert_eq!((stats.hits, stats.misses, stats.len), (1, 1, 1));
 ///
-/// assert_eq!(length_memo().remove(("abc", &2)), Some(6));
+/// assert_eq!(length_memo().remove(&("abc", &2)), Some(6));
 /// length_memo().clear();
 /// ```
 #[doc(alias = "memoize")]
@@ -101,7 +101,7 @@ impl<K, V, P: Policy, C> Memo<K, V, P, C> {
 
 impl<K: Hash + Eq, V, P: Policy, C: Clock> Memo<K, V, P, C> {
     /// The answer of these arguments, if it is kept, without a trace in order or counts.
-    pub fn peek<A: Arguments<K>>(&self, arguments: A) -> Option<V>
+    pub fn peek<A: Arguments<K>>(&self, arguments: &A) -> Option<V>
     where
         Key<K>: Borrow<A::Lent>,
         V: Clone,
@@ -111,8 +111,8 @@ impl<K: Hash + Eq, V, P: Policy, C: Clock> Memo<K, V, P, C> {
 
     /// Forgets the answer of these arguments, and returns it.
     ///
-    /// They are references, as a tuple: `.remove(("a", &1))`; with the attribute's `key`, what it makes in a [`Key`].
-    pub fn remove<A: Arguments<K>>(&self, arguments: A) -> Option<V>
+    /// They are references, as a tuple: `.remove(&("a", &1))`; with the attribute's `key`, what it makes in a [`Key`].
+    pub fn remove<A: Arguments<K>>(&self, arguments: &A) -> Option<V>
     where
         Key<K>: Borrow<A::Lent>,
     {
@@ -139,10 +139,7 @@ impl<K: Hash + Eq, V, P: Policy, C: Clock> Memo<K, V, P, C> {
     /// What has been asked and kept.
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.cache.get().map_or_else(
-            || Snapshot {
-                capacity: u32::try_from(self.config.max_size).unwrap_or(u32::MAX),
-                ..Snapshot::default()
-            },
+            || Snapshot { capacity: u32::try_from(self.config.max_size).unwrap_or(u32::MAX), ..Snapshot::default() },
             SharedCache::snapshot,
         );
         snapshot.misses = snapshot.misses.saturating_sub(self.twice.load(Ordering::Relaxed));
@@ -197,12 +194,12 @@ where
     ///
     /// # Errors
     /// Those of `compute`.
-    pub fn computed<E>(&'static self, key: Key<K>, compute: impl FnOnce() -> Result<V, E>) -> Result<V, E>
+    pub fn computed<E>(&'static self, key: &Key<K>, compute: impl FnOnce() -> Result<V, E>) -> Result<V, E>
     where
         K: Clone,
         V: Clone,
     {
-        self.cache().try_get_or_insert_with(&key, compute)
+        self.cache().try_get_or_insert_with(key, compute)
     }
 
     /// The answer, which `compute` makes if nobody else does meanwhile.
@@ -211,14 +208,14 @@ where
     /// Those of `compute`.
     pub async fn computed_later<E>(
         &'static self,
-        key: Key<K>,
+        key: &Key<K>,
         compute: impl Future<Output = Result<V, E>>,
     ) -> Result<V, E>
     where
         K: Clone,
         V: Clone,
     {
-        self.cache().try_get_or_insert_async(&key, || compute).await
+        self.cache().try_get_or_insert_async(key, || compute).await
     }
 }
 
@@ -257,11 +254,11 @@ where
     }
 
     fn snapshot(&self) -> Snapshot {
-        Memo::snapshot(self)
+        Self::snapshot(self)
     }
 
     fn clear(&self) {
-        Memo::clear(self);
+        Self::clear(self);
     }
 }
 
