@@ -426,13 +426,15 @@ pub fn memoize(args: TokenStream, item: TokenStream) -> TokenStream {
 /// |---|---|---|
 /// | `maxsize` | 128 | a whole number from 1: when it is full, the `policy` chooses what leaves |
 /// | `ttl` | none | a duration above zero: how long an answer is good for |
+/// | `idle` | none | a duration above zero: how long one is kept that nobody asks for |
+/// | `refresh_ahead` | none | a duration below `ttl`: how long before its end one caller computes an answer anew, while all others get the old one |
 /// | `policy` | `"lru"` | also `"sieve"` |
 /// | `key` | the arguments' tuple | a closure that says its type and is given a reference to each argument, `self` first: `key = |this, id| -> u32 { *id }` |
 /// | `cache_errors` | `false` | `true`: an `Err` is kept as well, whose type must be `Clone` then |
 /// | `cache_none` | `true` | `false`: a `None` is not kept |
 /// | `memo` | the name with `_memo` | another name; in an `impl`, for a function without `self`: `Self::NAME` |
-/// | `cache` | one of its own | a static `Memo`, instead of `maxsize`, `ttl`, `policy`, `memo` and `time` |
-/// | `time` | `CoarseClock`; tokio's for async functions with a `ttl` | a static that is a `Clock` |
+/// | `cache` | one of its own | a static `Memo`, instead of `maxsize`, `ttl`, `idle`, `refresh_ahead`, `policy`, `memo` and `time` |
+/// | `time` | `CoarseClock`; tokio's for async functions with a `ttl` or `idle` | a static that is a `Clock` |
 /// | `crate` | `::daur_std` | the path of the renamed crate |
 ///
 /// A method needs a `key`, since only you know what of `self` matters; and `cache`, if it is one of a trait, where there is

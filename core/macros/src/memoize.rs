@@ -14,7 +14,7 @@ mod types;
 use key::Key;
 
 /// What a cache of the attribute's own is made from.
-const OWN: [&str; 6] = ["maxsize", "ttl", "idle", "policy", "memo", "time"];
+const OWN: [&str; 7] = ["maxsize", "ttl", "idle", "refresh_ahead", "policy", "memo", "time"];
 
 /// The seed's.
 const MAX_SIZE: u32 = 128;
@@ -56,9 +56,9 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
         (Flavour::Std, is_async) => {
             let root = &roots.root;
             let ask = if is_async {
-                quote!(#root::performance::memoize::Memo::computed_later(__daur_memo, __daur_key, async { #computed }).await)
+                quote!(#root::performance::memoize::Memo::computed_later(__daur_memo, &__daur_key, async { #computed }).await)
             } else {
-                quote!(#root::performance::memoize::Memo::computed(__daur_memo, __daur_key, || #computed))
+                quote!(#root::performance::memoize::Memo::computed(__daur_memo, &__daur_key, || #computed))
             };
             quote! {{
                 let __daur_memo = #memo;
@@ -95,10 +95,14 @@ impl Kept {
             args.error(function.output_span(), "`#[memoize]` needs a function that returns");
         } else if let Some(output) = function.returned() {
             if let Some(span) = types::borrowed(output) {
-                let message = "`#[memoize]` keeps what the function returns, so that it cannot borrow from the arguments";
+                let message =
+                    "`#[memoize]` keeps what the function returns, so that it cannot borrow from the arguments";
                 args.error(span, message);
             } else if function.output().is_none() {
-                args.error(output.span(), "`#[memoize]` keeps what the function returns, whose type must be named for that");
+                args.error(
+                    output.span(),
+                    "`#[memoize]` keeps what the function returns, whose type must be named for that",
+                );
             }
         }
         let errors = flag(args, "cache_errors", false);
@@ -200,12 +204,13 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
     let size = size(args, *flavour);
     let policy = policy(args, core, *flavour, size);
     let ttl = longer_than_nothing(args, "ttl");
-    // The host's cache notes no such time.
-    let idle = if *flavour == Flavour::Core { longer_than_nothing(args, "idle") } else { None };
+    let idle = longer_than_nothing(args, "idle");
+    let ahead = if *flavour == Flavour::Std { ahead(args, ttl) } else { None };
     let time = args.take_path("time");
     let ages = ttl.or(idle);
     if let (Flavour::Core, Some(age), None) = (flavour, ages, &time) {
-        let message = "without a host, `#[memoize]` needs `time = PATH`, a static that is a `Clock`, to know what is over";
+        let message =
+            "without a host, `#[memoize]` needs `time = PATH`, a static that is a `Clock`, to know what is over";
         args.error(age.span, message);
     }
     for span in function.generics() {
@@ -224,9 +229,12 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
     };
     let none = quote!(::core::option::Option::None);
     let ttl_of = ttl.map(duration);
-    let mut ages_of = ttl_of.as_ref().map_or_else(TokenStream::new, |ttl| quote!(ttl: #ttl,));
+    let mut ages_of = ttl_of.as_ref().map_or_else(TokenStream::new, |ttl| quote!(__daur_config.ttl = #ttl;));
     if let Some(idle) = idle.map(duration) {
-        ages_of.extend(quote!(idle: #idle,));
+        ages_of.extend(quote!(__daur_config.idle = #idle;));
+    }
+    if let Some(ahead) = ahead.map(duration) {
+        ages_of.extend(quote!(__daur_config.refresh_ahead = #ahead;));
     }
     let size = size.value;
     let (key_type, kept_type) = (&key.key_type, kept.of_type(core, function));
@@ -240,7 +248,7 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
             let machine = quote!(#cache::Cache<#key_type, #kept_type, #size, #policy #noted>);
             // Without the ttl in it, the static is all zeros, which takes no flash.
             let (config, ttl) = if idle.is_some() {
-                (quote!(#cache::Config { #ages_of ..#cache::Config::DEFAULT }), none)
+                (quote!({ let mut __daur_config = #cache::Config::DEFAULT; #ages_of __daur_config }), none)
             } else {
                 (quote!(#cache::Config::DEFAULT), ttl_of.unwrap_or(none))
             };
@@ -280,7 +288,7 @@ fn own(args: &mut Args, roots: &Roots, function: &Function, kept: &Kept, key: &K
             let body = quote! {
                 static __DAUR_MEMO: #memo = #memoize::Memo::with_clock(
                     #path,
-                    #memoize::Config { max_size: #size, #ages_of ..#memoize::Config::DEFAULT },
+                    { let mut __daur_config = #memoize::Config::DEFAULT; __daur_config.max_size = #size; #ages_of __daur_config },
                     #now,
                 );
             };
@@ -366,6 +374,15 @@ fn policy(args: &mut Args, core: &TokenStream, flavour: Flavour, size: Placed<u3
     let is_small = flavour == Flavour::Std || size.value <= 256;
     let index = if is_small { quote!(::core::primitive::u8) } else { quote!(::core::primitive::u16) };
     quote!(#core::performance::cache::#policy<#index>)
+}
+
+/// How long before the end of its time an answer is computed anew.
+fn ahead(args: &mut Args, ttl: Option<Placed<u64>>) -> Option<Placed<u64>> {
+    let ahead = longer_than_nothing(args, "refresh_ahead")?;
+    if ttl.is_none_or(|ttl| ttl.value <= ahead.value) {
+        args.error(ahead.span, "`refresh_ahead` needs a `ttl` that is longer");
+    }
+    Some(ahead)
 }
 
 fn longer_than_nothing(args: &mut Args, key: &'static str) -> Option<Placed<u64>> {

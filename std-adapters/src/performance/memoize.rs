@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::future::Future;
-use std::hash::{Hash, RandomState as Seed};
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -11,7 +11,7 @@ use daur_core::performance::cache::{Lru, Policy, Snapshot};
 use daur_core::performance::memory::{Share, Shrink};
 use daur_core::time::Clock;
 
-use super::cache::SharedCache;
+use super::cache::{Seeded, SharedCache};
 use crate::clock::CoarseClock;
 
 mod key;
@@ -36,7 +36,8 @@ pub use key::{Arguments, Key};
 /// 5. An answer that is forgotten while it is computed is returned, and not kept.
 ///
 /// # Cost
-/// A call that is answered allocates nothing: it looks for references to the arguments. One that is not copies them.
+/// A call that is answered allocates nothing: it looks for references to the arguments. One that is not copies them, and so
+/// does every one with `refresh_ahead`.
 /// The cache is made with the first call.
 ///
 /// # Sharing
@@ -56,7 +57,7 @@ pub use key::{Arguments, Key};
 /// let stats = length_memo().snapshot();
 /// assert_eq!((stats.hits, stats.misses, stats.len), (1, 1, 1));
 ///
-/// assert_eq!(length_memo().remove(("abc", &2)), Some(6));
+/// assert_eq!(length_memo().remove(&("abc", &2)), Some(6));
 /// length_memo().clear();
 /// ```
 #[doc(alias = "memoize")]
@@ -64,7 +65,7 @@ pub struct Memo<K, V, P: Policy = Lru<u8>, C = CoarseClock> {
     function: &'static str,
     config: Config,
     clock: C,
-    cache: OnceLock<SharedCache<Key<K>, V, P, Seed, C>>,
+    cache: OnceLock<SharedCache<Key<K>, V, P, Seeded, C>>,
     /// Misses that were counted once more when the computation began.
     twice: AtomicU64,
 }
@@ -100,7 +101,7 @@ impl<K, V, P: Policy, C> Memo<K, V, P, C> {
 
 impl<K: Hash + Eq, V, P: Policy, C: Clock> Memo<K, V, P, C> {
     /// The answer of these arguments, if it is kept, without a trace in order or counts.
-    pub fn peek<A: Arguments<K>>(&self, arguments: A) -> Option<V>
+    pub fn peek<A: Arguments<K>>(&self, arguments: &A) -> Option<V>
     where
         Key<K>: Borrow<A::Lent>,
         V: Clone,
@@ -110,8 +111,8 @@ impl<K: Hash + Eq, V, P: Policy, C: Clock> Memo<K, V, P, C> {
 
     /// Forgets the answer of these arguments, and returns it.
     ///
-    /// They are references, as a tuple: `.remove(("a", &1))`; with the attribute's `key`, what it makes in a [`Key`].
-    pub fn remove<A: Arguments<K>>(&self, arguments: A) -> Option<V>
+    /// They are references, as a tuple: `.remove(&("a", &1))`; with the attribute's `key`, what it makes in a [`Key`].
+    pub fn remove<A: Arguments<K>>(&self, arguments: &A) -> Option<V>
     where
         Key<K>: Borrow<A::Lent>,
     {
@@ -138,10 +139,7 @@ impl<K: Hash + Eq, V, P: Policy, C: Clock> Memo<K, V, P, C> {
     /// What has been asked and kept.
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.cache.get().map_or_else(
-            || Snapshot {
-                capacity: u32::try_from(self.config.max_size).unwrap_or(u32::MAX),
-                ..Snapshot::default()
-            },
+            || Snapshot { capacity: u32::try_from(self.config.max_size).unwrap_or(u32::MAX), ..Snapshot::default() },
             SharedCache::snapshot,
         );
         snapshot.misses = snapshot.misses.saturating_sub(self.twice.load(Ordering::Relaxed));
@@ -156,9 +154,9 @@ where
     C: Clock + Clone,
     Self: Sync,
 {
-    fn cache(&'static self) -> &'static SharedCache<Key<K>, V, P, Seed, C> {
+    fn cache(&'static self) -> &'static SharedCache<Key<K>, V, P, Seeded, C> {
         self.cache.get_or_init(|| {
-            let cache = SharedCache::with_hasher(self.config, self.clock.clone(), Seed::default())
+            let cache = SharedCache::with_hasher(self.config, self.clock.clone(), Seeded::default())
                 .unwrap_or_else(|_| unreachable!("the config was checked when the memo was made"));
             // Memory may be short already.
             cache.resize_soft(Share::permille(KEPT.load(Ordering::Relaxed)).of(self.config.max_size));
@@ -182,6 +180,10 @@ where
         Key<K>: Borrow<A::Lent>,
         V: Clone,
     {
+        if self.config.refresh_ahead.is_some() {
+            // Only the computing verbs see that an answer is to be renewed.
+            return Err(arguments.own());
+        }
         self.cache().get(arguments.lent()).ok_or_else(|| {
             self.twice.fetch_add(1, Ordering::Relaxed);
             arguments.own()
@@ -192,12 +194,12 @@ where
     ///
     /// # Errors
     /// Those of `compute`.
-    pub fn computed<E>(&'static self, key: Key<K>, compute: impl FnOnce() -> Result<V, E>) -> Result<V, E>
+    pub fn computed<E>(&'static self, key: &Key<K>, compute: impl FnOnce() -> Result<V, E>) -> Result<V, E>
     where
         K: Clone,
         V: Clone,
     {
-        self.cache().try_get_or_insert_with(&key, compute)
+        self.cache().try_get_or_insert_with(key, compute)
     }
 
     /// The answer, which `compute` makes if nobody else does meanwhile.
@@ -206,26 +208,26 @@ where
     /// Those of `compute`.
     pub async fn computed_later<E>(
         &'static self,
-        key: Key<K>,
+        key: &Key<K>,
         compute: impl Future<Output = Result<V, E>>,
     ) -> Result<V, E>
     where
         K: Clone,
         V: Clone,
     {
-        self.cache().try_get_or_insert_async(&key, || compute).await
+        self.cache().try_get_or_insert_async(key, || compute).await
     }
 }
 
 impl<K: Hash + Eq, V, P: Policy, C: Clock> Shrink for Memo<K, V, P, C> {
-    /// The bytes are those of keys and answers themselves, without what they own elsewhere.
     fn shrink(&self, keep: Share) -> u64 {
-        let forgotten = self.cache.get().map_or(0, |cache| cache.resize_soft(keep.of(self.config.max_size)));
-        (forgotten * size_of::<(Key<K>, V)>()) as u64
+        self.cache.get().map_or(0, |cache| cache.shrink(keep))
     }
 
     fn restore(&self, keep: Share) {
-        self.shrink(keep);
+        if let Some(cache) = self.cache.get() {
+            cache.restore(keep);
+        }
     }
 }
 
@@ -252,11 +254,11 @@ where
     }
 
     fn snapshot(&self) -> Snapshot {
-        Memo::snapshot(self)
+        Self::snapshot(self)
     }
 
     fn clear(&self) {
-        Memo::clear(self);
+        Self::clear(self);
     }
 }
 
@@ -325,7 +327,8 @@ impl Shrink for All {
     }
 
     fn restore(&self, keep: Share) {
-        self.shrink(keep);
+        KEPT.store(keep.as_permille(), Ordering::Relaxed);
+        known().into_iter().for_each(|memo| memo.restore(keep));
     }
 }
 

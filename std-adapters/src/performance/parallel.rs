@@ -93,7 +93,7 @@ pub fn try_map<T: Sync, R: Send, E: Send>(
         };
         caught(each, || at.get()..at.get() + 1)
     };
-    told(run(Threads, items.in_parts(parts), workers, &work))
+    told(run(&Threads, items.in_parts(parts), workers, &work))
 }
 
 /// Runs `f` once for each part of `input` and joins what it returns: what `#[parallelize]` does. As [`map`].
@@ -126,7 +126,7 @@ pub fn catch_parts<P: Split, J: Joined + Send>(
     workers: usize,
     f: impl Fn(P) -> J + Sync,
 ) -> Result<J, Panicked> {
-    split_and_run(Threads, input, workers, f)
+    split_and_run(&Threads, input, workers, f)
 }
 
 /// What can be worked on in parts: a slice, shared or not, and a `Vec`.
@@ -361,7 +361,7 @@ impl Drop for Helpers {
 }
 
 fn split_and_run<P: Split, J: Joined + Send>(
-    crew: impl Crew,
+    crew: &impl Crew,
     input: P,
     workers: usize,
     f: impl Fn(P) -> J + Sync,
@@ -373,7 +373,7 @@ fn split_and_run<P: Split, J: Joined + Send>(
 
 /// Works off `parts`, of which there is at least one, and joins the results.
 fn run<P: Send, J: Joined + Send>(
-    crew: impl Crew,
+    crew: &impl Crew,
     parts: Vec<(Range<usize>, P)>,
     workers: usize,
     work: &(impl Fn(Range<usize>, P) -> Result<J, Panicked> + Sync),
@@ -398,7 +398,11 @@ fn run<P: Send, J: Joined + Send>(
             finished.lock().unwrap_or_else(PoisonError::into_inner).push((place, outcome));
         }
     };
-    if workers > 1 { crew.all(workers, &worker) } else { worker() }
+    if workers > 1 {
+        crew.all(workers, &worker);
+    } else {
+        worker();
+    }
 
     done.sort_unstable_by_key(|(place, _)| *place);
     let mut panicked = None;

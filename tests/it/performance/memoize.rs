@@ -218,7 +218,10 @@ fn as_a_future(number: u8) -> impl Future<Output = u8> + Send {
 
 #[test]
 fn an_async_function_keeps_what_it_gives_in_the_end() {
-    assert_eq!((block_on(measured(1, 0)), block_on(measured(1, 1)), block_on(measured(1, 1))), (Err(Failed(0)), Ok(2), Ok(2)));
+    assert_eq!(
+        (block_on(measured(1, 0)), block_on(measured(1, 1)), block_on(measured(1, 1))),
+        (Err(Failed(0)), Ok(2), Ok(2))
+    );
     assert_eq!(measured_memo().with(|cache, _| cache.len()), 1);
     assert_eq!((block_on(as_a_future(1)), block_on(as_a_future(1)), block_on(as_a_future(2))), (2, 2, 4));
     // A dropped one keeps nothing.

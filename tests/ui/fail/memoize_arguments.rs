@@ -30,6 +30,11 @@ fn not_names(key: u32) -> u32 {
     key
 }
 
+#[memoize(idle = "0ms", refresh_ahead = "5s")]
+fn ahead_of_nothing(key: u32) -> u32 {
+    key
+}
+
 #[memoize(cache_none = false)]
 fn no_option(key: u32) -> u32 {
     key

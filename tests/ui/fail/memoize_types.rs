@@ -5,11 +5,6 @@ use daur_std::memoize;
 struct Plain;
 
 #[memoize]
-fn a_key(_key: f64) -> u32 {
-    5
-}
-
-#[memoize]
 fn an_answer(_key: u32) -> Plain {
     Plain
 }

@@ -44,7 +44,9 @@ fn by_closure(
     let Roots { root, core, .. } = roots;
     let arity = function.arity();
     if closure.inputs.len() != arity {
-        let wanted = if arity == 1 { "one parameter, a reference to the argument".to_owned() } else {
+        let wanted = if arity == 1 {
+            "one parameter, a reference to the argument".to_owned()
+        } else {
             format!("{arity} parameters, a reference to each argument")
         };
         args.error(closure.span(), format!("`key` takes {wanted}"));
@@ -101,7 +103,9 @@ fn of_arguments(args: &mut Args, roots: &Roots, function: &mut Function) -> Key 
             args.error(span, format!("a key's type must be named; {SAY}"));
         } else if let Some(span) = types::borrowed(owned) {
             args.error(span, format!("a key is kept, so that it cannot borrow; {SAY}"));
-        } else if roots.flavour == Flavour::Core && matches!(ungrouped(owned), Type::Slice(_) | Type::TraitObject(_)) | is_text(owned) {
+        } else if roots.flavour == Flavour::Core
+            && matches!(ungrouped(owned), Type::Slice(_) | Type::TraitObject(_)) | is_text(owned)
+        {
             args.error(argument.ty.span(), format!("without a host, nothing can own a copy of this; {SAY}"));
         } else {
             types.push(owned.clone());

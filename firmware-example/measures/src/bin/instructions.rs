@@ -234,6 +234,20 @@ fn batches() {
         black_box(single.flush());
     });
     memory();
+    memoize();
+}
+
+/// A call that is answered: the critical section and the cache's hit.
+fn memoize() {
+    #[daur_core::memoize(maxsize = 32)]
+    fn calibration(channel: u32) -> u32 {
+        black_box(channel)
+    }
+
+    black_box(calibration(7));
+    measure("memoize_hit", || {
+        black_box(calibration(black_box(7)));
+    });
 }
 
 fn memory() {

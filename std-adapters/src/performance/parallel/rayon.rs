@@ -29,7 +29,7 @@ pub fn catch_parts<P: Split, J: Joined + Send>(
     workers: usize,
     f: impl Fn(P) -> J + Sync,
 ) -> Result<J, Panicked> {
-    split_and_run(Pool, input, workers, f)
+    split_and_run(&Pool, input, workers, f)
 }
 
 /// Rayon's threads.

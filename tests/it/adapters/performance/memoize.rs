@@ -39,7 +39,7 @@ fn rule_1_an_answer_is_kept_under_its_arguments_and_the_one_used_longest_ago_lea
     sum(1, 2);
     sum(5, 5); // in the place of (2, 1)
     assert_eq!((sum_memo().len(), sum_memo().snapshot().capacity), (2, 2));
-    assert_eq!((sum_memo().peek((&1, &2)), sum_memo().peek((&2, &1))), (Some(3), None));
+    assert_eq!((sum_memo().peek(&(&1, &2)), sum_memo().peek(&(&2, &1))), (Some(3), None));
     let stats = sum_memo().snapshot();
     assert_eq!((stats.hits, stats.misses, stats.inserted, stats.evicted), (2, 3, 3, 1));
 }
@@ -53,8 +53,8 @@ fn forgotten(word: &str, number: u8) -> String {
 fn answers_can_be_forgotten_one_by_one_and_all_together() {
     forgotten("a", 1);
     forgotten("b", 2);
-    assert_eq!(forgotten_memo().remove(("a", &1)), Some("a1".to_owned()));
-    assert_eq!(forgotten_memo().remove(("a", &1)), None);
+    assert_eq!(forgotten_memo().remove(&("a", &1)), Some("a1".to_owned()));
+    assert_eq!(forgotten_memo().remove(&("a", &1)), None);
     assert_eq!((forgotten_memo().len(), forgotten_memo().function()), (1, concat!(module_path!(), "::forgotten")));
     forgotten_memo().clear();
     assert!(forgotten_memo().is_empty());
@@ -85,7 +85,7 @@ fn an_answer_that_is_kept_is_found_without_an_allocation() {
     let ask = || kinds("a", b"b", Path::new("/"), "c".to_owned(), vec![1], 'x');
     assert_eq!((ask(), ask()), ((3, PathBuf::from("/c"), vec![1]), (3, PathBuf::from("/c"), vec![1])));
     assert_eq!(kinds_memo().snapshot().hits, 1);
-    assert!(kinds_memo().peek(("a", &b"b"[..], Path::new("/"), &"c".to_owned(), &vec![1], &'x')).is_some());
+    assert!(kinds_memo().peek(&("a", &b"b"[..], Path::new("/"), &"c".to_owned(), &vec![1], &'x')).is_some());
 }
 
 static CLOCK: ManualClock = ManualClock::new(Instant::from_secs(1));
@@ -104,6 +104,38 @@ fn an_answer_is_good_until_and_no_longer_at_its_ttl() {
     CLOCK.set(Instant::from_secs(61));
     assert_eq!(aged(1), 2);
     assert_eq!(aged_memo().snapshot().expired, 1);
+}
+
+static DESK: ManualClock = ManualClock::new(Instant::from_secs(1));
+static RENEWED: AtomicU32 = AtomicU32::new(0);
+
+#[memoize(ttl = "60s", idle = "10s", time = DESK)]
+fn asked_for(_key: u8) -> u32 {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    count(&CALLS)
+}
+
+#[memoize(ttl = "60s", refresh_ahead = "5s", time = DESK)]
+fn renewed(key: &str) -> Result<u32, Failed> {
+    let calls = count(&RENEWED);
+    // Whoever asks while it is computed anew gets what there is.
+    if calls == 2 { Err(Failed(renewed(key).unwrap())) } else { Ok(calls) }
+}
+
+#[test]
+fn an_answer_that_nobody_asks_for_goes_before_its_ttl_and_one_can_be_renewed_before() {
+    assert_eq!((asked_for(1), renewed("a")), (1, Ok(1)));
+    DESK.set(Instant::from_secs(10));
+    assert_eq!(asked_for(1), 1);
+    DESK.set(Instant::from_secs(20));
+    assert_eq!((asked_for(1), renewed("a")), (2, Ok(1)));
+    DESK.set(Instant::from_secs(57));
+    assert_eq!((renewed("a"), RENEWED.load(SeqCst)), (Ok(1), 2), "an error changes nothing");
+    assert_eq!((renewed("a"), RENEWED.load(SeqCst)), (Ok(3), 3));
+    DESK.set(Instant::from_secs(100));
+    assert_eq!(renewed("a"), Ok(3));
+    let stats = renewed_memo().snapshot();
+    assert_eq!((stats.misses, stats.len), (1, 1));
 }
 
 static LATER: AtomicU32 = AtomicU32::new(0);
@@ -336,7 +368,7 @@ fn rule_3_a_panic_is_its_callers_alone() {
 #[memoize]
 fn cleared_by_itself(key: u8) -> u32 {
     static CALLS: AtomicU32 = AtomicU32::new(0);
-    cleared_by_itself_memo().remove((&key,));
+    cleared_by_itself_memo().remove(&(&key,));
     count(&CALLS)
 }
 
@@ -392,7 +424,7 @@ async fn a_method_says_what_is_the_key() {
     let mut sensor = Sensor::new(7);
     assert_eq!((sensor.channel(1), sensor.channel(1), sensor.channel(2)), (2, 2, 4));
     assert_eq!(Sensor::new(7).channel(1), 2, "by the id alone");
-    assert_eq!(Sensor::channel_memo().remove(Key((7, 1))), Some(2));
+    assert_eq!(Sensor::channel_memo().remove(&Key((7, 1))), Some(2));
     assert_eq!((sensor.read(), Sensor::new(7).read(), Sensor::new(8).read()), (3, 3, 1));
     assert_eq!((sensor.by_turns(1).await, sensor.id, sensor.by_turns(1).await, sensor.id), (Ok(4), 8, Ok(5), 9));
     sensor.id = 7;
@@ -454,7 +486,7 @@ fn early(number: u32) -> &'static str {
 
 #[tokio::test]
 async fn functions_of_every_shape_are_memoized() {
-    assert_eq!((*nothing(), *nothing(), nothing_memo().peek(())), (1, 1, Some(Arc::new(1))));
+    assert_eq!((*nothing(), *nothing(), nothing_memo().peek(&())), (1, 1, Some(Arc::new(1))));
     assert_eq!((is_a_future("abc").await, is_a_future("abc").await), (Ok(3), Ok(3)));
     assert_eq!(tokio::spawn(is_a_future("")).await.unwrap(), Err(Failed(0)));
     assert_eq!((is_a_future_memo().snapshot().hits, is_a_future_memo().len()), (1, 1));
@@ -495,7 +527,7 @@ fn all_that_was_asked_is_told() {
     told(1);
     told(1);
     assert_eq!(never_asked_memo().snapshot().capacity, 128);
-    assert_eq!((never_asked_memo().peek((&1,)), never_asked_memo().remove((&1,))), (None, None));
+    assert_eq!((never_asked_memo().peek(&(&1,)), never_asked_memo().remove(&(&1,))), (None, None));
     let known = memo::memos();
     let of = |name: &str| known.iter().find(|told| told.function.ends_with(name));
     assert_eq!(of("::told").map(|told| (told.snapshot.hits, told.snapshot.misses)), Some((1, 1)));
@@ -513,8 +545,8 @@ fn shrunk(number: u32) -> u32 {
 fn memory_that_is_short_shrinks_what_is_kept() {
     (0..100).for_each(|number| assert_eq!(shrunk(number), number));
     assert_eq!(shrunk_memo().len(), 40);
-    // Of a key and an answer.
-    assert_eq!(shrunk_memo().shrink(Share::permille(250)), 30 * 8);
+    // Of a key and an answer at least.
+    assert!(shrunk_memo().shrink(Share::permille(250)) >= 30 * 8);
     assert_eq!((shrunk_memo().len(), shrunk_memo().snapshot().capacity), (10, 10));
     assert_eq!(shrunk_memo().shrink(Share::permille(250)), 0);
     shrunk_memo().restore(Share::ALL);

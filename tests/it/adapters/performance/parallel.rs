@@ -206,7 +206,8 @@ fn parsed(words: &[&str], base: u32) -> Result<Vec<u32>, String> {
 fn the_first_error_in_order_wins() {
     assert_eq!(parsed(&["1", "2", "3", "4", "ff"], 16), Ok(vec![1, 2, 3, 4, 255]));
     assert_eq!(parsed(&["1", "x", "3", "", "y"], 10), Err("x".to_owned()));
-    let none: Option<Vec<u8>> = parallel::map_parts(&[1, 2, 3][..], 3, |part: &[u8]| (part[0] != 2).then(|| part.to_vec()));
+    let none: Option<Vec<u8>> =
+        parallel::map_parts(&[1, 2, 3][..], 3, |part: &[u8]| (part[0] != 2).then(|| part.to_vec()));
     assert_eq!(none, None);
     assert_eq!(parallel::try_map(&[3, 1, 2], 2, |item| if *item < 3 { Err(*item) } else { Ok(()) }), Err(1));
 }
