@@ -243,7 +243,7 @@ impl ThreadPool {
                 self.jobs.run(entry, tally);
             }
         }
-        let late = self.jobs.wait_until_quiet(usize::from(here.is_some()), deadline);
+        let late = self.jobs.wait_until_quiet(here.is_some(), deadline);
         // Nothing is left if it was quiet in time.
         self.jobs.drop_waiting();
         let mut threads = lock(&self.threads);

@@ -87,6 +87,8 @@ pub(super) struct Incoming {
     pub(super) seats: Vec<bool>,
     /// Workers that have not ended.
     pub(super) alive: usize,
+    /// Those among them that wait for the others' end.
+    waiting: usize,
 }
 
 /// What workers need.
@@ -139,6 +141,7 @@ impl Jobs {
             called: 0,
             seats: Vec::new(),
             alive: 0,
+            waiting: 0,
         };
         let turns = Turns::new(config.max_passed);
         let mut pools = pools();
@@ -349,17 +352,24 @@ impl Jobs {
         }
     }
 
-    /// Waits until at most `but` workers are left; whether `deadline` came first.
-    pub(super) fn wait_until_quiet(&self, but: usize, deadline: Option<std::time::Instant>) -> bool {
+    /// Waits until no worker is left; whether `deadline` came first. `own`: the caller is one, and so is not waited for, nor
+    /// are others that wait here themselves.
+    pub(super) fn wait_until_quiet(&self, own: bool, deadline: Option<std::time::Instant>) -> bool {
         let mut incoming = self.incoming();
-        while incoming.alive > but {
+        incoming.waiting += usize::from(own);
+        self.quiet.notify_all();
+        let late = loop {
+            if incoming.alive <= if own { incoming.waiting } else { 0 } {
+                break false;
+            }
             let late;
             (incoming, late) = wait(&self.quiet, incoming, deadline);
             if late {
-                return incoming.alive > but;
+                break true;
             }
-        }
-        false
+        };
+        incoming.waiting -= usize::from(own);
+        late
     }
 
     /// A worker's end.

@@ -391,6 +391,24 @@ mod rules {
     }
 
     #[test]
+    fn rule_5_two_jobs_that_shut_their_pool_down_do_not_wait_for_each_other() {
+        let pool = Arc::new(ThreadPool::new(Config { workers: 2, ..ONE }));
+        let begin = Arc::new(Barrier::new(2));
+        let handles = [(); 2].map(|()| {
+            let (own, begin) = (pool.clone(), begin.clone());
+            let shut_down = move || {
+                begin.wait();
+                own.shutdown(Shutdown::Drain, LONG)
+            };
+            pool.submit(shut_down).unwrap()
+        });
+        for report in handles.map(|handle| handle.join().unwrap()) {
+            assert_eq!((all(report), report.dropped), (2, 0));
+        }
+        assert_eq!(pool.shutdown(Shutdown::Drain, LONG).ran, 2);
+    }
+
+    #[test]
     fn rule_6_dropping_the_pool_runs_what_waits() {
         let pool = ThreadPool::new(ONE);
         let (mut gate, _) = Gate::closed(&pool);
