@@ -22,11 +22,16 @@ use crate::harness::{Options, Subject, compare, subject};
 const CALLS: u32 = 16_384;
 
 pub(crate) fn run(options: &Options) {
-    let pending = |n| tower_over(n, "tower Balance, PendingRequests", |call| PendingRequests::new(call, CompleteOnResponse::default()));
-    compare(options, "balancer: pick and report, 16 endpoints by load", vec![
-        ours(16, PolicyConfig::LeastLoaded),
-        pending(16),
-    ]);
+    let pending = |n| {
+        tower_over(n, "tower Balance, PendingRequests", |call| {
+            PendingRequests::new(call, CompleteOnResponse::default())
+        })
+    };
+    compare(
+        options,
+        "balancer: pick and report, 16 endpoints by load",
+        vec![ours(16, PolicyConfig::LeastLoaded), pending(16)],
+    );
     for (title, n) in [
         ("balancer: pick and report, 16 endpoints by latency", 16),
         ("balancer: pick and report, 64 endpoints by latency", 64),

@@ -261,6 +261,19 @@ fn rule_7_its_share_grows_in_eighths() {
 }
 
 #[test]
+fn a_restored_worker_is_back_at_once() {
+    let ramp = Config { eject: Some(Eject { ramp: Duration::from_secs(7), ..ONE_STRIKE }), ..STRICT };
+    let mut balancer: Balancer<2> = Balancer::new(ramp, least());
+    fail(&mut balancer, 0, at(1));
+    balancer.restore(0, at(2));
+    let shown = balancer.worker(0, at(2)).unwrap();
+    assert_eq!((shown.state, shown.failures, shown.ejections, balancer.poll_at()), (State::Up, 0, 0, None));
+    assert_eq!(balancer.snapshot().ejected, 0);
+    assert_eq!(fail(&mut balancer, 0, at(2)), Some(Event::Ejected { worker: 0, until: at(12) }));
+    balancer.restore(9, at(2));
+}
+
+#[test]
 fn rule_8_too_many_ejected_tell_nothing() {
     let panics = Config { eject: Some(Eject { max_pct: 100, ..ONE_STRIKE }), panic_pct: 50, ..STRICT };
     let mut balancer: Balancer<4> = Balancer::new(panics, least());

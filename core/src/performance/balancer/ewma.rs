@@ -172,12 +172,13 @@ impl Decay {
             return 0;
         }
         // In 256ths of a half-life.
-        let parts = (time * self.reciprocal) >> 24;
+        #[expect(clippy::cast_possible_truncation, reason = "22 bits times 18 bits, less 24")]
+        let parts = ((time * self.reciprocal) >> 24) as u32;
         let (whole, part) = (parts >> 8, parts & 0xFF);
         // 2^-x is about 1 - 0.672 x + 0.172 x^2, exact at 0, 1/2 and 1; here 65,536 is one.
         let factor = 65_536 - ((part * (44_032 - 44 * part)) >> 8);
         // `value` has 40 bits and the factor 17.
-        let faded = (value * factor) >> 16;
+        let faded = (value * u64::from(factor)) >> 16;
         if whole < 64 { faded >> whole } else { 0 }
     }
 }

@@ -173,6 +173,8 @@ fn who_fails_is_ejected_and_the_dashboard_says_so() {
     assert_eq!(endpoints.snapshot().endpoints[1].worker.state, State::Ejected { until });
     endpoints.set_weight("a", 0);
     assert_eq!(endpoints.pick().unwrap_err(), Refusal::NoneAvailable { retry_at: until });
+    assert!(endpoints.restore("b") && !endpoints.restore("z"));
+    assert_eq!(endpoints.pick().unwrap().name(), "b");
     let json = serde_json::to_value(endpoints.snapshot()).unwrap();
     assert_eq!((&json["endpoints"][1]["name"], &json["all"]["ejections"]), (&"b".into(), &1.into()));
 }
