@@ -112,7 +112,8 @@ struct Serve {
     /// How long a command's success is kept
     #[arg(long, value_name = "TIME", default_value = "30s")]
     cache_ttl: Duration,
-    /// How careful to be: breakers, retry budget, fallbacks, health checks, in TOML; defaults for what it leaves out
+    /// How careful to be, and which models to ask: breakers, budgets, caches, upstreams, in TOML; defaults for what it
+    /// leaves out
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

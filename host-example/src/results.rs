@@ -438,6 +438,33 @@ mod tests {
         assert_eq!(kept.ask(b"b", TTL, keep("no")).await, (b"12345678".to_vec(), Source::File));
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn rule_4_where_the_pool_is_full_a_look_up_is_overloaded_but_not_one_that_memory_answers() {
+        let kept = Kept::new(Config::DEFAULT);
+        kept.ask(b"a", TTL, keep("one")).await;
+        let (open, gate) = std::sync::mpsc::channel::<()>();
+        let gate = Arc::new(std::sync::Mutex::new(gate));
+        let pool = kept.results.pool.clone();
+        let room = pool::Config::DEFAULT.workers + pool::Config::DEFAULT.queue;
+        let jobs: Vec<_> = (0..room)
+            .map(|_| {
+                let (pool, gate) = (pool.clone(), Arc::clone(&gate));
+                tokio::spawn(async move { pool.run(move || gate.lock().unwrap().recv().is_err()).await })
+            })
+            .collect();
+        while pool.snapshot().running + pool.snapshot().queued < room as u64 {
+            tokio::task::yield_now().await;
+        }
+        let refused = kept.results.get_or_compute(b"b", TTL, async || Ok::<_, Problem>(keep("two"))).await;
+        assert_eq!(refused.unwrap_err().code(), Code::Overloaded);
+        assert_eq!(kept.ask(b"a", TTL, keep("no")).await.1, Source::Memory);
+        drop(open);
+        for job in jobs {
+            assert!(job.await.unwrap().unwrap());
+        }
+        assert_eq!(kept.ask(b"b", TTL, keep("two")).await.1, Source::Computed);
+    }
+
     #[tokio::test]
     async fn rule_5_what_is_for_one_alone_is_not_kept() {
         let kept = Kept::new(Config::DEFAULT);

@@ -222,7 +222,7 @@ pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
         operations: operations(app),
         cache: app.results.snapshot(),
         pool: app.pool.snapshot(),
-        events: app.events.snapshot(),
+        events: events(app),
         memory: app.memory.snapshot(),
         models: app.models.snapshot(),
         breakers: app.commands.programs(),
@@ -308,6 +308,15 @@ fn operations(app: &App) -> Vec<Operation> {
         .collect();
     all.sort_by(|a, b| b.count.cmp(&a.count).then(a.name.cmp(b.name)));
     all
+}
+
+/// Counts by name that travel with every status.
+const TOTALS: usize = 64;
+
+fn events(app: &App) -> events::Snapshot {
+    let mut shown = app.events.snapshot();
+    shown.totals.truncate(TOTALS);
+    shown
 }
 
 fn errors(app: &App) -> Errors {
