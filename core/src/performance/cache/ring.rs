@@ -93,8 +93,7 @@ impl<I: Index, const N: usize> Ring<I, N> {
     }
 
     /// Makes a number in use the newest.
-    #[cfg_attr(target_pointer_width = "64", inline)]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+    #[inline]
     pub(super) fn touch(&mut self, index: usize) {
         let head = self.head.to_usize();
         if index == head {

@@ -25,7 +25,6 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
         let hash = self.hash(&key);
         if let Some(index) = self.find(hash, &key) {
             let note = self.note(ttl, now);
-            P::hit(&mut self.ring, &mut self.table, index);
             let replaced = self.replace(index, value, note, now);
             drop(key); // before the return: what is being returned while a key panics is lost
             return replaced;
@@ -41,7 +40,7 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
         }
     }
 
-    /// Gives the entry at `index` a new value and note; if its old one was over, a new entry has come.
+    /// Gives the entry at `index` a new value and note, a use of it; if its old one was over, a new entry has come.
     #[inline(never)]
     pub(super) fn replace(
         &mut self,
@@ -50,6 +49,7 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
         note: <T as Noted>::Stamp,
         now: Instant,
     ) -> Inserted<K, V> {
+        P::hit(&mut self.ring, &mut self.table, index);
         let Some(old_note) = self.entry(index).map(|entry| entry.note) else { return Inserted::Added };
         let was_over = self.is_over(old_note, now);
         let Some(entry) = self.entries.get_mut(index).and_then(Option::as_mut) else { return Inserted::Added };

@@ -159,8 +159,8 @@ impl Model {
             }
             let at = self.place(key).unwrap();
             let was_over = self.is_over(&self.entries[at], now);
-            let Entry { visited, .. } = self.entries[at];
-            let new = Entry { key, value: value.clone(), weight, due, end, visited };
+            // Marked at last, whatever the hand has taken from it on its way.
+            let new = Entry { key, value: value.clone(), weight, due, end, visited: true };
             let old = std::mem::replace(&mut self.entries[at], new);
             if was_over {
                 self.counts.expired += 1;
