@@ -197,8 +197,8 @@ impl std::error::Error for ConfigError {
 /// ```
 #[doc(alias = "get_smart_cache")]
 pub struct SharedCache<K, V, P: Policy = Lru<u8>, S = Seeded, C = CoarseClock> {
-    shards: Box<[Line<Mutex<Shard<K, V, P>>>]>,
-    room: Line<Room>,
+    shards: Box<[Part<K, V, P>]>,
+    room: Box<Line<Room>>,
     config: Config,
     hasher: S,
     clock: C,
@@ -208,6 +208,8 @@ pub struct SharedCache<K, V, P: Policy = Lru<u8>, S = Seeded, C = CoarseClock> {
     timed: AtomicBool,
     weigh: Option<fn(&K, &V) -> usize>,
 }
+
+type Part<K, V, P> = Line<Mutex<Shard<K, V, P>>>;
 
 /// On cache lines of its own, in pairs as processors fetch them.
 #[repr(align(128))]
@@ -247,7 +249,7 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
         let shard = || Line(Mutex::new(Shard::new(config.machine())));
         Self {
             shards: (0..shards(config.max_size)).map(|_| shard()).collect(),
-            room: Line(Room::new(config.max_size)),
+            room: Box::new(Line(Room::new(config.max_size))),
             config,
             hasher,
             clock,
@@ -606,11 +608,7 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
     }
 
     #[inline]
-    fn with_shard<R>(
-        &self,
-        shard: &Line<Mutex<Shard<K, V, P>>>,
-        f: impl FnOnce(&mut Shard<K, V, P>, Instant) -> R,
-    ) -> R {
+    fn with_shard<R>(&self, shard: &Part<K, V, P>, f: impl FnOnce(&mut Shard<K, V, P>, Instant) -> R) -> R {
         // What may panic under the lock is `Eq` and `Clone` of the caller's, and a closure that only looks:
         // whenever they run the shard is whole.
         let mut shard = shard.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -283,7 +283,7 @@ impl<K, V, P: Policy> Shard<K, V, P> {
     }
 
     /// Places that there is memory for.
-    #[cfg(test)]
+    #[cfg(all(test, not(daur_loom)))]
     pub(super) const fn places(&self) -> usize {
         self.places.capacity()
     }
