@@ -135,10 +135,12 @@ impl std::error::Error for ConfigError {
 /// The host's half of the seed's `SmartCache`; [`SmartCache`] is that one itself, with text keys and values of any
 /// type. On one thread, or with the exact order over more than 256 entries, use [`machine::Cache`] in a
 /// [`StdShared`](crate::shared::StdShared). For answers that outlive the process use
-/// [`result_cache`](crate::services::result_cache).
+/// [`result_cache`](crate::services::result_cache). Under memory pressure it is a
+/// [`Shrink`](daur_core::performance::memory::Shrink).
 ///
 /// `K` is looked up by anything it can be borrowed as. `V` is cloned out: make it an [`Arc`](std::sync::Arc) if that
-/// costs. `P` is the policy. `S` makes the hasher, and is to be keyed where strangers choose the keys. `C` tells
+/// costs. `P` is the policy, with links of `u8`: [`Lru`], or
+/// [`Sieve`](machine::Sieve), which hits for less and resists scans. `S` makes the hasher, and is to be keyed where strangers choose the keys. `C` tells
 /// the time; tests set it with a [`ManualClock`](crate::clock::ManualClock).
 ///
 /// # Rules
@@ -161,7 +163,16 @@ impl std::error::Error for ConfigError {
 ///    fails; all others get the former value at once.
 ///
 /// # Cost
-/// TO BE MEASURED
+/// RAM: at most 8 KiB for each lock, and 8 bytes beside the key and value of each entry that is there. There is one
+/// lock up to a `max_size` of 256, above it one for every 192 entries, or for every 64 while there are fewer than
+/// four for each processor. So a small cache takes 8 KiB, and one of 65,536 `u64 -> u64` 68 bytes an entry.
+///
+/// Every verb on a key is O(1). An insertion into a full cache in which something has expired walks over the 256 places
+/// of its lock first. [`len`](Self::len) takes every lock in turn where entries may expire; `sweep` as its budget
+/// says; `retain`, `for_each`, `resize_soft` and `clear` see every entry.
+///
+/// A hit costs an uncontended lock, a hash and a look-up; the clock is read only where entries may expire. A
+/// computation allocates once, a caller that waits once more, and both are freed with it.
 ///
 /// # Sharing
 /// `&self` everywhere; keys of different shards never wait for each other. No lock is held while anything is computed or
@@ -247,7 +258,7 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
     }
 
     /// Estimates what an entry owns outside of itself, in bytes, by `weigh`: for what
-    /// [`resize_soft`](Self::resize_soft) on behalf of the memory's monitor says it freed.
+    /// [`shrink`](daur_core::performance::memory::Shrink::shrink) says it freed.
     #[must_use]
     pub fn weighing(mut self, weigh: fn(&K, &V) -> usize) -> Self {
         self.weigh = Some(weigh);
@@ -502,9 +513,11 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
         let mut reserved = false;
         loop {
             let mut gone = Vec::new();
+            // Taken out of there once nothing of the caller's can panic any more: else it is dropped out here.
+            let mut entry = Some((key, value));
             let (put, _detached) = self.with(hash, |shard, hash, now| {
-                let detached = shard.detach(hash, &key);
-                (self.put(shard, hash, (key, value), ttl, now, reserved, &mut gone), detached)
+                let detached = entry.as_ref().and_then(|(key, _)| shard.detach(hash, key));
+                (self.put(shard, hash, &mut entry, ttl, now, reserved, &mut gone), detached)
             });
             match put {
                 Put::Added(_) => return Inserted::Added,
@@ -515,6 +528,7 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
                     return Inserted::Refused(refused, with);
                 }
                 Put::NoRoom(again, with) => (key, value, reserved) = (again, with, true),
+                Put::Nothing => return Inserted::Added,
             }
         }
     }
@@ -531,7 +545,7 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
                     }
                     return Ok((None, Some(value)));
                 };
-                match self.put(shard, hash, (key, value), None, now, reserved, &mut gone) {
+                match self.put(shard, hash, &mut Some((key, value)), None, now, reserved, &mut gone) {
                     Put::NoRoom(key, value) => {
                         // Listed until there is room, so that a removal meanwhile is not undone.
                         shard.list(hash, key, flight);
@@ -559,7 +573,7 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
         &self,
         shard: &mut Shard<K, V, P>,
         hash: u32,
-        entry: (K, V),
+        entry: &mut Option<(K, V)>,
         ttl: Option<Duration>,
         now: Instant,
         reserved: bool,

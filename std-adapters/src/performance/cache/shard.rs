@@ -229,6 +229,8 @@ pub(super) enum Put<K, V> {
     Evicted(K, V),
     /// The whole is full and this shard has nothing to evict: room is to be made elsewhere.
     NoRoom(K, V),
+    /// There was no entry.
+    Nothing,
 }
 
 /// All that a shard held.
@@ -481,13 +483,14 @@ impl<K: Eq, V, P: Policy> Shard<K, V, P> {
     pub(super) fn put(
         &mut self,
         hash: u32,
-        (key, value): (K, V),
+        entry: &mut Option<(K, V)>,
         ttl: Option<Duration>,
         now: Instant,
         room: &Room,
         reserved: bool,
     ) -> Put<K, V> {
-        let (was_there, at) = self.peek(hash, &key, now);
+        let (was_there, at) = entry.as_ref().map_or((false, None), |(key, _)| self.peek(hash, key, now));
+        let Some((key, value)) = entry.take() else { return Put::Nothing };
         if let Some(place) = at
             && let Some(Place::Taken(_, former)) = self.places.get_mut(place as usize)
         {

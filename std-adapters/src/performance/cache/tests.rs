@@ -579,6 +579,14 @@ fn a_cache_may_evict_by_another_policy() {
 }
 
 #[test]
+fn a_lock_weighs_what_the_docs_say() {
+    assert!(size_of::<Line<Mutex<Shard<u64, u64, Lru<u8>>>>>() <= 8 << 10);
+    assert_eq!(Shard::<u64, u64, Lru<u8>>::entry_bytes(), 24);
+    let weight = |max_size: usize| shards(max_size) * 8_192 / max_size + 24 + 3;
+    assert!(weight(65_536) <= 70, "{}", weight(65_536));
+}
+
+#[test]
 fn large_values_take_no_stack() {
     let cache: SharedCache<u32, [u8; 65_536]> =
         SharedCache::try_new(Config { max_size: 200, ..Config::DEFAULT }).unwrap();
