@@ -204,6 +204,7 @@ impl Trigger {
     ///
     /// # Errors
     /// The [`Limit`] that it would break.
+    #[inline]
     pub fn offer(&mut self, bytes: usize, now: Instant) -> Result<(), Limit> {
         let bytes = u32::try_from(bytes).ok().filter(|&bytes| bytes <= self.max_bytes);
         let Some(bytes) = bytes else {
@@ -230,12 +231,14 @@ impl Trigger {
     }
 
     /// Why the batch has to go now, if it has.
+    #[inline]
     #[must_use]
     pub fn due(&self, now: Instant) -> Option<Cause> {
         self.full().or_else(|| (self.items > 0 && self.max_wait.is_some() && now >= self.until).then_some(Cause::Time))
     }
 
     /// Why the batch has to go now, whatever the time.
+    #[inline]
     #[must_use]
     pub fn full(&self) -> Option<Cause> {
         if self.items >= self.max_items {
@@ -248,6 +251,7 @@ impl Trigger {
     }
 
     /// The moment at which [`due`](Self::due) says something; [`Instant::ZERO`] if it does already.
+    #[inline]
     #[must_use]
     pub fn due_at(&self) -> Option<Instant> {
         if self.full().is_some() {
@@ -279,6 +283,7 @@ impl Trigger {
     }
 
     /// Whether there is none.
+    #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.items == 0

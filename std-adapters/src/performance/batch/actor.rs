@@ -539,6 +539,7 @@ impl<T: Send + Sync + 'static, E: Send + 'static> Builder<T, E> {
             inbox,
             closing,
             trigger: Trigger::try_new(config.batch).unwrap_or_else(|_| Trigger::new(BatchConfig::DEFAULT)),
+            max_items: config.batch.max_items.map_or(usize::MAX, |max_items| max_items as usize),
             items: Vec::new(),
             handler,
             retry: config.retry,

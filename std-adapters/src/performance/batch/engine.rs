@@ -97,11 +97,15 @@ pub(super) type Classify<E> = Box<dyn Fn(&E) -> Class + Send + Sync>;
 /// Hears of what is rejected.
 pub(super) type OnRejected<T, E> = Box<dyn FnMut(Rejected<'_, T, E>) + Send>;
 
+/// Messages that are taken in one go.
+const AT_ONCE: usize = 128;
+
 pub(super) struct Engine<T, E, H> {
     pub(super) inbox: mpsc::Receiver<Message<T>>,
     /// Told when nothing more shall come.
     pub(super) closing: oneshot::Receiver<()>,
     pub(super) trigger: Trigger,
+    pub(super) max_items: usize,
     pub(super) items: Vec<T>,
     pub(super) handler: H,
     pub(super) retry: retry::Config,
@@ -122,11 +126,14 @@ where
     /// Runs until every sender is gone, or it is told to close; then everything has been dealt with.
     pub(super) async fn run(mut self) {
         let mut may_close = true;
+        let mut taken = Vec::new();
         loop {
             let due = self.trigger.due_at();
+            // No more than the batch has room for: the others wait where they are counted.
+            let room = self.max_items.saturating_sub(self.items.len()).clamp(1, AT_ONCE);
             // What is there is taken in before the time is looked at: after a slow write, one batch of what has come
             // meanwhile, and not its first item alone.
-            let message = tokio::select! {
+            let came = tokio::select! {
                 biased;
                 told = &mut self.closing, if may_close => {
                     may_close = false;
@@ -135,47 +142,48 @@ where
                     }
                     continue;
                 }
-                message = self.inbox.recv() => message,
+                came = self.inbox.recv_many(&mut taken, room) => came,
                 () = until(due), if due.is_some() => {
                     self.write(Cause::Time).await;
                     continue;
                 }
             };
-            match message {
-                Some(Message::Item(item, bytes)) => self.take_in(item, bytes).await,
-                Some(Message::Flush(done)) => {
-                    self.write(Cause::Flush).await;
-                    _ = done.send(()); // nobody may be waiting any more
-                }
-                None => {
-                    self.write(Cause::Flush).await;
-                    return;
+            if came == 0 {
+                self.write(Cause::Flush).await;
+                return;
+            }
+            for message in taken.drain(..) {
+                match message {
+                    Message::Item(item, bytes) => self.take_in(item, bytes).await,
+                    Message::Flush(done) => {
+                        self.write(Cause::Flush).await;
+                        _ = done.send(()); // nobody may be waiting any more
+                    }
                 }
             }
         }
     }
 
     async fn take_in(&mut self, item: T, bytes: usize) {
-        loop {
-            // The time is asked for with the first item only.
-            let now = if self.trigger.is_empty() { TokioClock.now() } else { Instant::ZERO };
-            let cause = match self.trigger.offer(bytes, now) {
-                Ok(()) => break,
-                Err(Limit::Items) => Cause::Items,
-                Err(Limit::Bytes) => Cause::Bytes,
-                // Its sender has looked; whoever weighs differently each time gets a batch by itself.
-                Err(_) => {
-                    self.write(Cause::Bytes).await;
-                    self.deliver(vec![item]).await;
-                    return;
-                }
-            };
-            self.write(cause).await;
+        if let Err(limit) = self.offer(bytes) {
+            let ahead = if limit == Limit::Items { Cause::Items } else { Cause::Bytes };
+            self.write(ahead).await;
+            // Its sender has looked whether it fits at all; whoever weighs differently each time gets a batch by itself.
+            if self.offer(bytes).is_err() {
+                self.deliver(vec![item]).await;
+                return;
+            }
         }
         self.items.push(item);
         if let Some(cause) = self.trigger.full() {
             self.write(cause).await;
         }
+    }
+
+    fn offer(&mut self, bytes: usize) -> Result<(), Limit> {
+        // The time is asked for with the first item only.
+        let now = if self.trigger.is_empty() { TokioClock.now() } else { Instant::ZERO };
+        self.trigger.offer(bytes, now)
     }
 
     /// Writes what has been gathered, if there is something.

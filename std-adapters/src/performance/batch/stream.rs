@@ -71,7 +71,6 @@ pin_project! {
         trigger: Trigger,
         max_bytes: usize,
         items: Vec<S::Item>,
-        room: usize,
         // Has come, and did not fit beside the others.
         waiting: Option<(S::Item, usize)>,
         ended: bool,
@@ -104,7 +103,6 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Batches<S, W> {
             trigger: Trigger::try_new(config)?,
             max_bytes: config.max_bytes.map_or(usize::MAX, |max_bytes| max_bytes as usize),
             items: Vec::new(),
-            room: 0,
             waiting: None,
             ended: false,
             timer: None,
@@ -124,50 +122,53 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Stream for Batches<S, W> {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<S::Item>>> {
         let mut this = self.project();
         loop {
-            if let Some((item, bytes)) = this.waiting.take() {
-                if bytes > *this.max_bytes && this.items.is_empty() {
+            // First what did not fit beside the others.
+            let (item, bytes) = match this.waiting.take() {
+                Some(waiting) => waiting,
+                None if *this.ended => {
+                    if this.items.is_empty() {
+                        return Poll::Ready(None);
+                    }
+                    this.trigger.close(Cause::Flush);
+                    return Poll::Ready(Some(std::mem::take(this.items)));
+                }
+                None => match this.stream.as_mut().poll_next(context) {
+                    Poll::Ready(Some(item)) => {
+                        let bytes = (this.weigh)(&item);
+                        (item, bytes)
+                    }
+                    Poll::Ready(None) => {
+                        *this.ended = true;
+                        continue;
+                    }
+                    Poll::Pending => break,
+                },
+            };
+            let offered = if bytes > *this.max_bytes {
+                if this.items.is_empty() {
                     return Poll::Ready(Some(vec![item]));
                 }
-                let offered = if bytes > *this.max_bytes {
-                    Err(Limit::Bytes)
-                } else {
-                    // The time is asked for with the first item only.
-                    let now = if this.trigger.is_empty() { TokioClock.now() } else { Instant::ZERO };
-                    this.trigger.offer(bytes, now)
-                };
-                let cause = match offered {
-                    Ok(()) => {
-                        if this.items.is_empty() {
-                            this.items.reserve_exact(*this.room);
-                        }
-                        this.items.push(item);
-                        this.trigger.full()
-                    }
-                    Err(limit) => {
-                        *this.waiting = Some((item, bytes));
-                        Some(if limit == Limit::Items { Cause::Items } else { Cause::Bytes })
-                    }
-                };
-                if let Some(cause) = cause {
-                    this.trigger.close(cause);
-                    return Poll::Ready(Some(take(this.items, this.room)));
+                Err(Limit::Bytes)
+            } else {
+                // The time is asked for with the first item only.
+                let now = if this.trigger.is_empty() { TokioClock.now() } else { Instant::ZERO };
+                this.trigger.offer(bytes, now)
+            };
+            let cause = match offered {
+                Ok(()) => {
+                    this.items.push(item);
+                    this.trigger.full()
                 }
-                continue;
-            }
-            if *this.ended {
-                if this.items.is_empty() {
-                    return Poll::Ready(None);
-                }
-                this.trigger.close(Cause::Flush);
-                return Poll::Ready(Some(take(this.items, this.room)));
-            }
-            match this.stream.as_mut().poll_next(context) {
-                Poll::Ready(Some(item)) => {
-                    let bytes = (this.weigh)(&item);
+                Err(limit) => {
                     *this.waiting = Some((item, bytes));
+                    Some(if limit == Limit::Items { Cause::Items } else { Cause::Bytes })
                 }
-                Poll::Ready(None) => *this.ended = true,
-                Poll::Pending => break,
+            };
+            if let Some(cause) = cause {
+                this.trigger.close(cause);
+                // The next batch is likely to be as large.
+                let next = Vec::with_capacity(this.items.len());
+                return Poll::Ready(Some(std::mem::replace(this.items, next)));
             }
         }
         let Some(due) = this.trigger.due_at() else { return Poll::Pending };
@@ -183,7 +184,7 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Stream for Batches<S, W> {
         this.timer.set(None);
         *this.armed = None;
         this.trigger.close(Cause::Time);
-        Poll::Ready(Some(take(this.items, this.room)))
+        Poll::Ready(Some(std::mem::take(this.items)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -198,10 +199,4 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> FusedStream for Batches<S, W> {
     fn is_terminated(&self) -> bool {
         self.ended && self.items.is_empty() && self.waiting.is_none()
     }
-}
-
-/// The next batch is likely to be as large.
-fn take<T>(items: &mut Vec<T>, room: &mut usize) -> Vec<T> {
-    *room = items.len();
-    std::mem::take(items)
 }
