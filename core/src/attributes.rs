@@ -3,8 +3,10 @@
 
 use core::fmt;
 use core::future::Future;
+use core::hash::{BuildHasher, Hash};
 
 use crate::monitoring::profiler::Outcome;
+use crate::performance::cache::{Cache, Note, Policy};
 use crate::reliability::breaker::{self, Breaker, Mode, Open, Permit};
 use crate::reliability::retry::{Class, Config, Jitter, Strategy};
 use crate::security::manager::Denied;
@@ -337,4 +339,113 @@ impl<T> AnyReturned for Returned<'_, T> {
 /// How a body ended.
 pub fn outcome_of<T>(result: &T, outcome: impl FnOnce(&T) -> Outcome) -> Outcome {
     outcome(result)
+}
+
+/// What a memoized function has returned for `key`, if it is kept.
+pub fn recall<S, K, V, const N: usize, P, H, T>(memo: &S, key: &K) -> Option<V>
+where
+    S: Shared<Machine = Cache<K, V, N, P, H, T>>,
+    K: Hash + Eq,
+    V: Clone,
+    P: Policy,
+    H: BuildHasher,
+    T: Note,
+{
+    memo.with(|cache, now| cache.get(key, now).cloned())
+}
+
+/// Keeps what a memoized function returns, if it is good, and gives it on.
+///
+/// # Errors
+/// What is not kept.
+pub fn remember<S, K, V, R, const N: usize, P, H, T>(
+    memo: &S,
+    key: K,
+    computed: Result<V, R>,
+    ttl: Option<Duration>,
+) -> Result<V, R>
+where
+    S: Shared<Machine = Cache<K, V, N, P, H, T>>,
+    K: Hash + Eq,
+    V: Clone,
+    P: Policy,
+    H: BuildHasher,
+    T: Note,
+{
+    let value = computed?;
+    let kept = value.clone();
+    // What it puts aside is dropped when others may enter again.
+    drop(memo.with(|cache, now| match ttl {
+        Some(ttl) => cache.insert_with_ttl(key, kept, ttl, now),
+        None => cache.insert(key, kept, now),
+    }));
+    Ok(value)
+}
+
+/// Can be part of the key of a memoized function, or be the whole.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be part of a key",
+    label = "must be `Hash`, `Eq` and `Clone`",
+    note = "or say what is the key: `#[memoize(key = |argument, ..| -> Type {{ .. }})]`"
+)]
+pub trait KeyPart {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Hash + Eq + Clone> KeyPart for T {}
+
+/// Can be what a memoized function returns.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be returned a second time",
+    label = "must be `Clone` to be memoized"
+)]
+pub trait Kept {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone> Kept for T {}
+
+/// Fails to compile where a type cannot be part of a key.
+pub const fn key_part<T: KeyPart>() {}
+
+/// Fails to compile where what a memoized function returns cannot be kept.
+pub const fn kept<T: Kept>() {}
+
+/// What a memoized function returns of which only the value is kept.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is called a `Result` or an `Option`, and is none",
+    label = "must be the one of `core` to be memoized"
+)]
+pub trait Fallible {
+    /// The value.
+    type Value;
+}
+
+impl<T, E> Fallible for Result<T, E> {
+    type Value = T;
+}
+
+impl<T> Fallible for Option<T> {
+    type Value = T;
+}
+
+/// Sorts what a body returned: what is no error is kept.
+///
+/// # Errors
+/// What ended in one.
+pub fn good<T>(result: T, outcome: impl FnOnce(&T) -> Outcome) -> Result<T, T> {
+    if outcome(&result) == Outcome::Error { Err(result) } else { Ok(result) }
+}
+
+/// Sorts what a body returned: all is kept.
+///
+/// # Errors
+/// None.
+pub const fn all<T>(result: T) -> Result<T, T> {
+    Ok(result)
+}
+
+/// What a body returned, kept or not.
+pub fn whole<T>(sorted: Result<T, T>) -> T {
+    match sorted {
+        Ok(result) | Err(result) => result,
+    }
 }

@@ -9,11 +9,11 @@
 //!
 //! * [`monitoring`]: what happened, how often and how long: metrics, errors, profiles.
 //! * [`reliability`]: what to do when calls fail: retry, breaker, executor, limits, health.
-//! * [`performance`]: doing less work: the cache.
+//! * [`performance`]: doing less work, and sharing it out: cache, queue, balancer, batches, memory.
 //! * [`security`]: who may do what: tokens, passwords, commands, lockout, audit.
 //! * `wire` (feature `serde`): records between a device and its host.
-//! * `attributes` (feature `macros`): `#[retry]`, `#[circuit_breaker]`, `#[measure_time]`, `#[require_auth]` and
-//!   `#[require_permission]` on your functions.
+//! * `attributes` (feature `macros`): `#[retry]`, `#[circuit_breaker]`, `#[measure_time]`, `#[memoize]`, `#[require_auth]`
+//!   and `#[require_permission]` on your functions.
 //! * [`hal`]: the seam to hardware: clocks made of tick counters, runners over delays.
 //! * [`shared`]: one machine used from several tasks; [`time`], [`rng`], [`text`], [`id`]: the
 //!   small types all of them speak.
@@ -60,4 +60,4 @@ pub mod time;
 pub mod wire;
 
 #[cfg(feature = "macros")]
-pub use daur_macros::{circuit_breaker, measure_time, require_auth, require_permission, retry};
+pub use daur_macros::{circuit_breaker, measure_time, memoize, require_auth, require_permission, retry};

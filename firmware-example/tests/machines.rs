@@ -25,7 +25,7 @@ mod tests {
     use daur_core::security::password::{self, Pbkdf2};
     use daur_core::security::permission::Permissions;
     use daur_core::security::token::{self, Claims, Gate, Keys};
-    use daur_core::shared::CsShared;
+    use daur_core::shared::{CsShared, Shared};
     use daur_core::text::Text;
     use daur_core::time::{Clock, Duration, Instant, UnixTime};
     use daur_core::wire::decoder::Decoder;
@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn cache_evicts_the_least_recently_used_and_expires() {
-        let mut cache: Cache<u32, u32, 4, Lru<u8>> = Cache::new(cache::Config { ttl: Some(Duration::from_secs(1)), ..cache::Config::DEFAULT });
+        let mut cache: Cache<u32, u32, 4, Lru<u8>> =
+            Cache::new(cache::Config { ttl: Some(Duration::from_secs(1)), ..cache::Config::DEFAULT });
         let now = Instant::from_secs(1);
         for key in 0..4 {
             cache.insert(key, key * 10, now);
@@ -253,6 +254,24 @@ mod tests {
         assert_eq!(frame.record, Record::Lost { count: 1, since: now });
     }
 
+    #[test]
+    fn queue_takes_the_urgent_job_first_and_passes_nobody_over_for_ever() {
+        let mut queue: Queue<fn() -> u32, 4> = Queue::new(queue::Config { max_passed: 2 });
+        let now = Instant::from_secs(1);
+        queue.try_push(|| 1, Priority::Low, now).unwrap();
+        for _ in 0..3 {
+            queue.try_push(|| 2, Priority::High, now).unwrap();
+        }
+        assert!(queue.try_push(|| 3, Priority::High, now).is_err());
+        let later = Instant::from_secs(3);
+        let mut done = [0; 4];
+        for place in &mut done {
+            *place = queue.pop(later).unwrap()();
+        }
+        assert_eq!(done, [2, 2, 1, 2]);
+        assert_eq!(queue.snapshot().wait_mean(), Some(Duration::from_secs(2)));
+    }
+
     /// The same trace of latencies as on a host: the same workers, estimates to the nanosecond, the same ejection.
     #[test]
     fn balancer_picks_as_on_a_host_and_takes_lost_tickets_back() {
@@ -301,27 +320,43 @@ mod tests {
     }
 
     #[test]
-    fn queue_takes_the_urgent_job_first_and_passes_nobody_over_for_ever() {
-        let mut queue: Queue<fn() -> u32, 4> = Queue::new(queue::Config { max_passed: 2 });
-        let now = Instant::from_secs(1);
-        queue.try_push(|| 1, Priority::Low, now).unwrap();
-        for _ in 0..3 {
-            queue.try_push(|| 2, Priority::High, now).unwrap();
+    fn a_memoized_function_answers_from_its_cache_until_the_ttl() {
+        static CALLS: critical_section::Mutex<core::cell::Cell<u32>> =
+            critical_section::Mutex::new(core::cell::Cell::new(0));
+
+        fn calls(more: u32) -> u32 {
+            critical_section::with(|cs| {
+                let calls = CALLS.borrow(cs);
+                calls.set(calls.get() + more);
+                calls.get()
+            })
         }
-        assert!(queue.try_push(|| 3, Priority::High, now).is_err());
-        let later = Instant::from_secs(3);
-        let mut done = [0; 4];
-        for place in &mut done {
-            *place = queue.pop(later).unwrap()();
+
+        #[daur_core::memoize(maxsize = 4, ttl = "10ms", time = Timer)]
+        fn calibration(channel: u8) -> Result<u32, u8> {
+            calls(1);
+            if channel == 9 { Err(channel) } else { Ok(u32::from(channel) * 3) }
         }
-        assert_eq!(done, [2, 2, 1, 2]);
-        assert_eq!(queue.snapshot().wait_mean(), Some(Duration::from_secs(2)));
+
+        assert_eq!((calibration(1), calibration(1), calls(0)), (Ok(3), Ok(3), 1));
+        assert_eq!((calibration(9), calibration(9), calls(0)), (Err(9), Err(9), 3));
+        let end = Timer.now() + Duration::from_millis(10);
+        while Timer.now() < end {}
+        assert_eq!((calibration(1), calls(0)), (Ok(3), 4));
+        let stats = calibration_memo().with(|cache, _| cache.snapshot());
+        assert_eq!((stats.hits, stats.misses, stats.expired), (1, 4, 1));
+
+        #[daur_core::memoize(maxsize = 64)]
+        fn fib(n: u64) -> u64 {
+            if n < 2 { n } else { fib(n - 1) + fib(n - 2) }
+        }
+
+        assert_eq!(fib(60), 1_548_008_755_920);
     }
 
     #[test]
     fn memory_that_is_short_shrinks_a_cache_which_grows_back() {
-        static CACHE: CsShared<Cache<u32, u32, 8>, Timer> =
-            CsShared::new(Cache::new(cache::Config::DEFAULT), Timer);
+        static CACHE: CsShared<Cache<u32, u32, 8>, Timer> = CsShared::new(Cache::new(cache::Config::DEFAULT), Timer);
         static SHRINK: Resize<fn(Share) -> u64> =
             Resize(|keep| CACHE.with(|cache, _| cache.resize_soft(keep.of(8)) as u64 * 20));
         for key in 0..8 {
@@ -345,5 +380,28 @@ mod tests {
         }
         assert_eq!((levels, monitor.level()), (1, Level::Normal));
         assert_eq!(CACHE.with(|cache, _| cache.capacity()), 8);
+    }
+
+    #[test]
+    fn sieve_spares_what_was_used_and_coarse_moments_are_never_early() {
+        use daur_core::performance::cache::{Coarse, Fast, Idle, Sieve};
+        const TICK: Duration = Duration::from_nanos(1 << 20);
+        let ttl = Duration::from_secs(1);
+        let config = cache::Config { ttl: Some(ttl), idle: Some(Duration::from_millis(500)) };
+        let mut cache: Cache<u32, u32, 4, Sieve<u8>, Fast, Idle<Coarse>> = Cache::new(config);
+        let now = Instant::from_secs(1);
+        for key in 0..4 {
+            cache.insert(key, key * 10, now);
+        }
+        assert_eq!(cache.get(&0, now), Some(&0));
+        assert_eq!(cache.insert(4, 40, now), cache::Inserted::Evicted(1, 10));
+        assert_eq!(cache.pop(), Some((2, 20)));
+        let idle_end = now + Duration::from_millis(500);
+        assert_eq!(cache.get(&0, idle_end - Duration::from_nanos(1)), Some(&0));
+        assert_eq!(cache.peek(&3, idle_end + TICK), None); // idle
+        assert_eq!(cache.peek(&0, now + ttl - Duration::from_millis(2)), Some(&0));
+        assert_eq!(cache.get(&0, now + ttl + TICK), None); // used, but its ttl is over
+        cache.poll(Instant::from_secs(1 << 33)); // past the wrap of the ticks
+        assert_eq!((cache.len(), cache.snapshot().expired), (0, 3));
     }
 }

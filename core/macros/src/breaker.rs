@@ -84,7 +84,7 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
 
 /// The static of a function that names no breaker.
 fn own(args: &mut Args, roots: &Roots, is_async: bool, needed: bool) -> TokenStream {
-    let Roots { root, core } = roots;
+    let Roots { root, core, .. } = roots;
     let breaker = quote!(#core::reliability::breaker);
     let config = config(args, core);
     let Mode { mode, machine } = mode::of(args, core, &config);

@@ -11,7 +11,7 @@ use crate::function::Function;
 
 /// Wraps `outcome`, an expression that gives the function's `Result`, if there is a `fallback`.
 pub(crate) fn around(args: &mut Args, roots: &Roots, function: &mut Function, outcome: TokenStream) -> TokenStream {
-    let Roots { root, core } = roots;
+    let Roots { root, core, .. } = roots;
     let answer = match args.take("fallback") {
         None => return outcome,
         Some(Expr::Path(path)) => by_path(args, core, function, &path),
@@ -96,7 +96,7 @@ fn by_closure(args: &mut Args, core: &TokenStream, function: &mut Function, mut 
     if later { quote!(#answer.await) } else { answer }
 }
 
-fn as_tuple(inputs: &Punctuated<Pat, syn::Token![,]>) -> Punctuated<Pat, syn::Token![,]> {
+pub(crate) fn as_tuple(inputs: &Punctuated<Pat, syn::Token![,]>) -> Punctuated<Pat, syn::Token![,]> {
     let (patterns, types): (Vec<Pat>, Vec<Type>) = inputs
         .iter()
         .map(|input| match input {
@@ -114,7 +114,9 @@ fn as_tuple(inputs: &Punctuated<Pat, syn::Token![,]>) -> Punctuated<Pat, syn::To
 }
 
 fn arguments(args: &mut Args, function: &mut Function) -> Vec<TokenStream> {
-    function.arguments().unwrap_or_else(|error| {
+    let message = "`fallback` is given a reference to this argument, which needs a plain name for that; \
+                   a closure of the error alone is given none: `fallback = |error| ..`";
+    function.arguments(message).unwrap_or_else(|error| {
         args.errors(error);
         Vec::new()
     })

@@ -22,6 +22,7 @@ pub(crate) struct Function {
     item: ItemFn,
     kind: Kind,
     wrapped: Option<TokenStream>,
+    beside: TokenStream,
 }
 
 impl Function {
@@ -31,7 +32,7 @@ impl Function {
             ReturnType::Type(_, returned) => future_of(returned).unwrap_or(Kind::Sync),
             ReturnType::Default => Kind::Sync,
         };
-        Self { item, kind, wrapped: None }
+        Self { item, kind, wrapped: None, beside: TokenStream::new() }
     }
 
     pub(crate) const fn is_async(&self) -> bool {
@@ -44,9 +45,14 @@ impl Function {
 
     /// Refuses what no attribute can wrap.
     pub(crate) fn check(&self, attribute: &str) -> syn::Result<()> {
+        self.check_const(attribute, "it reads a clock")
+    }
+
+    /// Refuses a `const fn`, and says why.
+    pub(crate) fn check_const(&self, attribute: &str, why: &str) -> syn::Result<()> {
         match &self.item.sig.constness {
             Some(constness) => {
-                let message = format!("`#[{attribute}]` cannot stand on a `const fn`: it reads a clock");
+                let message = format!("`#[{attribute}]` cannot stand on a `const fn`: {why}");
                 Err(syn::Error::new(constness.span(), message))
             }
             None => Ok(()),
@@ -68,10 +74,7 @@ impl Function {
 
     /// Refuses what cannot be asked who calls it.
     pub(crate) fn check_guard(&self, attribute: &str) -> syn::Result<()> {
-        if let Some(constness) = &self.item.sig.constness {
-            let message = format!("`#[{attribute}]` cannot stand on a `const fn`: who calls is known at run time");
-            return Err(syn::Error::new(constness.span(), message));
-        }
+        self.check_const(attribute, "who calls is known at run time")?;
         self.check_result(attribute)
     }
 
@@ -84,13 +87,19 @@ impl Function {
         }
     }
 
+    /// Whether the return type is called `Option`.
+    pub(crate) fn returns_option(&self) -> bool {
+        matches!(self.returned().map(ungrouped), Some(Type::Path(path)) if
+            path.path.segments.last().is_some_and(|last| last.ident == "Option"))
+    }
+
     /// Whether the return type is `!`.
     pub(crate) fn never_returns(&self) -> bool {
         matches!(self.returned().map(ungrouped), Some(Type::Never(_)))
     }
 
     /// The type of what the body gives in the end, if it is not `()`.
-    fn returned(&self) -> Option<&Type> {
+    pub(crate) fn returned(&self) -> Option<&Type> {
         match (&self.kind, &self.item.sig.output) {
             (Kind::Future { output, .. }, _) | (_, ReturnType::Type(_, output)) => Some(output),
             (_, ReturnType::Default) => None,
@@ -116,6 +125,41 @@ impl Function {
         (!hidden.0).then(|| returned.to_token_stream())
     }
 
+    /// Where it says that it is async.
+    pub(crate) fn async_span(&self) -> Span {
+        self.item.sig.asyncness.map_or_else(|| self.item.sig.output.span(), |asyncness| asyncness.span())
+    }
+
+    pub(crate) fn return_type(&self) -> &ReturnType {
+        &self.item.sig.output
+    }
+
+    pub(crate) const fn visibility(&self) -> &syn::Visibility {
+        &self.item.vis
+    }
+
+    /// Where it says that it is generic over types or constants.
+    pub(crate) fn generics(&self) -> Vec<Span> {
+        let generic = |parameter: &syn::GenericParam| match parameter {
+            syn::GenericParam::Lifetime(_) => None,
+            syn::GenericParam::Type(_) | syn::GenericParam::Const(_) => Some(parameter.span()),
+        };
+        self.item.sig.generics.params.iter().filter_map(generic).collect()
+    }
+
+    /// The attributes that say when it is there at all.
+    pub(crate) fn conditions(&self) -> Vec<&syn::Attribute> {
+        self.item.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).collect()
+    }
+
+    pub(crate) fn has_receiver(&self) -> bool {
+        self.item.sig.receiver().is_some()
+    }
+
+    pub(crate) fn inputs(&mut self) -> impl Iterator<Item = &mut FnArg> {
+        self.item.sig.inputs.iter_mut()
+    }
+
     /// Where the function's name stands.
     pub(crate) fn name_span(&self) -> Span {
         self.item.sig.ident.span()
@@ -138,8 +182,9 @@ impl Function {
         self.item.sig.inputs.len()
     }
 
-    /// A shared reference to each argument; `&self` and other references as they are, though shared.
-    pub(crate) fn arguments(&mut self) -> syn::Result<Vec<TokenStream>> {
+    /// A shared reference to each argument; `&self` and other references as they are, though shared. What has no
+    /// plain name is refused with `message`.
+    pub(crate) fn arguments(&mut self, message: &str) -> syn::Result<Vec<TokenStream>> {
         self.item
             .sig
             .inputs
@@ -169,11 +214,7 @@ impl Function {
                         let name = &pat.ident;
                         Ok(quote!(&#name))
                     }
-                    (pattern, _) => Err(syn::Error::new(
-                        pattern.span(),
-                        "`fallback` is given a reference to this argument, which needs a plain name for that; \
-                         a closure of the error alone is given none: `fallback = |error| ..`",
-                    )),
+                    (pattern, _) => Err(syn::Error::new(pattern.span(), message)),
                 }
             })
             .collect()
@@ -212,7 +253,7 @@ impl Function {
     }
 
     /// The body as a block. A lone expression gets new braces: the compiler finds its old ones needless.
-    fn body(&self) -> TokenStream {
+    pub(crate) fn body(&self) -> TokenStream {
         match self.item.block.stmts.as_slice() {
             [Stmt::Expr(lone, None)] => quote!({ #lone }),
             _ => self.item.block.to_token_stream(),
@@ -246,6 +287,11 @@ impl Function {
         });
     }
 
+    /// Puts an item in front of the function.
+    pub(crate) fn beside(&mut self, item: TokenStream) {
+        self.beside.extend(item);
+    }
+
     /// Replaces the body by `body`.
     pub(crate) fn wrap(&mut self, body: TokenStream) {
         self.wrapped = Some(body);
@@ -254,6 +300,7 @@ impl Function {
     pub(crate) fn into_tokens(self) -> TokenStream {
         let Some(body) = self.wrapped else { return self.item.into_token_stream() };
         let ItemFn { attrs, vis, sig, .. } = &self.item;
+        let beside = &self.beside;
         let body = match &self.kind {
             Kind::Sync | Kind::Async => body,
             Kind::Future { pinned: None, .. } => quote!(async move { #body }),
@@ -261,6 +308,7 @@ impl Function {
         };
         let (outer, inner): (Vec<_>, Vec<_>) = attrs.iter().partition(|attr| matches!(attr.style, AttrStyle::Outer));
         quote! {
+            #beside
             #(#outer)*
             #vis #sig {
                 #(#inner)*
@@ -271,7 +319,7 @@ impl Function {
 }
 
 /// The type itself where a `macro_rules!` has passed it on as `$t:ty`, in a group that nobody sees.
-fn ungrouped(mut given: &Type) -> &Type {
+pub(crate) fn ungrouped(mut given: &Type) -> &Type {
     loop {
         given = match given {
             Type::Group(group) => &group.elem,

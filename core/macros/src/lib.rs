@@ -13,6 +13,8 @@ mod breaker;
 mod fallback;
 mod function;
 mod measure;
+mod memoize;
+mod parallel;
 mod require;
 mod retry;
 
@@ -334,4 +336,123 @@ pub fn require_permission(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn require_permission_std(args: TokenStream, item: TokenStream) -> TokenStream {
     expand("require_permission", Flavour::Std, args, item, require::permission)
+}
+
+/// Splits the work of a function among threads: `#[parallelize(num_workers = 4)]`.
+///
+/// For functions and methods from a slice or a `Vec` (`&[T]`, `&mut [T]`, `Vec<T>`), their first argument, to a `Vec`, a
+/// `Result` or an `Option` of one, or nothing. The input is split into as many parts as there are workers, the body runs
+/// once for each, and the results are joined in order; of errors, the first one in that order is returned. Other
+/// arguments are shared if they are references, and cloned for each part if not. An input of fewer than two items, and a
+/// call from within a part, run in place.
+///
+/// A panic of the body comes out once, after all parts have ended: a text, in front of which stands the range of
+/// the part's items, such as `items 4..8: ..`; see `performance::parallel`.
+///
+/// | argument | default | allowed |
+/// |---|---|---|
+/// | `num_workers` | as many as the machine runs at once | a whole number from 1, a const, or an expression such as `self.workers` |
+/// | `on` | `"threads"`, which end with the call | also `"rayon"`: its pool (feature `rayon`) |
+/// | `crate` | `::daur_std` | the path of the renamed crate |
+///
+/// Async functions are refused: their executor would wait for the threads.
+///
+/// Of several attributes the first one written is the nearest to the body, and so for each part on its own.
+#[proc_macro_attribute]
+pub fn parallelize_std(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand("parallelize", Flavour::Std, args, item, parallel::expand)
+}
+
+/// Keeps what a function has returned, for who calls it again with the same arguments.
+///
+/// For functions and methods, sync and async, and those that return an `impl Future` or a `Pin<Box<dyn Future>>`. The
+/// key is the tuple of all arguments, a reference as a clone of what it leads to, so that without
+/// a host a text needs a `key`. What is returned
+/// must be `Clone`. Of a `Result` only the value is kept, whose error then need not be; a `None` is an answer.
+/// The body runs outside the critical section: callers that meet there all compute, and the last answer is kept.
+///
+/// The cache is a static, to which a function leads that has the memoized one's name with `_memo`:
+/// `fib_memo().with(|cache, now| ..)` lends the `performance::cache::Cache`, to clear it or to see its snapshot.
+///
+/// | argument | default | allowed |
+/// |---|---|---|
+/// | `maxsize` | 128 | a whole number from 4 to 65536: when it is full, the `policy` chooses what leaves |
+/// | `ttl` | none | a duration above zero: how long an answer is good for |
+/// | `idle` | none | a duration above zero: how long one is kept that nobody asks for |
+/// | `policy` | `"lru"` | also `"sieve"` |
+/// | `key` | the arguments' tuple | a closure that says its type and is given a reference to each argument, `self` first: `key = |this, id| -> u32 { *id }` |
+/// | `cache_errors` | `false` | `true`: an `Err` is kept as well, whose type must be `Clone` then |
+/// | `cache_none` | `true` | `false`: a `None` is not kept |
+/// | `memo` | the name with `_memo` | another name; in an `impl`, for a function without `self`: `Self::NAME` |
+/// | `cache` | one of its own | a static that shares a `Cache` (any `Shared<Machine = Cache<..>>`), instead of `maxsize`, `ttl`, `idle`, `policy`, `memo` and `time` |
+/// | `time` | none | a static that is a `Clock`; `ttl` and `idle` need it |
+/// | `crate` | `::daur_core` | the path of the renamed crate |
+///
+/// A method needs a `key`, since only you know what of `self` matters; and `cache`, if it is one of a trait, where there is
+/// no place for another function. So does a generic function, whose types no static can hold. In a generic
+/// `impl` one cache serves all types: let the key tell them apart. An argument that the body changes, or that
+/// borrows further inside than `&T`, needs a `key` too.
+///
+/// Of several attributes the first one written is the nearest to the body: a `#[retry]` before this one tries again
+/// before the answer is kept, and a `#[measure_time]` after it measures the calls that are answered, too.
+///
+/// The cache needs the feature `critical-section` of `daur_core`.
+///
+/// # Example
+/// ```ignore
+/// #[daur_core::memoize(maxsize = 16, ttl = "10s", time = TIMER)]
+/// fn calibration(channel: u8) -> Result<Calibration, bus::Error> {
+///     read_eeprom(channel)
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn memoize(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand("memoize", Flavour::Core, args, item, memoize::expand)
+}
+
+/// Keeps what a function has returned, for who calls it again with the same arguments.
+///
+/// For functions and methods, sync and async, and those that return an `impl Future` or a `Pin<Box<dyn Future>>`. The
+/// key is the tuple of all arguments, a `&str` as a `String`, but a call that is answered
+/// allocates nothing. What is returned
+/// must be `Clone`. Of a `Result` only the value is kept, whose error then need not be; a `None` is an answer.
+/// Callers with the same arguments at the same time, threads and tasks alike, share one computation; one that fails,
+/// panics or is dropped passes its turn to the one who has waited longest.
+///
+/// The cache is a static, to which a function leads that has the memoized one's name with `_memo`:
+/// `fib_memo().clear()`, `fib_memo().snapshot()`; see `performance::memoize::Memo`.
+///
+/// | argument | default | allowed |
+/// |---|---|---|
+/// | `maxsize` | 128 | a whole number from 1: when it is full, the `policy` chooses what leaves |
+/// | `ttl` | none | a duration above zero: how long an answer is good for |
+/// | `idle` | none | a duration above zero: how long one is kept that nobody asks for |
+/// | `refresh_ahead` | none | a duration below `ttl`: how long before its end one caller computes an answer anew, while all others get the old one |
+/// | `policy` | `"lru"` | also `"sieve"` |
+/// | `key` | the arguments' tuple | a closure that says its type and is given a reference to each argument, `self` first: `key = |this, id| -> u32 { *id }` |
+/// | `cache_errors` | `false` | `true`: an `Err` is kept as well, whose type must be `Clone` then |
+/// | `cache_none` | `true` | `false`: a `None` is not kept |
+/// | `memo` | the name with `_memo` | another name; in an `impl`, for a function without `self`: `Self::NAME` |
+/// | `cache` | one of its own | a static `Memo`, instead of `maxsize`, `ttl`, `idle`, `refresh_ahead`, `policy`, `memo` and `time` |
+/// | `time` | `CoarseClock`; tokio's for async functions with a `ttl` or `idle` | a static that is a `Clock` |
+/// | `crate` | `::daur_std` | the path of the renamed crate |
+///
+/// A method needs a `key`, since only you know what of `self` matters; and `cache`, if it is one of a trait, where there is
+/// no place for another function. So does a generic function, whose types no static can hold. In a generic
+/// `impl` one cache serves all types: let the key tell them apart. An argument that the body changes, or that
+/// borrows further inside than `&T`, needs a `key` too.
+///
+/// Of several attributes the first one written is the nearest to the body: a `#[retry]` before this one tries again
+/// before the answer is kept, and a `#[measure_time]` after it measures the calls that are answered, too.
+///
+/// # Example
+/// ```ignore
+/// #[daur_std::memoize(maxsize = 1000, ttl = "60s")]
+/// async fn quote(symbol: &str) -> Result<u32, Error> {
+///     ask(symbol).await
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn memoize_std(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand("memoize", Flavour::Std, args, item, memoize::expand)
 }

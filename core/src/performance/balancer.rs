@@ -48,10 +48,13 @@ const FEW: u32 = 16;
 /// 10. The same calls with the same seed give the same workers, on every target.
 ///
 /// # Cost
-/// 96 bytes of RAM and 56 for each worker with [`LeastLoaded`] on a 32-bit target (360 for 4); flash on
-/// thumbv6m with all that it calls: see image `balancer`. A pick looks at every worker, and once more for each that
-/// is returning and passed over; of more than 16, [`LeastLoaded`] and [`PeakEwma`] look at a few, as long as most of the
-/// places are usable. A report is O(1); what ejects, returns, adds or removes a worker is O(`N`).
+/// With [`LeastLoaded`] and 4 workers, 408 bytes of RAM and 2,684 of flash on thumbv6m (image `balancer`): 48 for each
+/// worker. With [`RoundRobin`], 392 bytes of RAM and 2,516 of flash on thumbv6m (image `balancer_round_robin`); by latency, 520
+/// bytes of RAM and 3,464 of flash on thumbv6m (image `balancer_ewma`).
+///
+/// A pick looks at every worker, and once more for each that is returning and passed over; of more than 16,
+/// [`LeastLoaded`] and [`PeakEwma`] look at a few, as long as most places are usable. A report is O(1); what ejects,
+/// returns, adds or removes a worker is O(`N`).
 ///
 /// # Errors
 /// [`Refusal`] if nobody may be given work, with the moment to come back at.
@@ -369,6 +372,15 @@ impl<const N: usize, P: Policy> Balancer<N, P> {
         }
     }
 
+    /// Ends a worker's ejection now, and forgets its failures: somebody has mended it.
+    pub fn restore(&mut self, worker: usize, now: Instant) {
+        self.poll(now);
+        if let Some(slot) = self.slots.get_mut(worker) {
+            slot.restore();
+            self.recount();
+        }
+    }
+
     /// Counts a worker as one where a task took so long: it has asked for a pause, or is known to be cold.
     ///
     /// It fades as what was measured does. Says whether the policy looks at latency at all: [`PeakEwma`] does.
@@ -429,33 +441,31 @@ impl<const N: usize, P: Policy> Balancer<N, P> {
 
     fn choose(&mut self, usable: &mut impl FnMut(usize) -> bool, now: Instant) -> Option<usize> {
         if !self.panics() {
-            let chosen = self.choose_healthy(usable, now);
+            let chosen = self.choose_among(false, usable, now);
             if chosen.is_some() || self.panic_pct == 0 || self.ejected == 0 {
                 return chosen;
             }
         }
-        let Self { policy, slots, max_load, .. } = self;
-        let slots = slots.get_mut(..self.top)?;
-        let few = N <= FEW as usize || self.eligible <= FEW;
-        let worker =
-            policy.choose(slots, few, |index, slot| slot.has_room(*max_load) && usable(index), now)?;
-        self.counts.panicked += u64::from(slots.get(worker).is_some_and(|slot| slot.ejected));
+        let worker = self.choose_among(true, usable, now)?;
+        self.counts.panicked += u64::from(self.slots.get(worker).is_some_and(|slot| slot.ejected));
         Some(worker)
     }
 
-    /// Among those that are not ejected; a returning one only within its share, or if there is no other.
-    fn choose_healthy(&mut self, usable: &mut impl FnMut(usize) -> bool, now: Instant) -> Option<usize> {
+    /// Among those that are not ejected; of them a returning one only within its share, or if there is no other. Or
+    /// among all.
+    #[inline(never)] // It is most of the balancer's flash, and has two callers.
+    fn choose_among(&mut self, all: bool, usable: &mut impl FnMut(usize) -> bool, now: Instant) -> Option<usize> {
         let Self { policy, slots, max_load, ramp_step, .. } = self;
         let slots = slots.get_mut(..self.top)?;
-        let few = N <= FEW as usize || self.eligible - self.ejected <= FEW;
+        let few = N <= FEW as usize || self.eligible - if all { 0 } else { self.ejected } <= FEW;
         let mut passed = None;
         let chosen = loop {
             let usable = |index, slot: &Slot<P::Own>| {
-                !slot.ejected && !slot.passed && slot.has_room(*max_load) && usable(index)
+                (all || !slot.ejected) && !slot.passed && slot.has_room(*max_load) && usable(index)
             };
             let Some(worker) = policy.choose(slots, few, usable, now) else { break passed };
             let Some(slot) = slots.get_mut(worker) else { break None };
-            if slot.admits(*ramp_step, now) {
+            if all || slot.admits(*ramp_step, now) {
                 break Some(worker);
             }
             slot.passed = true;

@@ -46,21 +46,26 @@ pub enum Inserted<K, V> {
     Refused(K, V),
 }
 
-/// Keeps up to `N` entries, drops the one that was used longest ago, and each when its time is over.
+/// Keeps up to `N` entries, drops the one that the policy chooses, and each when its time is over.
 ///
 /// The seed's `SmartCache`. Use it where an answer costs more than keeping it: a sensor's calibration,
 /// a verified token, a command's output. For a value that is always wanted, keep the value.
 ///
-/// `K` is looked up by anything it can be borrowed as, as in std's maps. `P` is the policy, and with
-/// it the width of the links: [`Lru<u8>`](Lru) for `N` up to 256, [`Lru<u16>`](Lru), the default, up to
-/// 65,536. `S` makes the hasher: [`Fast`] by default, a keyed one where strangers choose the keys.
+/// `K` is looked up by anything it can be borrowed as, as in std's maps. The other parameters cost where they are used:
+///
+/// * `P`, the policy: [`Lru`], the default, is exact; [`Sieve`] has the quicker hit and lets a scan pass. Each with
+///   links of `u16` (up to 65,536 entries) or of `u8` (up to 256): `Lru<u8>`.
+/// * `S` makes the hasher: [`Fast`] by default, [`Keyed`] where strangers choose the keys.
+/// * `T`, what is noted of each entry: [`Exact`] by default, [`Coarse`] for moments of 4 bytes, [`Idle`] around either
+///   for [`Config::idle`], [`Weighted`] around any of them for [`insert_weighted`](Self::insert_weighted).
 ///
 /// # Rules
-/// 1. An entry is found until, and no longer at, its ttl after its insertion or last replacement.
+/// 1. An entry is found until, and no longer at, its ttl after its insertion or last replacement; with an idle time,
+///    until that after its last use if that is sooner.
 /// 2. An expired entry is never handed out as an answer, and is removed when it is looked up.
 /// 3. It counts in [`len`](Self::len) until it is looked up, evicted or swept; before
 ///    [`poll_at`](Self::poll_at) there is none.
-/// 4. Nothing is evicted while there is room; then exactly the entry that was used longest ago is.
+/// 4. Nothing is evicted while there is room; then exactly the entry that the policy chooses is.
 ///    Inserting, replacing, [`get`](Self::get) and [`get_mut`](Self::get_mut) are uses;
 ///    [`peek`](Self::peek) and [`contains`](Self::contains) are not.
 /// 5. What an insertion puts aside is handed back.
@@ -68,21 +73,32 @@ pub enum Inserted<K, V> {
 /// 7. A clock that steps back keeps entries longer; it never brings a removed one back.
 ///
 /// # Cost
-/// Every verb is O(1) but for [`clear`](Self::clear), [`resize_soft`](Self::resize_soft) and the budget
-/// of [`sweep`](Self::sweep), as long as the hasher spreads the keys; colliding keys are compared one
-/// by one. No insertion rehashes the table. A key is hashed once, and an evicted one once more.
+/// Every verb is O(1) but for [`clear`](Self::clear), [`retain`](Self::retain), [`resize_soft`](Self::resize_soft),
+/// [`limit_weight`](Self::limit_weight), what a heavy insertion pushes out and the budget of
+/// [`sweep`](Self::sweep), as long as the hasher spreads the keys; colliding keys are compared one by one.
+/// [`Sieve`]'s walk has a bound, [`Coarse`] says when it walks. No insertion rehashes the table. A key is hashed
+/// once, and an evicted one once more.
 ///
-/// RAM: 22 bytes an entry of `u32 -> u32` with `Lru<u8>` and 120 for the machine on a 32-bit target (1,528
-/// for `N` = 64); 34 an entry of `u64 -> u64` with `Lru<u16>`. Flash of the former with `get` and
-/// `insert_with_ttl`: 1.8 KiB on thumbv7em. A `static` with [`Config::DEFAULT`] lies in `.bss`; one with a
-/// ttl lies in `.data`, and takes its size in flash too: there, rather insert with a ttl.
+/// An entry of `u32 -> u32` takes 22 bytes with links of `u8`, 18 with [`Coarse`]; one of `u64 -> u64` with links of
+/// `u16` takes 34. The machine takes 128 more at most. So 64 of the former, with the two verbs that all use, are
+/// 1,280 bytes of RAM and 2,724 of flash on thumbv6m (image `cache_coarse`, 20 bytes an entry in all; 2,516 of flash
+/// on thumbv7em), and to the nanosecond
+/// 1,528 bytes of RAM and 2,372 of flash on thumbv6m (image `cache_exact`, 2,188 of flash on thumbv7em).
+/// 32 with `remove`, `poll` and `snapshot` are
+/// 824 bytes of RAM and 2,980 of flash on thumbv6m (image `cache`), and with [`Sieve`]
+/// 824 bytes of RAM and 3,248 of flash on thumbv6m (image `cache_sieve`). All verbs, with weights, idle times and
+/// [`Keyed`], are 1,120 bytes of RAM and 9,300 of flash on thumbv6m (image `cache_all`).
+///
+/// A `static` with [`Config::DEFAULT`] lies in `.bss`; one with a ttl lies in `.data`, and takes its size in flash
+/// too: there, rather insert with a ttl.
 ///
 /// # Errors
-/// Only [`try_new`](Self::try_new) has one. `N` outside of 4 to the range of `P`'s links does not
+/// Only [`try_new`](Self::try_new) and what it asks, [`suits`](Self::suits), have one. `N` outside of 4 to the range of `P`'s links does not
 /// compile; a smaller cache is made of four entries and [`resize_soft`](Self::resize_soft).
 ///
 /// # Sharing
-/// Behind [`Shared`](crate::shared::Shared), clone the value out. No verb can be left half done.
+/// Behind [`Shared`](crate::shared::Shared), clone the value out. No verb can be left half done: if a key or value
+/// panics in its `Hash`, `Eq` or `Drop`, or a closure does, the cache is whole, keeps its bound and can be used on.
 ///
 /// # Example
 /// ```

@@ -86,8 +86,9 @@ impl<T> core::error::Error for Refused<T> {}
 /// 7. An item has waited from its push to its pop; with a clock that has stepped back meanwhile, not at all.
 ///
 /// # Cost
-/// Every verb is O(1), but for [`clear`](Self::clear) and the budget of [`drain`](Self::drain). RAM: an item and 16 bytes a
-/// place, and 96 for the machine. A `static` is all zeros but for its config.
+/// Every verb is O(1), but for [`clear`](Self::clear) and the budget of [`drain`](Self::drain). RAM on a 32-bit target: an item and
+/// 20 bytes a place, and 88 for the machine; 16 functions take 472 bytes of RAM and 1,084 of flash on thumbv6m (image `queue`). A
+/// `static` with [`Config::DEFAULT`] is all zeros, and lies in `.bss`.
 ///
 /// # Errors
 /// [`Refused`] has the item. `N` of 0 or above 65,535 does not compile.

@@ -6,5 +6,7 @@
 mod endpoints;
 mod workers;
 
-pub use endpoints::{AddError, Config, ConfigError, Endpoint, EndpointSnapshot, Endpoints, EndpointsSnapshot, Failure, Pick};
+pub use endpoints::{
+    AddError, Config, ConfigError, Endpoint, EndpointSnapshot, Endpoints, EndpointsSnapshot, Failure, Pick,
+};
 pub use workers::{LoadBalancer, Rejected, Report, Why, Workers, init, load_balancer};

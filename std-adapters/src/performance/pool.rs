@@ -5,13 +5,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant as StdInstant;
 
 use daur_core::monitoring::histogram;
-use daur_core::performance::queue::Priority;
 use daur_core::time::Duration;
 
 mod handle;
 mod jobs;
 #[cfg(all(test, daur_loom))]
 mod loom;
+mod size;
+mod submit;
 mod sync;
 mod task;
 mod worker;
@@ -20,10 +21,9 @@ pub use handle::Handle;
 pub use task::{JoinError, Panic};
 
 use crate::error::Error;
-use jobs::{Entry, Jobs, Work};
-use sync::{Builder, JoinHandle, Mutex, Ordering, is_finished, lock};
-use task::Task;
-use worker::{here, work};
+use jobs::Jobs;
+use sync::{JoinHandle, Mutex, Ordering, lock};
+use worker::here;
 
 /// Says how many threads a pool has, and how many jobs wait for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +45,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// 4 threads, 1,024 jobs, and one of 16 is timed.
+    /// 4 threads, 1,024 jobs, and one of 64 is timed.
     pub const DEFAULT: Self =
-        Self { workers: 4, queue: 1_024, name: "daur-pool", stack: None, max_passed: 7, timed_one_in: 16 };
+        Self { workers: 4, queue: 1_024, name: "daur-pool", stack: None, max_passed: 7, timed_one_in: 64 };
 
     /// Checks the fields.
     ///
@@ -225,197 +225,6 @@ impl ThreadPool {
         Ok(pool)
     }
 
-    /// Runs `job` on a worker; waits for a place if the queue is full.
-    ///
-    /// # Errors
-    /// [`Rejected`] gives the job back if the pool is shut down.
-    #[inline]
-    pub fn submit<F, R>(&self, job: F) -> Result<Handle<R>, Rejected<F>>
-    where
-        F: FnOnce() -> R + Send + 'static,
-        R: Send + 'static,
-    {
-        self.take(job, Priority::Normal, true)
-    }
-
-    /// As [`submit`](Self::submit), with a priority.
-    ///
-    /// # Errors
-    /// [`Rejected`] gives the job back if the pool is shut down.
-    pub fn submit_with<F, R>(&self, priority: Priority, job: F) -> Result<Handle<R>, Rejected<F>>
-    where
-        F: FnOnce() -> R + Send + 'static,
-        R: Send + 'static,
-    {
-        self.take(job, priority, true)
-    }
-
-    /// Runs `job` on a worker if there is room; never waits.
-    ///
-    /// # Errors
-    /// [`Rejected`] gives the job back if the queue is full or the pool is shut down.
-    #[inline]
-    pub fn try_submit<F, R>(&self, job: F) -> Result<Handle<R>, Rejected<F>>
-    where
-        F: FnOnce() -> R + Send + 'static,
-        R: Send + 'static,
-    {
-        self.take(job, Priority::Normal, false)
-    }
-
-    /// As [`try_submit`](Self::try_submit), with a priority.
-    ///
-    /// # Errors
-    /// [`Rejected`] gives the job back if the queue is full or the pool is shut down.
-    pub fn try_submit_with<F, R>(&self, priority: Priority, job: F) -> Result<Handle<R>, Rejected<F>>
-    where
-        F: FnOnce() -> R + Send + 'static,
-        R: Send + 'static,
-    {
-        self.take(job, priority, false)
-    }
-
-    /// Runs `job` on a worker; waits for a place if the queue is full. Nobody learns how it ends: it costs less than a job with a
-    /// handle.
-    ///
-    /// # Errors
-    /// [`Rejected`] gives the job back if the pool is shut down.
-    #[inline]
-    pub fn execute<F: FnOnce() + Send + 'static>(&self, job: F) -> Result<(), Rejected<F>> {
-        self.put(Box::new(job), |job| Work::Alone(job), Priority::Normal, true)
-            .map_err(|(why, job)| Rejected { job: *job, why })
-    }
-
-    /// As [`execute`](Self::execute), and never waits.
-    ///
-    /// # Errors
-    /// [`Rejected`] gives the job back if the queue is full or the pool is shut down.
-    #[inline]
-    pub fn try_execute<F: FnOnce() + Send + 'static>(&self, job: F) -> Result<(), Rejected<F>> {
-        self.put(Box::new(job), |job| Work::Alone(job), Priority::Normal, false)
-            .map_err(|(why, job)| Rejected { job: *job, why })
-    }
-
-    #[inline]
-    fn take<F, R>(&self, job: F, priority: Priority, waits: bool) -> Result<Handle<R>, Rejected<F>>
-    where
-        F: FnOnce() -> R + Send + 'static,
-        R: Send + 'static,
-    {
-        let task = Arc::new(Task::new(job));
-        match self.put(task.clone(), |task| Work::Shared(task), priority, waits) {
-            Ok(()) => Ok(Handle { task: Some(task), pool: self.jobs.id }),
-            Err((why, again)) => {
-                drop(again);
-                let job = Arc::into_inner(task).and_then(Task::into_job);
-                Err(Rejected { job: job.expect("nobody else has seen it"), why })
-            }
-        }
-    }
-
-    #[inline]
-    fn put<J>(&self, job: J, into: fn(J) -> Work, priority: Priority, waits: bool) -> Result<(), (Why, J)> {
-        match self.jobs.push(job, into, priority) {
-            Ok(()) => Ok(()),
-            Err((why, job)) => self.put_slow(why, job, into, priority, waits),
-        }
-    }
-
-    /// What to do with a job that was not taken at once.
-    #[cold]
-    fn put_slow<J>(
-        &self,
-        mut why: Why,
-        mut job: J,
-        into: fn(J) -> Work,
-        priority: Priority,
-        waits: bool,
-    ) -> Result<(), (Why, J)> {
-        if why == Why::Full && waits {
-            if let Some((jobs, tally)) = here(self.jobs.id) {
-                if jobs.pass() {
-                    jobs.run(Entry::new(into(job)), &tally);
-                    return Ok(());
-                }
-                why = Why::ShutDown;
-            } else {
-                match self.jobs.push_waiting(job, into, priority) {
-                    Ok(()) => return Ok(()),
-                    Err(refused) => (why, job) = refused,
-                }
-            }
-        }
-        self.jobs.incoming().rejected += 1;
-        Err((why, job))
-    }
-
-    /// Lets the pool have `workers` threads. Those that are too many end after the job that they run.
-    ///
-    /// After a shutdown it does nothing.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if `workers` is out of range, and [`Error::Io`] if the operating system refuses a thread: then there are as
-    /// many as there could be.
-    pub fn resize(&self, workers: usize) -> Result<(), Error> {
-        if workers == 0 || workers > MAX_WORKERS {
-            return Err(Error::Config { field: "workers", allowed: WORKERS });
-        }
-        let mut threads = lock(&self.threads);
-        threads.handles.retain(|thread| !is_finished(thread));
-        if self.is_shut_down() {
-            return Ok(());
-        }
-        if workers < threads.workers {
-            self.jobs.outgoing().surplus += threads.workers - workers;
-            threads.workers = workers;
-            self.jobs.wake_all();
-            return Ok(());
-        }
-        // Who was to end and has not yet may stay.
-        let mut outgoing = self.jobs.outgoing();
-        let stay = outgoing.surplus.min(workers - threads.workers);
-        outgoing.surplus -= stay;
-        drop(outgoing);
-        threads.workers += stay;
-        while threads.workers < workers {
-            let thread = self.spawn()?;
-            threads.handles.push(thread);
-            threads.workers += 1;
-        }
-        Ok(())
-    }
-
-    fn spawn(&self) -> Result<JoinHandle<()>, Error> {
-        let seat = {
-            let mut incoming = self.jobs.incoming();
-            incoming.alive += 1;
-            let seat = incoming.seats.iter().position(|taken| !taken).unwrap_or(incoming.seats.len());
-            if seat == incoming.seats.len() {
-                incoming.seats.push(true);
-            } else {
-                incoming.seats[seat] = true;
-            }
-            seat
-        };
-        let tally = {
-            let mut tallies = lock(&self.jobs.tallies);
-            if tallies.len() <= seat {
-                tallies.resize_with(seat + 1, Arc::default);
-            }
-            tallies[seat].clone()
-        };
-        let name = format!("{}-{seat}", self.config.name);
-        let mut builder = Builder::new().name(name.clone());
-        if let Some(stack) = self.config.stack {
-            builder = builder.stack_size(stack);
-        }
-        let jobs = self.jobs.clone();
-        builder.spawn(move || work(&jobs, &tally, seat)).map_err(|error| {
-            self.jobs.leave(seat);
-            Error::io(format!("starting the thread {name}"), error)
-        })
-    }
-
     /// Takes no more jobs, and waits until those that it has are through with, `timeout` at most: what then still waits is dropped.
     ///
     /// It may be called again, to wait longer for what is still running. A job that calls it runs what waits itself, and is
@@ -434,7 +243,7 @@ impl ThreadPool {
                 self.jobs.run(entry, tally);
             }
         }
-        let late = self.jobs.wait_until_quiet(usize::from(here.is_some()), deadline);
+        let late = self.jobs.wait_until_quiet(here.is_some(), deadline);
         // Nothing is left if it was quiet in time.
         self.jobs.drop_waiting();
         let mut threads = lock(&self.threads);

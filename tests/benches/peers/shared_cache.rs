@@ -7,10 +7,10 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::thread;
 
-use daur_core::performance::cache::Lru;
+use daur_core::performance::cache::{Lru, Sieve};
 use daur_core::time::Duration;
 use daur_std::clock::{CoarseClock, StdClock};
-use daur_std::performance::cache::{Config, SharedCache};
+use daur_std::performance::cache::{Config, Seeded, SharedCache};
 
 use crate::harness::{Options, Subject, compare, subject};
 
@@ -29,7 +29,13 @@ fn ours(ttl: Option<Duration>) -> SharedCache<u64, u64> {
     cache
 }
 
-fn by_std_clock() -> SharedCache<u64, u64, Lru<u8>, daur_std::performance::cache::Seeded, StdClock> {
+fn sieve() -> SharedCache<u64, u64, Sieve<u8>> {
+    let cache = SharedCache::with_hasher(config(None), CoarseClock, Seeded::default()).expect("a valid config");
+    (0..ENTRIES).for_each(|key| _ = cache.insert(key, key));
+    cache
+}
+
+fn by_std_clock() -> SharedCache<u64, u64, Lru<u8>, Seeded, StdClock> {
     let cache = SharedCache::with_clock(config(MINUTE), StdClock).expect("a valid config");
     (0..ENTRIES).for_each(|key| _ = cache.insert(key, key));
     cache
@@ -113,6 +119,7 @@ fn hits(options: &Options, title: &str, n: u64, target: Option<f64>) {
     }
     let subjects = vec![
         get!("daur", ours(None)),
+        get!("daur (sieve)", sieve()),
         get!("daur (ttl)", ours(MINUTE)),
         get!("daur (ttl by the exact clock)", by_std_clock()),
         get!("daur (hashed by std's SipHash)", by_std_hash()),
@@ -150,6 +157,7 @@ fn inserts(options: &Options, title: &str) {
     }
     let subjects = vec![
         threads("daur", 2, ours(None), |cache, key| _ = black_box(cache.insert(key, key))),
+        threads("daur (sieve)", 2, sieve(), |cache, key| _ = black_box(cache.insert(key, key))),
         threads("daur (ttl)", 2, ours(MINUTE), |cache, key| _ = black_box(cache.insert(key, key))),
         threads("quick_cache::sync", 2, quick(), |cache, key| cache.insert(key, key)),
         threads("moka::sync", 2, moka(false), |cache, key| cache.insert(key, key)),

@@ -144,8 +144,7 @@ fn rule_4_whoever_is_off_gets_nothing() {
 
 #[test]
 fn rule_4_nobody_gets_more_than_the_most() {
-    let mut balancer: Balancer<2, Weighted> =
-        Balancer::new(Config { max_load: Some(2), ..STEADY }, Weighted::new());
+    let mut balancer: Balancer<2, Weighted> = Balancer::new(Config { max_load: Some(2), ..STEADY }, Weighted::new());
     balancer.set_weight(0, 1_000);
     let first = pick(&mut balancer, at(1));
     for _ in 0..3 {
@@ -259,6 +258,19 @@ fn rule_7_its_share_grows_in_eighths() {
         balancer.set_available(worker, false);
     }
     assert!((0..9).all(|_| run(&mut balancer, Outcome::Success, at(40)) == 1));
+}
+
+#[test]
+fn a_restored_worker_is_back_at_once() {
+    let ramp = Config { eject: Some(Eject { ramp: Duration::from_secs(7), ..ONE_STRIKE }), ..STRICT };
+    let mut balancer: Balancer<2> = Balancer::new(ramp, least());
+    fail(&mut balancer, 0, at(1));
+    balancer.restore(0, at(2));
+    let shown = balancer.worker(0, at(2)).unwrap();
+    assert_eq!((shown.state, shown.failures, shown.ejections, balancer.poll_at()), (State::Up, 0, 0, None));
+    assert_eq!(balancer.snapshot().ejected, 0);
+    assert_eq!(fail(&mut balancer, 0, at(2)), Some(Event::Ejected { worker: 0, until: at(12) }));
+    balancer.restore(9, at(2));
 }
 
 #[test]

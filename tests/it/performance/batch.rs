@@ -25,7 +25,10 @@ fn rule_1_a_batch_goes_with_the_item_that_makes_it_complete() {
     assert_eq!(batcher.push(2, at(1)), Ok(None));
     assert_eq!((batcher.len(), batcher.iter().count()), (2, 2));
     let batch = batcher.push(3, at(1)).unwrap().unwrap();
-    assert_eq!((items(&batch), batch.cause(), batch.get(1), batch.get(3)), (vec![1, 2, 3], Cause::Items, Some(&2), None));
+    assert_eq!(
+        (items(&batch), batch.cause(), batch.get(1), batch.get(3)),
+        (vec![1, 2, 3], Cause::Items, Some(&2), None)
+    );
     assert!(batcher.is_empty());
     let mut single: Batcher<u32, 1> = Batcher::new(Config::DEFAULT);
     assert_eq!(single.push(7, at(1)).unwrap().map(|batch| items(&batch)), Some(vec![7]));
@@ -155,6 +158,30 @@ fn an_invalid_config_is_refused() {
     assert_eq!(Batcher::<u8, 0>::try_new(Config::DEFAULT).err(), Some(ConfigError::NoItems));
     assert_eq!(Trigger::try_new(Config { max_items: Some(0), ..THREE }).err(), Some(ConfigError::NoItems));
     assert!(Trigger::try_new(Config { max_items: Some(5_000), ..THREE }).is_ok());
+}
+
+#[test]
+fn trigger_rules_1_to_4_it_counts_in_what_fits_and_is_due_with_an_item_only() {
+    let mut trigger = Trigger::new(Config { max_items: Some(3), max_bytes: Some(100), ..THREE });
+    assert_eq!((trigger.due(Instant::MAX), trigger.due_at()), (None, None));
+    trigger.close(Cause::Flush); // there is nothing that could go
+    trigger.offer(60, at(10)).unwrap();
+    let before = trigger.snapshot();
+    assert_eq!(trigger.offer(41, at(11)), Err(Limit::Bytes));
+    assert_eq!(trigger.snapshot(), before);
+    assert_eq!(trigger.offer(101, at(11)), Err(Limit::TooLarge));
+    assert_eq!((trigger.due_at(), trigger.due(Instant::ZERO)), (Some(at(15)), None));
+    assert_eq!(trigger.due(at(15)), Some(Cause::Time));
+    trigger.offer(40, at(11)).unwrap();
+    assert_eq!((trigger.full(), trigger.due(Instant::ZERO)), (Some(Cause::Bytes), Some(Cause::Bytes)));
+    trigger.close(Cause::Bytes);
+    (0..3).for_each(|_| trigger.offer(0, at(20)).unwrap());
+    assert_eq!(trigger.offer(0, at(20)), Err(Limit::Items));
+    assert_eq!((trigger.due(at(20)), trigger.len()), (Some(Cause::Items), 3));
+    trigger.close(Cause::Items);
+    assert!(trigger.is_empty());
+    let shown = trigger.snapshot();
+    assert_eq!((shown.by_bytes, shown.by_items, shown.by_flush, shown.accepted), (1, 1, 0, 5));
 }
 
 #[derive(Clone, Copy, Debug)]

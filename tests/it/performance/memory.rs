@@ -1,7 +1,7 @@
 //! Memory: the rules of the levels and of those who give back, and naive models beside them.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
+use std::rc::Rc;
 
 use daur_core::performance::cache::{self, Cache};
 use daur_core::performance::memory::shrinkers::{self, Full, Shrinkers};
@@ -558,8 +558,8 @@ mod giving_back {
         }
         let shrinker = Resize(|keep: Share| cache.borrow_mut().resize_soft(keep.of(64)) as u64 * 20);
         let boxed: Box<dyn Shrink + '_> = Box::new(&shrinker);
-        let mut all: Shrinkers<Arc<Box<dyn Shrink + '_>>, 2> = Shrinkers::new(shrinkers::Config::DEFAULT);
-        all.add("cache", 0, Arc::new(boxed)).unwrap();
+        let mut all: Shrinkers<Rc<Box<dyn Shrink + '_>>, 2> = Shrinkers::new(shrinkers::Config::DEFAULT);
+        all.add("cache", 0, Rc::new(boxed)).unwrap();
         let mut monitor = monitor(850);
         assert_eq!(all.run(&monitor, at(100)), 32 * 20);
         assert_eq!((cache.borrow().len(), cache.borrow().capacity()), (32, 32));

@@ -3,5 +3,6 @@
 mod balancer;
 mod batch;
 mod cache;
+mod memoize;
 mod memory;
 mod queue;

@@ -166,6 +166,9 @@ mod rules {
         assert_eq!(turns.take([Some(3), None, None]), Some(High));
         assert_eq!(turns.take([Some(1), Some(2), Some(3)]), Some(High));
         assert_eq!(turns.take([Some(1), Some(2), Some(3)]), Some(Low), "not the next best");
+        assert_eq!(turns.take([Some(1), Some(2), None]), Some(High));
+        turns.reset();
+        assert_eq!(turns.take([Some(1), Some(2), None]), Some(High));
     }
 }
 

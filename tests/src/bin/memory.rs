@@ -1,5 +1,5 @@
 //! Uses much memory under a small limit, and tells what becomes of it: a line for each change of level, or for each
-//! measurement. What it measures it reads itself, in `/proc/self/statm`.
+//! measurement. What it measures it reads itself, in `/proc/self/status`.
 //!
 //! `memory levels`: a working set grows beside a cache until memory is critical, and shrinks again; the limit is the
 //! config's, the figures are the system's.
@@ -70,8 +70,9 @@ impl Shrink for Hoard {
 
 /// Resident bytes, read apart from the optimizer.
 fn resident() -> usize {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-    text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4_096
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1_024
 }
 
 /// What the system says of this process, and nothing of the machine around it.

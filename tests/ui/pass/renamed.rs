@@ -19,7 +19,18 @@ fn instead(_: u8) -> Result<u8, &'static str> {
     Err("nothing")
 }
 
+#[vendor::resilience::memoize(crate = vendor::resilience, ttl = "60s")]
+fn length(text: &str) -> Result<usize, u8> {
+    Ok(text.len())
+}
+
+#[vendor::resilience::parallelize(crate = vendor::resilience, num_workers = 2)]
+fn lengths(texts: &[&str]) -> Result<Vec<usize>, u8> {
+    texts.iter().map(|text| length(text)).collect()
+}
+
 pub(crate) fn main() {
+    assert_eq!(lengths(&["a", "bc", "a"]), Ok(vec![1, 2, 1]));
     assert_eq!(instead(7), Ok(7));
     assert_eq!(read(), Ok(5));
 }

@@ -8,6 +8,8 @@ struct Some;
 struct None;
 struct Option;
 struct From;
+struct Clone;
+struct Sync;
 mod std {}
 mod core {}
 
@@ -34,7 +36,27 @@ async fn answer(open: ::daur_std::core::reliability::breaker::Open, _: &u8) -> R
     ::core::result::Result::Err(open)
 }
 
+#[::daur_std::memoize(ttl = "60s", time = CLOCK)]
+fn kept(text: &str, number: u8) -> Result<usize> {
+    ::core::result::Result::Ok(text.len() + number as usize)
+}
+
+#[::daur_core::memoize(maxsize = 4, ttl = "60s", time = CLOCK)]
+fn kept_without_a_host(number: u8) -> ::core::option::Option<u8> {
+    ::core::option::Option::Some(number)
+}
+
+static CLOCK: ::daur_std::clock::StdClock = ::daur_std::clock::StdClock;
+
+#[::daur_std::parallelize(num_workers = 2)]
+fn split(numbers: &[u8], by: u8) -> ::std::vec::Vec<u8> {
+    numbers.iter().map(|number| number * by).collect()
+}
+
 pub(crate) fn main() {
+    ::core::assert!(::core::matches!(kept("abc", 4), ::core::result::Result::Ok(7)));
+    ::core::assert_eq!(kept_without_a_host(5), ::core::option::Option::Some(5));
+    ::core::assert_eq!(split(&[1, 2, 3], 2), [2, 4, 6]);
     ::core::mem::drop(later(5));
     ::core::assert!(::core::matches!(read(), ::core::result::Result::Ok(5)));
 }

@@ -30,11 +30,8 @@ pub struct Latency {
 
 impl Latency {
     /// Half after 7 s, 30 ms at first, 5 s for a failure.
-    pub const DEFAULT: Self = Self {
-        half_life: Duration::from_secs(7),
-        initial: Duration::from_millis(30),
-        failure: Duration::from_secs(5),
-    };
+    pub const DEFAULT: Self =
+        Self { half_life: Duration::from_secs(7), initial: Duration::from_millis(30), failure: Duration::from_secs(5) };
 
     /// Checks the half-life.
     ///
@@ -175,12 +172,13 @@ impl Decay {
             return 0;
         }
         // In 256ths of a half-life.
-        let parts = (time * self.reciprocal) >> 24;
+        #[expect(clippy::cast_possible_truncation, reason = "22 bits times 18 bits, less 24")]
+        let parts = ((time * self.reciprocal) >> 24) as u32;
         let (whole, part) = (parts >> 8, parts & 0xFF);
         // 2^-x is about 1 - 0.672 x + 0.172 x^2, exact at 0, 1/2 and 1; here 65,536 is one.
         let factor = 65_536 - ((part * (44_032 - 44 * part)) >> 8);
         // `value` has 40 bits and the factor 17.
-        let faded = (value * factor) >> 16;
+        let faded = (value * u64::from(factor)) >> 16;
         if whole < 64 { faded >> whole } else { 0 }
     }
 }
@@ -292,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a model")]
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a model")]
     fn it_fades_as_a_power_of_two_does() {
         for half_life in [1_000, 65_535, 65_536, 7_000_000_000, 1 << 50] {
             let decay = Decay::new(Duration::from_nanos(half_life));

@@ -1,5 +1,7 @@
 //! Which of those that may be given work gets it.
 
+use core::cmp::Ordering;
+
 use super::worker::Slot;
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -51,11 +53,17 @@ pub(super) mod sealed {
 /// As many draws before everybody is looked at: where most are usable, two are found within a few.
 const DRAWS: u32 = 12;
 
-/// A cost as a fraction: the numerator, and the denominator, which is not 0.
+/// A cost as a fraction: the numerator, and the denominator, which is not 0. Where denominators differ, the numerator
+/// has no more than 48 bits.
 pub(super) type Cost = (u64, u16);
 
-fn is_less(a: Cost, b: Cost) -> bool {
-    a.0.saturating_mul(u64::from(b.1)) < b.0.saturating_mul(u64::from(a.1))
+fn compare(a: Cost, b: Cost) -> Ordering {
+    if a.1 == b.1 {
+        // Most often: then there is nothing to multiply.
+        return a.0.cmp(&b.0);
+    }
+    // A load has 33 bits and a weight 16.
+    (a.0 * u64::from(b.1)).cmp(&(b.0 * u64::from(a.1)))
 }
 
 /// The usable one of the lowest cost; of several the next in turn.
@@ -72,13 +80,12 @@ pub(super) fn lowest<X>(
             continue;
         }
         let cost = cost(slot);
-        let better = match best {
-            None => true,
-            // As costly: those from `turn` on come before those that have had theirs.
-            Some((held, held_cost)) => {
-                is_less(cost, held_cost) || (held < from && index >= from && !is_less(held_cost, cost))
-            }
-        };
+        let better = best.is_none_or(|(held, held_cost)| match compare(cost, held_cost) {
+            Ordering::Less => true,
+            // Those from `turn` on come before those that have had theirs.
+            Ordering::Equal => held < from && index >= from,
+            Ordering::Greater => false,
+        });
         if better {
             best = Some((index, cost));
         }
@@ -107,7 +114,7 @@ pub(super) fn lower_of_two<X>(
         let cost = cost(slot);
         match first {
             None => first = Some((index, cost)),
-            Some((_, other)) if is_less(cost, other) => return Some(index),
+            Some((_, other)) if compare(cost, other).is_lt() => return Some(index),
             Some((other, _)) => return Some(other),
         }
     }
@@ -297,4 +304,3 @@ impl Weighted {
         Some(index)
     }
 }
-

@@ -108,6 +108,10 @@ impl<X> Slot<X> {
         admits
     }
 
+    pub(super) fn restore(&mut self) {
+        (self.until, self.ejected, self.failures, self.streak) = (Instant::ZERO, false, 0, 0);
+    }
+
     pub(super) fn eject(&mut self, eject: &Eject, now: Instant) {
         let mut wait = eject.base;
         let mut doublings = self.streak;

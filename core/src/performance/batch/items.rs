@@ -1,7 +1,7 @@
 //! A batch that is handed out.
 
 use core::fmt;
-use core::iter::{FilterMap, Flatten};
+use core::iter::Flatten;
 use core::{array, slice};
 
 use super::Cause;
@@ -60,14 +60,14 @@ impl<T, const N: usize> Batch<T, N> {
 pub type Iter<'a, T> = Flatten<slice::Iter<'a, Option<T>>>;
 
 /// Takes the items out of a [`Batch`].
-pub type IntoIter<T, const N: usize> = FilterMap<array::IntoIter<Option<T>, N>, fn(Option<T>) -> Option<T>>;
+pub type IntoIter<T, const N: usize> = Flatten<array::IntoIter<Option<T>, N>>;
 
 impl<T, const N: usize> IntoIterator for Batch<T, N> {
     type Item = T;
     type IntoIter = IntoIter<T, N>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.items.into_iter().filter_map(|item| item)
+        self.items.into_iter().flatten()
     }
 }
 

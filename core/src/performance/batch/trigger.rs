@@ -21,8 +21,7 @@ pub struct Config {
 
 impl Config {
     /// As many items as there is room for, of any size; none waits longer than a second.
-    pub const DEFAULT: Self =
-        Self { max_items: None, max_bytes: None, max_wait: Some(Duration::from_secs(1)) };
+    pub const DEFAULT: Self = Self { max_items: None, max_bytes: None, max_wait: Some(Duration::from_secs(1)) };
 
     /// Checks the fields for room for so many items.
     ///

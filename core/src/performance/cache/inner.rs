@@ -13,19 +13,20 @@ impl<K, V, const N: usize, P: Policy, S, T: Note> Cache<K, V, N, P, S, T> {
         self.entries.get(index)?.as_ref()
     }
 
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn is_over(&self, note: <T as Noted>::Stamp, now: Instant) -> bool {
         <T::Scale as Scale>::is_over(T::due(note), self.origin, now.as_nanos())
     }
 
     /// When an entry of this note is over, in nanoseconds.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn moment(&self, note: <T as Noted>::Stamp) -> u64 {
         <T::Scale as Scale>::moment(T::due(note), self.origin)
     }
 
     /// The note of an entry that comes in now; `ttl` in nanoseconds.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(super) fn note(&mut self, ttl: u64, now: Instant) -> <T as Noted>::Stamp {
         let times = Times { end: now.as_nanos().saturating_add(ttl), idle: self.idle.nanos(), now: now.as_nanos() };
         self.reach(times.end, now);
@@ -34,7 +35,8 @@ impl<K, V, const N: usize, P: Policy, S, T: Note> Cache<K, V, N, P, S, T> {
         }
         let note = T::note(times, self.origin);
         // The round's is never the sooner of the two, and with one ttl for all no later entry is sooner yet.
-        let moment = self.moment(note);
+        let due = if T::KEEPS_IDLE { times.due() } else { times.end };
+        let moment = <T::Scale as Scale>::moment_of(due, T::due(note), self.origin);
         if self.soonest_of_round.lower(moment) {
             self.soonest.lower(moment);
         }
@@ -42,13 +44,13 @@ impl<K, V, const N: usize, P: Policy, S, T: Note> Cache<K, V, N, P, S, T> {
     }
 
     /// Sees to it that the end of an idle time that begins now can be noted.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn reach_idle(&mut self, now: Instant) {
         self.reach(now.as_nanos().saturating_add(self.idle.nanos()), now);
     }
 
     /// Sees to it that `moment` can be noted.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
     fn reach(&mut self, moment: u64, now: Instant) {
         if let Some(origin) = <T::Scale as Scale>::better_origin(moment, self.origin, now.as_nanos()) {
             self.move_origin(origin);
@@ -105,7 +107,7 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
         (hash ^ (hash >> 32)) as u32
     }
 
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn find<Q>(&self, hash: u32, key: &Q) -> Option<usize>
     where
         K: Borrow<Q>,
@@ -115,7 +117,7 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
     }
 
     /// The place of `key`, unless it has expired: then it is removed. Counts a miss; a hit is the caller's.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn look_up<Q>(&mut self, hash: u32, key: &Q, now: Instant) -> Option<usize>
     where
         K: Borrow<Q>,
@@ -146,36 +148,27 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
 
     /// A number for a new entry that weighs one: a free one, or that of an entry that no hash leads to any
     /// longer and that `put` hands out. None if the cache is shrunk to nothing.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn admit(&mut self) -> Option<usize> {
         if self.len() < self.capacity() && self.load.fits(1, 0) {
             return Some(self.ring.take_free());
         }
-        if self.len() > self.capacity() || !self.load.fits(0, 0) {
-            self.catch_up();
-        }
-        if self.capacity() == 0 || self.len() == 0 {
+        if self.is_empty() {
             return None;
         }
         let victim = P::victim(&mut self.ring, &mut self.table);
         let hash = self.hash(&self.entry(victim)?.key);
         self.table.take(hash, victim);
-        P::recycle(&mut self.ring, &mut self.table, victim);
+        P::recycle(&mut self.ring, victim);
         self.counts.evicted += 1;
         Some(victim)
-    }
-
-    /// Goes on with a shrinking that a key or value has stopped by a panic.
-    #[cold]
-    pub(super) fn catch_up(&mut self) {
-        while (self.len() > self.capacity() || !self.load.fits(0, 0)) && self.evict(None).is_some() {}
     }
 
     /// Removes the entry that the policy chooses, but that at `but`.
     pub(super) fn evict(&mut self, but: Option<usize>) -> Option<(K, V)> {
         let mut victim = P::victim(&mut self.ring, &mut self.table);
-        // Once around, no bit of another is left; so the third choice is another's at the latest.
-        for _ in 0..2 {
+        // Each choice takes bits of others away, so after few it is another's.
+        for _ in 0..4 {
             if Some(victim) == but {
                 P::spare(&mut self.ring, &mut self.table, victim);
                 victim = P::victim(&mut self.ring, &mut self.table);

@@ -96,6 +96,11 @@ pub(super) mod sealed {
         fn stamp(moment: u64, origin: Self::Origin, now: u64) -> Self::Stamp;
         fn is_over(stamp: Self::Stamp, origin: Self::Origin, now: u64) -> bool;
         fn moment(stamp: Self::Stamp, origin: Self::Origin) -> u64;
+        /// The same for one that has just been written down.
+        #[inline]
+        fn moment_of(_moment: u64, stamp: Self::Stamp, origin: Self::Origin) -> u64 {
+            Self::moment(stamp, origin)
+        }
         /// The origin that `moment` can be counted from, if it is another.
         fn better_origin(moment: u64, origin: Self::Origin, now: u64) -> Option<Self::Origin>;
         /// Another origin, if it will soon be needed.
@@ -126,6 +131,11 @@ pub(super) mod sealed {
         }
 
         #[inline]
+        fn moment_of(moment: u64, _: NonZeroU64, (): ()) -> u64 {
+            moment
+        }
+
+        #[inline]
         fn better_origin(_: u64, (): (), _: u64) -> Option<()> {
             None
         }
@@ -153,12 +163,13 @@ pub(super) mod sealed {
         }
 
         /// The first tick that is not before `moment`.
-        #[inline]
+        #[cfg_attr(target_pointer_width = "64", inline)]
         fn ticks_up(moment: u64) -> u64 {
             Self::ticks(moment) + u64::from(moment & ((1 << SHIFT) - 1) != 0)
         }
 
-        #[inline]
+        #[cfg_attr(target_pointer_width = "64", inline)]
+        #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
         #[expect(clippy::cast_possible_truncation, reason = "LAST at most")]
         fn since(origin: u64, ticks: u64) -> u32 {
             ticks.saturating_sub(origin).min(u64::from(Self::LAST)) as u32
@@ -200,7 +211,7 @@ pub(super) mod sealed {
             if ticks > NEVER >> SHIFT { NEVER } else { ticks << SHIFT }
         }
 
-        #[inline]
+        #[cfg_attr(target_pointer_width = "64", inline)]
         fn better_origin(moment: u64, origin: u64, now: u64) -> Option<u64> {
             let ticks = Self::ticks(now);
             let ahead = Self::ticks_up(Self::cut(moment, now)).saturating_sub(origin);
@@ -233,7 +244,7 @@ pub(super) mod sealed {
     impl Times {
         /// When the entry is over if nobody uses it again.
         #[inline]
-        fn due(self) -> u64 {
+        pub fn due(self) -> u64 {
             self.end.min(self.now.saturating_add(self.idle))
         }
     }

@@ -33,7 +33,9 @@ impl<I: Index> Policy for Lru<I> {}
 /// on to the next when the entry that it stands on is removed. So what is asked for only once leaves soon, as it
 /// does in a scan, and a hit is cheaper than [`Lru`]'s.
 ///
-/// The walk is bounded: after [`STEPS`](Self::STEPS) entries that were used it evicts the next one, used or not.
+/// The walk is bounded: after [`STEPS`](Self::STEPS) entries that were used the hand rests, and the entry that came in
+/// last gives way, unless it has been used: then the one at the hand does. So a long walk is spread over several
+/// insertions, and the hit ratio is that of the walk without a bound.
 ///
 /// `I` is as in [`Lru`]; the bits lie in bytes that the table has left over, so an entry takes no more than there.
 ///
@@ -44,7 +46,7 @@ pub struct Sieve<I = u16>(PhantomData<I>);
 
 impl<I> Sieve<I> {
     /// How many entries the hand passes over at most for one eviction.
-    pub const STEPS: usize = 32;
+    pub const STEPS: usize = 8;
 }
 
 impl<I: Index> Policy for Sieve<I> {}
@@ -58,12 +60,12 @@ pub(super) mod sealed {
         type Index: Index;
         /// An entry has been used.
         fn hit<const N: usize>(ring: &mut Ring<Self::Index, N>, table: &mut Table<Self::Index, N>, index: usize);
-        /// The entry that is to leave now. Of no meaning in an empty cache.
+        /// The entry that is to leave now, without a mark. Of no meaning in an empty cache.
         fn victim<const N: usize>(ring: &mut Ring<Self::Index, N>, table: &mut Table<Self::Index, N>) -> usize;
         /// Spares the victim, for this once.
         fn spare<const N: usize>(ring: &mut Ring<Self::Index, N>, table: &mut Table<Self::Index, N>, index: usize);
         /// Gives the victim's number to a new entry.
-        fn recycle<const N: usize>(ring: &mut Ring<Self::Index, N>, table: &mut Table<Self::Index, N>, index: usize);
+        fn recycle<const N: usize>(ring: &mut Ring<Self::Index, N>, index: usize);
         /// Gives a number in use back.
         fn release<const N: usize>(ring: &mut Ring<Self::Index, N>, table: &mut Table<Self::Index, N>, index: usize);
     }
@@ -87,7 +89,7 @@ pub(super) mod sealed {
         }
 
         #[inline]
-        fn recycle<const N: usize>(ring: &mut Ring<I, N>, _: &mut Table<I, N>, _: usize) {
+        fn recycle<const N: usize>(ring: &mut Ring<I, N>, _: usize) {
             ring.recycle_oldest();
         }
 
@@ -106,25 +108,24 @@ pub(super) mod sealed {
             table.mark(index);
         }
 
+        #[inline]
         fn victim<const N: usize>(ring: &mut Ring<I, N>, table: &mut Table<I, N>) -> usize {
-            for _ in 0..Self::STEPS {
-                if !table.unmark(ring.hand()) {
-                    break;
-                }
-                ring.move_hand();
-            }
-            ring.hand()
+            if table.is_marked(ring.hand()) { walk(ring, table) } else { ring.hand() }
         }
 
-        /// The victim is where the hand stands.
-        fn spare<const N: usize>(ring: &mut Ring<I, N>, _: &mut Table<I, N>, _: usize) {
-            ring.move_hand();
+        fn spare<const N: usize>(ring: &mut Ring<I, N>, table: &mut Table<I, N>, index: usize) {
+            if ring.hand() == index {
+                ring.move_hand();
+            } else {
+                table.mark(index);
+            }
         }
 
         #[inline]
-        fn recycle<const N: usize>(ring: &mut Ring<I, N>, table: &mut Table<I, N>, index: usize) {
-            ring.move_hand();
-            table.unmark(index);
+        fn recycle<const N: usize>(ring: &mut Ring<I, N>, index: usize) {
+            if ring.hand() == index {
+                ring.move_hand();
+            }
             ring.touch(index);
         }
 
@@ -135,6 +136,23 @@ pub(super) mod sealed {
             table.unmark(index);
             ring.release(index);
         }
+    }
+
+    /// The hand's walk, from an entry that has a mark.
+    #[inline(never)]
+    fn walk<I: Index, const N: usize>(ring: &mut Ring<I, N>, table: &mut Table<I, N>) -> usize {
+        for _ in 0..Sieve::<I>::STEPS {
+            if !table.unmark(ring.hand()) {
+                return ring.hand();
+            }
+            ring.move_hand();
+        }
+        let (newest, hand) = (ring.newest(), ring.hand());
+        if table.is_marked(hand) && !table.is_marked(newest) {
+            return newest;
+        }
+        table.unmark(hand);
+        hand
     }
 
     pub trait Index: Copy + Debug + 'static {

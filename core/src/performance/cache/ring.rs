@@ -93,7 +93,8 @@ impl<I: Index, const N: usize> Ring<I, N> {
     }
 
     /// Makes a number in use the newest.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(super) fn touch(&mut self, index: usize) {
         let head = self.head.to_usize();
         if index == head {
@@ -132,7 +133,8 @@ impl<I: Index, const N: usize> Ring<I, N> {
     }
 
     /// Links `index` between the oldest and the newest; whether it is either is up to `head`.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn insert_newest(&mut self, index: I) {
         let head = self.head;
         let mut oldest = head;

@@ -46,7 +46,7 @@ impl<I: Index, const N: usize> Table<I, N> {
     }
 
     /// The number of the entry with this hash that `is_it`.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn find(&self, hash: u32, mut is_it: impl FnMut(usize) -> bool) -> Option<usize> {
         let mut at = Self::home(hash);
         for _ in 0..Self::GROUPS {
@@ -68,47 +68,70 @@ impl<I: Index, const N: usize> Table<I, N> {
     }
 
     /// Makes `hash` lead to `index`. There is always a place: there are more places than entries.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn place(&mut self, hash: u32, index: usize) {
-        let mut at = Self::home(hash);
-        for _ in 0..Self::GROUPS {
-            let group = self.group(at);
-            let free = !group & TAGS;
-            if free != 0 {
-                let lane = lane(free);
-                self.set_tag(at, lane, tag(hash));
-                if let Some(place) = self.row_mut(at).and_then(|row| row.get_mut(lane)) {
-                    *place = I::from_usize(index);
-                }
-                return;
-            }
+        let at = Self::home(hash);
+        if !self.place_in(at, hash, index) {
+            self.place_further(at, hash, index);
+        }
+    }
+
+    /// The same, if home is full.
+    #[cold]
+    fn place_further(&mut self, mut at: usize, hash: u32, index: usize) {
+        for _ in 1..Self::GROUPS {
             self.count(at, 1);
             at = Self::next(at);
+            if self.place_in(at, hash, index) {
+                return;
+            }
         }
         debug_assert!(false, "more entries than places");
+    }
+
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+    fn place_in(&mut self, at: usize, hash: u32, index: usize) -> bool {
+        let free = !self.group(at) & TAGS;
+        if free != 0 {
+            let lane = lane(free);
+            self.set_tag(at, lane, tag(hash));
+            if let Some(place) = self.row_mut(at).and_then(|row| row.get_mut(lane)) {
+                *place = I::from_usize(index);
+            }
+        }
+        free != 0
     }
 
     /// Makes `hash` lead to `index` no longer.
     ///
     /// Looks everywhere if the hash does not lead there: then the key's `Hash` or `Eq` is broken, or
     /// the key changed inside the cache. What such a key left in the counters stays until `clear`.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn take(&mut self, hash: u32, index: usize) {
-        let mut at = Self::home(hash);
-        for passed in 0..Self::GROUPS {
-            let group = self.group(at);
-            if self.take_from(at, same_tags(group, hash), index) {
-                let mut back = Self::home(hash);
+        let at = Self::home(hash);
+        if !self.take_from(at, same_tags(self.group(at), hash), index) {
+            self.take_further(at, hash, index);
+        }
+    }
+
+    /// The same, if it is not at home.
+    #[cold]
+    fn take_further(&mut self, home: usize, hash: u32, index: usize) {
+        let mut at = home;
+        for passed in 1..Self::GROUPS {
+            if self.group(at) < WENT_ON {
+                break;
+            }
+            at = Self::next(at);
+            if self.take_from(at, same_tags(self.group(at), hash), index) {
+                let mut back = home;
                 for _ in 0..passed {
                     self.count(back, -1);
                     back = Self::next(back);
                 }
                 return;
             }
-            if group < WENT_ON {
-                break;
-            }
-            at = Self::next(at);
         }
         self.take_from_anywhere(index);
     }
@@ -127,7 +150,6 @@ impl<I: Index, const N: usize> Table<I, N> {
         }
     }
 
-    #[cold]
     fn take_from_anywhere(&mut self, index: usize) {
         for at in 0..Self::GROUPS {
             if self.take_from(at, self.group(at) & TAGS, index) {
@@ -137,7 +159,8 @@ impl<I: Index, const N: usize> Table<I, N> {
     }
 
     /// Clears the one of the `lanes` of a group that leads to `index`, if there is one.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     fn take_from(&mut self, at: usize, mut lanes: u64, index: usize) -> bool {
         while lanes != 0 {
             let lane = lane(lanes);
@@ -155,6 +178,7 @@ impl<I: Index, const N: usize> Table<I, N> {
     /// The count fits: an entry goes on only from a group that holds seven others, so it is at most
     /// `N - 7`.
     #[cold]
+    #[inline(never)]
     fn count(&mut self, at: usize, change: isize) {
         let mut count = 0;
         if let Some(place) = self.row_mut(at).and_then(|row| row.get_mut(COUNT)) {
@@ -169,13 +193,22 @@ impl<I: Index, const N: usize> Table<I, N> {
     /// Marks an entry's number.
     #[inline]
     pub(super) fn mark(&mut self, index: usize) {
-        if let Some(byte) = self.tags.0.as_flattened_mut().get_mut(Self::mark_at(index)) {
-            let bit = 1 << (index % 4);
-            // Most are marked already: then nothing is written that the next lookup would have to wait for.
-            if *byte & bit == 0 {
-                *byte |= bit;
-            }
+        // Most are marked already: then nothing is written that the next lookup would have to wait for.
+        if !self.is_marked(index) {
+            self.set_mark(index);
         }
+    }
+
+    #[cold]
+    fn set_mark(&mut self, index: usize) {
+        if let Some(byte) = self.tags.0.as_flattened_mut().get_mut(Self::mark_at(index)) {
+            *byte |= 1 << (index % 4);
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_marked(&self, index: usize) -> bool {
+        self.tags.0.as_flattened().get(Self::mark_at(index)).is_some_and(|byte| byte & 1 << (index % 4) != 0)
     }
 
     /// Takes the mark of an entry's number away, and says whether it had one.
@@ -210,7 +243,7 @@ impl<I: Index, const N: usize> Table<I, N> {
         self.tags.0.as_flattened().as_chunks().0.get(at).map_or(0, |group| u64::from_le_bytes(*group))
     }
 
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
     fn set_tag(&mut self, at: usize, lane: usize, tag: u8) {
         if let Some(place) = self.tag_mut(at, lane) {
             *place = tag;
@@ -313,7 +346,13 @@ mod tests {
             assert_eq!(table.census(), (0, 0));
             assert!((0..N).all(|index| table.unmark(index) == (index % 2 == 0)), "{N}");
         }
-        (marks::<4>(), marks::<5>(), marks::<6>(), marks::<7>(), marks::<8>(), marks::<31>(), marks::<64>());
+        marks::<4>();
+        marks::<5>();
+        marks::<6>();
+        marks::<7>();
+        marks::<8>();
+        marks::<31>();
+        marks::<64>();
     }
 
     #[test]

@@ -26,7 +26,9 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
         if let Some(index) = self.find(hash, &key) {
             let note = self.note(ttl, now);
             P::hit(&mut self.ring, &mut self.table, index);
-            return self.replace(index, value, note, now);
+            let replaced = self.replace(index, value, note, now);
+            drop(key); // before the return: what is being returned while a key panics is lost
+            return replaced;
         }
         let Some(index) = self.admit() else {
             self.counts.refused += 1;
@@ -137,13 +139,12 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
     {
         let hash = self.hash(key);
         let index = self.find(hash, key)?;
-        let entry = self.take(hash, index)?;
-        if self.is_over(entry.note, now) {
-            self.counts.expired += 1;
-            return None;
-        }
-        self.counts.removed += 1;
-        Some(entry.value)
+        let Entry { key, value, note } = self.take(hash, index)?;
+        let is_over = self.is_over(note, now);
+        let count = if is_over { &mut self.counts.expired } else { &mut self.counts.removed };
+        *count += 1;
+        drop(key); // before the return: what is being returned while a key panics is lost
+        (!is_over).then_some(value)
     }
 
     /// Removes the entry that the policy would evict now, expired or not; it counts as evicted.
@@ -178,10 +179,14 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
     /// when it is over. A cache shrunk to nothing refuses every insertion.
     pub fn resize_soft(&mut self, capacity: usize) -> usize {
         let capacity = capacity.min(N);
-        self.withheld = u32::try_from(N - capacity).unwrap_or(u32::MAX);
         let before = self.len();
-        self.catch_up();
-        before - self.len()
+        // Step by step, so that the bound holds even if a key or value panics when it is dropped.
+        loop {
+            self.withheld = u32::try_from(N - capacity.max(self.len())).unwrap_or(u32::MAX);
+            if self.len() <= capacity || self.pop().is_none() {
+                return before - self.len();
+            }
+        }
     }
 
     /// Removes expired entries among the next `budget` places, and returns how many there were.

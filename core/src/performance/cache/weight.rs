@@ -82,7 +82,9 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
                 aside(key, value);
             }
             let note = (self.note(ttl, now).0, weight);
-            return self.replace(index, value, note, now);
+            let replaced = self.replace(index, value, note, now);
+            drop(key); // before the return: what is being returned while a key panics is lost
+            return replaced;
         }
         while self.len() >= self.capacity() || !self.load.fits(weight, 0) {
             let Some((key, value)) = self.evict(None) else { break };
@@ -96,9 +98,13 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
 
     /// Lets all entries weigh at most `limit` together, and returns how many it evicted for that.
     pub fn limit_weight(&mut self, limit: u64) -> usize {
-        self.load.set_limit(limit);
         let before = self.len();
-        self.catch_up();
-        before - self.len()
+        // Step by step, so that the bound holds even if a key or value panics when it is dropped.
+        loop {
+            self.load.set_limit(limit.max(self.weight()));
+            if self.weight() <= limit || self.pop().is_none() {
+                return before - self.len();
+            }
+        }
     }
 }

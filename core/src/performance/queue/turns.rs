@@ -89,6 +89,12 @@ impl Turns {
         Some(priority)
     }
 
+    /// Begins to count anew: for who takes an item while nothing waits in the other lines, and need not ask.
+    #[inline]
+    pub const fn reset(&mut self) {
+        self.passed = 0;
+    }
+
     /// The line, and whether somebody who waits longer is passed over.
     fn choose(&self, ages: [Option<u32>; Priority::COUNT]) -> Option<(Priority, bool)> {
         let mut urgent = None;
@@ -102,6 +108,10 @@ impl Turns {
         }
         let (urgent, (oldest, _)) = (urgent?, oldest?);
         let passes = urgent != oldest;
-        if passes && self.passed >= self.unlike_default ^ Config::DEFAULT.max_passed { Some((oldest, false)) } else { Some((urgent, passes)) }
+        if passes && self.passed >= self.unlike_default ^ Config::DEFAULT.max_passed {
+            Some((oldest, false))
+        } else {
+            Some((urgent, passes))
+        }
     }
 }

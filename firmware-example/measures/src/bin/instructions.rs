@@ -10,9 +10,11 @@ use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use daur_core::id::{BootId, DeviceId};
 use daur_core::monitoring::histogram::{Auto, Full};
-use daur_core::performance::balancer::{self, Balancer, Latency, LeastLoaded, Outcome, PeakEwma, Policy, RoundRobin, Weighted};
+use daur_core::performance::balancer::{
+    self, Balancer, Latency, LeastLoaded, Outcome, PeakEwma, Policy, RoundRobin, Weighted,
+};
 use daur_core::performance::batch::{self, Batcher};
-use daur_core::performance::cache::{self, Cache, Lru};
+use daur_core::performance::cache::{self, Cache, Coarse, Fast, Keyed, Lru, Sieve};
 use daur_core::performance::memory::{self, Monitor, Resize, Share, Shrink, Shrinkers, Usage, shrinkers};
 use daur_core::performance::queue::{self, Priority, Queue};
 use daur_core::reliability::breaker::{self, Breaker, CountWindow, Mode, Permit, Span, TimeWindow, Window};
@@ -193,6 +195,7 @@ fn performance() {
         key += 1;
         black_box(black_box(&mut cache).insert(key, key, now()));
     });
+    cache_caches();
     let mut queue: Queue<fn(), 16> = Queue::new(queue::Config::DEFAULT);
     measure("queue_push_and_pop", || {
         let _ = black_box(&mut queue).try_push(black_box(|| ()), black_box(Priority::Normal), now());
@@ -200,7 +203,6 @@ fn performance() {
     });
     balancers();
     batches();
-    memory();
 }
 
 fn balancers() {
@@ -224,12 +226,31 @@ fn batches() {
     // Rare enough that no batch is complete while it is measured.
     let mut batcher: Batcher<u32, 64> = Batcher::new(batch::Config::DEFAULT);
     measure("batch_push", || {
-        let _ = black_box(black_box(&mut batcher).push(black_box(7), now()));
+        if let Ok(Some(batch)) = black_box(&mut batcher).push(black_box(7), now()) {
+            black_box(&batch);
+        }
     });
     let mut single: Batcher<u32, 4> = Batcher::new(batch::Config::DEFAULT);
     measure("batch_push_and_flush", || {
-        let _ = black_box(black_box(&mut single).push(black_box(7), now()));
-        black_box(single.flush());
+        let _ = black_box(&mut single).push(black_box(7), now());
+        if let Some(batch) = single.flush() {
+            black_box(&batch);
+        }
+    });
+    memory();
+    memoize();
+}
+
+/// A call that is answered: the critical section and the cache's hit.
+fn memoize() {
+    #[daur_core::memoize(maxsize = 32)]
+    fn calibration(channel: u32) -> u32 {
+        black_box(channel)
+    }
+
+    black_box(calibration(7));
+    measure("memoize_hit", || {
+        black_box(calibration(black_box(7)));
     });
 }
 
@@ -248,6 +269,38 @@ fn memory() {
         let shrinkers = black_box(&mut shrinkers);
         shrinkers.demand(memory::Level::Elevated);
         black_box(shrinkers.run(&monitor, now()));
+    });
+}
+
+fn cache_caches() {
+    let config = cache::Config { ttl: Some(Duration::from_secs(60)), ..cache::Config::DEFAULT };
+    let mut sieve: Cache<u32, u32, 32, Sieve<u8>> = Cache::new(config);
+    cache_of("cache_sieve_hit", "cache_sieve_insert_with_eviction", |key, inserts| match inserts {
+        true => _ = black_box(black_box(&mut sieve).insert(key, key, now())),
+        false => _ = black_box(black_box(&mut sieve).get(&key, now())),
+    });
+    let mut coarse: Cache<u32, u32, 32, Lru<u8>, Fast, Coarse> = Cache::new(config);
+    cache_of("cache_coarse_hit", "cache_coarse_insert_with_eviction", |key, inserts| match inserts {
+        true => _ = black_box(black_box(&mut coarse).insert(key, key, now())),
+        false => _ = black_box(black_box(&mut coarse).get(&key, now())),
+    });
+    let mut keyed: Cache<u32, u32, 32, Lru<u8>, Keyed> = Cache::with_hasher(config, Keyed::new(black_box([7; 16])));
+    cache_of("cache_keyed_hit", "cache_keyed_insert_with_eviction", |key, inserts| match inserts {
+        true => _ = black_box(black_box(&mut keyed).insert(key, key, now())),
+        false => _ = black_box(black_box(&mut keyed).get(&key, now())),
+    });
+}
+
+/// A hit and an insertion into a full cache.
+fn cache_of(hit: &str, insert: &str, mut verb: impl FnMut(u32, bool)) {
+    for key in 0..32 {
+        verb(key, true);
+    }
+    measure(hit, || verb(black_box(7), false));
+    let mut key = 100;
+    measure(insert, || {
+        key += 1;
+        verb(black_box(key), true);
     });
 }
 

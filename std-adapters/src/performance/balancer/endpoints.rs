@@ -271,6 +271,21 @@ impl<T, const N: usize, C: Clock> Endpoints<T, N, C> {
         self.with_named(name, |inner, worker| inner.balancer.set_available(worker, available))
     }
 
+    /// Ends an endpoint's ejection now, and closes its breaker: somebody has mended it. Says whether there was one of
+    /// this name.
+    pub fn restore(&self, name: &str) -> bool {
+        self.shared.with(|inner, now| {
+            let worker = inner.find(name);
+            if let Some(worker) = worker {
+                inner.balancer.restore(worker, now);
+                if let Some(breaker) = inner.places[worker].as_mut().and_then(|place| place.breaker.as_mut()) {
+                    breaker.reset(now);
+                }
+            }
+            worker.is_some()
+        })
+    }
+
     /// Endpoints.
     pub fn len(&self) -> usize {
         self.shared.with(|inner, _| inner.places.iter().flatten().count())
@@ -289,7 +304,7 @@ impl<T, const N: usize, C: Clock> Endpoints<T, N, C> {
         self.pick_except(&[])
     }
 
-    /// Calls one endpoint after the other until one answers; at most `tries` of them, each once.
+    /// Calls one endpoint after the other until one answers; at most `tries` of them, and at least one, each once.
     ///
     /// # Errors
     /// [`Failure::Error`] with the last call's, or [`Failure::NoneAvailable`].

@@ -8,9 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use daur_core::performance::balancer::{
-    Any, Balancer, Config, Outcome, PolicyConfig, Snapshot, Ticket,
-};
+use daur_core::performance::balancer::{Any, Balancer, Config, Outcome, PolicyConfig, Snapshot, Ticket};
 use daur_core::shared::Shared;
 use daur_core::time::Duration;
 

@@ -13,7 +13,7 @@ use daur_core::reliability::retry::{self, Class};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-use super::engine::{Engine, Items, Message, Rejected};
+use super::engine::{Classify, Engine, Items, Message, OnRejected, Rejected};
 
 /// Says how items are gathered and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -460,8 +460,8 @@ where
 pub struct Builder<T, E> {
     config: Config,
     weigh: Weigh<T>,
-    classify: Box<dyn Fn(&E) -> Class + Send + Sync>,
-    on_rejected: Box<dyn FnMut(Rejected<'_, T, E>) + Send>,
+    classify: Classify<E>,
+    on_rejected: OnRejected<T, E>,
 }
 
 impl<T: Send + Sync + 'static, E: Send + 'static> Builder<T, E> {

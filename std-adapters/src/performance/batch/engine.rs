@@ -92,7 +92,10 @@ pub(super) enum Message<T> {
     Flush(oneshot::Sender<()>),
 }
 
-type OnRejected<T, E> = Box<dyn FnMut(Rejected<'_, T, E>) + Send>;
+/// Says what is worth another try.
+pub(super) type Classify<E> = Box<dyn Fn(&E) -> Class + Send + Sync>;
+/// Hears of what is rejected.
+pub(super) type OnRejected<T, E> = Box<dyn FnMut(Rejected<'_, T, E>) + Send>;
 
 pub(super) struct Engine<T, E, H> {
     pub(super) inbox: mpsc::Receiver<Message<T>>,
@@ -102,7 +105,7 @@ pub(super) struct Engine<T, E, H> {
     pub(super) items: Vec<T>,
     pub(super) handler: H,
     pub(super) retry: retry::Config,
-    pub(super) classify: Box<dyn Fn(&E) -> Class + Send + Sync>,
+    pub(super) classify: Classify<E>,
     pub(super) on_rejected: OnRejected<T, E>,
     pub(super) counts: Arc<Counts>,
     /// Dropped with the engine, which is how its end is told.
@@ -178,10 +181,10 @@ where
     /// Writes what has been gathered, if there is something.
     async fn write(&mut self, cause: Cause) {
         self.trigger.close(cause);
+        self.counts.show(self.trigger.snapshot());
         let room = self.items.len();
         let items = std::mem::replace(&mut self.items, Vec::with_capacity(room));
         self.deliver(items).await;
-        self.counts.show(self.trigger.snapshot());
     }
 
     /// Hands the items over, in halves if they fail as one: until each is delivered, or alone and rejected.

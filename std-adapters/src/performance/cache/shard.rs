@@ -12,7 +12,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use daur_core::performance::cache::{Cache, Config, Inserted, Policy, Snapshot};
+use daur_core::performance::cache::{Cache, Config, ConfigError, Idle, Inserted, Lru, Policy, Snapshot};
 use daur_core::time::{Duration, Instant};
 
 use super::flight::Flight;
@@ -20,6 +20,11 @@ use super::sync::Arc;
 
 /// Entries that a shard has room for, whatever its share of the whole is.
 pub(super) const PLACES: usize = 256;
+
+/// Whether a shard can keep to the times of a config.
+pub(super) const fn suits(config: &Config) -> Result<(), ConfigError> {
+    Order::<Lru<u8>>::suits(config)
+}
 
 /// The entries that all shards together have and may have.
 pub(super) struct Room {
@@ -224,6 +229,8 @@ pub(super) enum Put<K, V> {
     Evicted(K, V),
     /// The whole is full and this shard has nothing to evict: room is to be made elsewhere.
     NoRoom(K, V),
+    /// There was no entry.
+    Nothing,
 }
 
 /// All that a shard held.
@@ -232,8 +239,11 @@ pub(super) struct Contents<K, V> {
     _flights: BTreeMap<(u32, u64), Listed<K, V>>,
 }
 
+/// Notes idle times too; one that has none is renewed for nothing, which costs less than to ask.
+type Order<P> = Cache<Slot, (), PLACES, P, Brought, Idle>;
+
 pub(super) struct Shard<K, V, P: Policy> {
-    order: Cache<Slot, (), PLACES, P, Brought>,
+    order: Order<P>,
     places: Vec<Place<K, V>>,
     free: Option<u32>,
     /// By the key's hash and a number of its own.
@@ -473,13 +483,14 @@ impl<K: Eq, V, P: Policy> Shard<K, V, P> {
     pub(super) fn put(
         &mut self,
         hash: u32,
-        (key, value): (K, V),
+        entry: &mut Option<(K, V)>,
         ttl: Option<Duration>,
         now: Instant,
         room: &Room,
         reserved: bool,
     ) -> Put<K, V> {
-        let (was_there, at) = self.peek(hash, &key, now);
+        let (was_there, at) = entry.as_ref().map_or((false, None), |(key, _)| self.peek(hash, key, now));
+        let Some((key, value)) = entry.take() else { return Put::Nothing };
         if let Some(place) = at
             && let Some(Place::Taken(_, former)) = self.places.get_mut(place as usize)
         {

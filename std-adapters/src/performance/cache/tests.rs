@@ -57,6 +57,11 @@ fn a_config_is_checked_field_by_field() {
     assert_eq!(check(Config { ttl, refresh_ahead: ttl, ..Config::DEFAULT }), Err(ConfigError::RefreshAhead));
     let ahead = Some(Duration::from_nanos(999_999_999));
     assert_eq!(check(Config { ttl, refresh_ahead: ahead, ..Config::DEFAULT }), Ok(()));
+    assert_eq!(check(Config { ttl, idle: ttl, refresh_ahead: ahead, ..Config::DEFAULT }), Ok(()));
+    assert_eq!(
+        check(Config { ttl, idle: ahead, refresh_ahead: ahead, ..Config::DEFAULT }),
+        Err(ConfigError::RefreshAhead)
+    );
 }
 
 #[test]
@@ -168,6 +173,24 @@ fn rule_3_a_ttl_of_one_entry_makes_a_cache_without_one_look_at_the_clock() {
     assert_eq!((cache.get(&1), cache.get(&2)), (Some(1), None));
     assert_eq!(cache.sweep(1), 0);
     assert_eq!(cache.len(), 1);
+}
+
+#[test]
+fn rule_3_an_entry_that_nobody_uses_expires_when_it_has_been_idle_for_too_long() {
+    let clock = ManualClock::new(Instant::from_secs(1));
+    let (ttl, idle) = (Some(Duration::from_secs(10)), Some(Duration::from_secs(4)));
+    let config = Config { max_size: 4, ttl, idle, ..Config::DEFAULT };
+    let cache: SharedCache<u32, u32, _, _, _> = SharedCache::with_clock(config, &clock).unwrap();
+    cache.insert(1, 1);
+    cache.insert(2, 2);
+    clock.advance(Duration::from_secs(3));
+    assert_eq!((cache.get(&1), cache.peek(&2)), (Some(1), Some(2)));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!((cache.get(&1), cache.get(&2)), (Some(1), None));
+    clock.advance(Duration::from_secs(3));
+    assert_eq!((cache.get(&1), cache.len()), (Some(1), 1));
+    clock.advance(Duration::from_secs(3));
+    assert_eq!((cache.get(&1), cache.len()), (None, 0), "the ttl counts from the insertion");
 }
 
 #[test]
@@ -487,8 +510,8 @@ fn rule_8_a_panic_under_the_lock_locks_nobody_out() {
 #[test]
 fn rule_9_one_caller_renews_ahead_and_the_others_get_the_former_value() {
     let clock = ManualClock::new(Instant::from_secs(1));
-    let config =
-        Config { max_size: 4, ttl: Some(Duration::from_secs(10)), refresh_ahead: Some(Duration::from_secs(2)) };
+    let (ttl, ahead) = (Some(Duration::from_secs(10)), Some(Duration::from_secs(2)));
+    let config = Config { max_size: 4, ttl, refresh_ahead: ahead, ..Config::DEFAULT };
     let cache: SharedCache<u32, u32, _, _, _> = SharedCache::with_clock(config, &clock).unwrap();
     assert_eq!(cache.get_or_insert_with(&1, || 1), 1);
     clock.advance(Duration::from_nanos(7_999_999_999));
@@ -527,6 +550,40 @@ fn a_cache_shrinks_and_grows_back() {
     assert_eq!(cache.capacity(), 1_000);
     (0..1_000).for_each(|n| _ = cache.insert(n, vec![0; 100]));
     assert_eq!(cache.len(), 1_000);
+}
+
+#[test]
+fn it_shrinks_to_a_share_and_is_restored() {
+    use daur_core::performance::memory::{Share, Shrink};
+    let cache = std::sync::Arc::new(small());
+    (0..4).for_each(|n| _ = cache.insert(n.to_string(), n));
+    let shrinks: &dyn Shrink = &cache.clone();
+    let entry = Shard::<String, u32, Lru<u8>>::entry_bytes();
+    assert_eq!((shrinks.shrink(Share::permille(500)), cache.len()), (2 * entry, 2));
+    assert_eq!(shrinks.shrink(Share::permille(500)), 0);
+    shrinks.restore(Share::permille(750));
+    assert_eq!((cache.capacity(), cache.len()), (3, 2));
+}
+
+#[test]
+fn a_cache_may_evict_by_another_policy() {
+    use daur_core::performance::cache::Sieve;
+    let config = Config { max_size: 4, ..Config::DEFAULT };
+    let cache: SharedCache<u32, u32, Sieve<u8>, Seeded, Instant> =
+        SharedCache::with_hasher(config, Instant::ZERO, Seeded::default()).unwrap();
+    (0..4).for_each(|n| _ = cache.insert(n, n));
+    assert_eq!(cache.get(&0), Some(0));
+    assert_eq!(cache.insert(4, 4), Inserted::Evicted(1, 1), "the first that was not used");
+    assert_eq!(cache.resize_soft(1), 3);
+    assert_eq!(cache.len(), 1);
+}
+
+#[test]
+fn a_lock_weighs_what_the_docs_say() {
+    assert!(size_of::<Line<Mutex<Shard<u64, u64, Lru<u8>>>>>() <= 8 << 10);
+    assert_eq!(Shard::<u64, u64, Lru<u8>>::entry_bytes(), 24);
+    let weight = |max_size: usize| shards(max_size) * 8_192 / max_size + 24 + 3;
+    assert!(weight(65_536) <= 70, "{}", weight(65_536));
 }
 
 #[test]

@@ -102,8 +102,17 @@ impl<R> Handle<R> {
     /// # Panics
     /// If the handle was awaited to its end before.
     #[doc(alias = "add_done_callback")]
-    pub fn on_done(mut self, callback: impl FnOnce(Result<R, JoinError>) + Send + 'static) {
-        self.take().on_done(Box::new(callback));
+    pub fn on_done(mut self, callback: impl FnOnce(Result<R, JoinError>) + Send + 'static)
+    where
+        R: 'static,
+    {
+        let task = self.take();
+        // Who runs the job would else see that the handle is gone, and ask no further.
+        let kept = task.clone();
+        task.on_done(Box::new(move |result| {
+            drop(kept);
+            callback(result);
+        }));
     }
 
     /// Lets the job go on without anybody who waits for it.

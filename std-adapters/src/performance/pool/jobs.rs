@@ -4,6 +4,8 @@
 //! and a worker that finds nothing to go out takes over all that has come in, at once. Whoever needs both takes `outgoing`
 //! first. Whose turn it is `Turns` of core decides, over both sides.
 
+mod out;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::sync::{Arc, PoisonError, Weak};
@@ -16,6 +18,7 @@ use super::sync::{AtomicI64, AtomicU8, AtomicU64, Condvar, Mutex, MutexGuard, Or
 use super::task::{Job, JoinError, Tally};
 use super::{Config, Why};
 use crate::clock::StdClock;
+pub(super) use out::Next;
 
 /// What there is to do.
 pub(super) enum Work {
@@ -84,6 +87,8 @@ pub(super) struct Incoming {
     pub(super) seats: Vec<bool>,
     /// Workers that have not ended.
     pub(super) alive: usize,
+    /// Those among them that wait for the others' end.
+    waiting: usize,
 }
 
 /// What workers need.
@@ -122,13 +127,6 @@ pub(super) struct Jobs {
     pub(super) tallies: Mutex<Vec<Arc<Tally>>>,
 }
 
-/// What a worker that asked for a job gets.
-pub(super) enum Next {
-    Job(Entry),
-    /// Nothing, ever again.
-    End,
-}
-
 impl Jobs {
     pub(super) fn new(config: &Config) -> Arc<Self> {
         let incoming = Incoming {
@@ -143,6 +141,7 @@ impl Jobs {
             called: 0,
             seats: Vec::new(),
             alive: 0,
+            waiting: 0,
         };
         let turns = Turns::new(config.max_passed);
         let mut pools = pools();
@@ -316,118 +315,6 @@ impl Jobs {
         self.room.notify_one();
     }
 
-    /// Takes the job whose turn it is.
-    fn pop_from(&self, outgoing: &mut Outgoing) -> Option<Entry> {
-        loop {
-            let levels = self.levels.load(Ordering::Acquire);
-            let number = |line: &VecDeque<Entry>| line.front().map(|entry| entry.number);
-            let numbers = outgoing.lines.each_ref().map(number);
-            let newest = numbers.iter().flatten().max().copied().unwrap_or(0);
-            let mut ages = numbers
-                .map(|number| Some(u32::try_from(newest - number?).map_or(u32::MAX, |age| age.saturating_add(1))));
-            for (level, age) in ages.iter_mut().enumerate() {
-                // Whatever came in is younger than all that goes out.
-                if age.is_none() && levels & (1 << level) != 0 {
-                    *age = Some(0);
-                }
-            }
-            let line = outgoing.turns.peek(ages)?.index();
-            if outgoing.lines[line].is_empty() {
-                self.take_over(outgoing);
-                continue;
-            }
-            let _ = outgoing.turns.take(ages);
-            self.left(1);
-            return outgoing.lines[line].pop_front();
-        }
-    }
-
-    /// Lets all that came in go out.
-    fn take_over(&self, outgoing: &mut Outgoing) {
-        let mut incoming = self.incoming();
-        for (from, to) in incoming.lines.iter_mut().zip(&mut outgoing.lines) {
-            if to.is_empty() {
-                mem::swap(from, to);
-            } else {
-                to.append(from);
-            }
-        }
-        self.levels.store(0, Ordering::Release);
-    }
-
-    /// The next job of a worker, which sleeps until there is one. `searching`: it counts as one who looks for a job.
-    pub(super) fn next(&self, searching: &mut bool) -> Next {
-        loop {
-            let mut outgoing = self.outgoing();
-            if outgoing.surplus > 0 {
-                outgoing.surplus -= 1;
-                self.stop_searching(&outgoing, searching);
-                return Next::End;
-            }
-            if let Some(entry) = self.pop_from(&mut outgoing) {
-                self.stop_searching(&outgoing, searching);
-                let calls = outgoing.call_one();
-                drop(outgoing);
-                if calls {
-                    self.call();
-                }
-                return Next::Job(entry);
-            }
-            let mut incoming = self.incoming();
-            if incoming.lines.iter().any(|line| !line.is_empty()) {
-                continue;
-            }
-            if incoming.closed {
-                incoming.searching -= usize::from(mem::take(searching));
-                return Next::End;
-            }
-            if !*searching && incoming.searching == 0 {
-                incoming.searching += 1;
-                *searching = true;
-                drop((incoming, outgoing));
-                look(|| self.levels.load(Ordering::Relaxed) != 0);
-                continue;
-            }
-            if mem::take(searching) {
-                incoming.searching -= 1;
-            }
-            incoming.sleeping += 1;
-            drop(outgoing);
-            while incoming.woken == 0 {
-                incoming = wait(&self.work, incoming, None).0;
-            }
-            incoming.woken -= 1;
-            *searching = true;
-        }
-    }
-
-    /// A worker has found what it looked for: if there is more, the next one is woken.
-    #[inline]
-    fn stop_searching(&self, outgoing: &Outgoing, searching: &mut bool) {
-        if !mem::take(searching) {
-            return;
-        }
-        let mut incoming = self.incoming();
-        incoming.searching -= 1;
-        let more = outgoing.lines.iter().chain(&incoming.lines).any(|line| !line.is_empty());
-        if more && incoming.wake_one() {
-            drop(incoming);
-            self.work.notify_one();
-        }
-    }
-
-    /// A job for who is no worker that waits for one, or already runs another.
-    pub(super) fn try_pop(&self) -> Option<Entry> {
-        let mut outgoing = self.outgoing();
-        let entry = self.pop_from(&mut outgoing)?;
-        let calls = outgoing.call_one();
-        drop(outgoing);
-        if calls {
-            self.call();
-        }
-        Some(entry)
-    }
-
     /// Wakes all workers: some of them are too many, or all.
     pub(super) fn wake_all(&self) {
         let mut incoming = self.incoming();
@@ -465,17 +352,24 @@ impl Jobs {
         }
     }
 
-    /// Waits until at most `but` workers are left; whether `deadline` came first.
-    pub(super) fn wait_until_quiet(&self, but: usize, deadline: Option<std::time::Instant>) -> bool {
+    /// Waits until no worker is left; whether `deadline` came first. `own`: the caller is one, and so is not waited for, nor
+    /// are others that wait here themselves.
+    pub(super) fn wait_until_quiet(&self, own: bool, deadline: Option<std::time::Instant>) -> bool {
         let mut incoming = self.incoming();
-        while incoming.alive > but {
+        incoming.waiting += usize::from(own);
+        self.quiet.notify_all();
+        let late = loop {
+            if incoming.alive <= if own { incoming.waiting } else { 0 } {
+                break false;
+            }
             let late;
             (incoming, late) = wait(&self.quiet, incoming, deadline);
             if late {
-                return incoming.alive > but;
+                break true;
             }
-        }
-        false
+        };
+        incoming.waiting -= usize::from(own);
+        late
     }
 
     /// A worker's end.
@@ -487,23 +381,6 @@ impl Jobs {
         }
         drop(incoming);
         self.quiet.notify_all();
-    }
-
-    /// Runs a job that was taken out.
-    #[inline]
-    pub(super) fn run(&self, entry: Entry, tally: &Tally) {
-        if entry.pushed_at < Instant::MAX {
-            let waited = StdClock.now().since(entry.pushed_at);
-            lock(&self.waited).record(waited.as_nanos());
-        }
-        contain(|| match entry.work {
-            Work::Shared(job) => {
-                if !job.run(tally) {
-                    self.was_dead();
-                }
-            }
-            Work::Alone(job) => drop(tally.count(job)),
-        });
     }
 
     /// Jobs that wait, without those that are dead.

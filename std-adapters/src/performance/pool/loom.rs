@@ -71,8 +71,10 @@ fn two_jobs_that_meet_get_two_workers() {
                 }
             }
         };
-        pool.execute(meet(&meeting)).unwrap();
-        pool.execute(meet(&meeting)).unwrap();
+        // Joined before the pool is dropped, which wakes everybody.
+        for handle in [meet(&meeting), meet(&meeting)].map(|job| pool.submit(job).unwrap()) {
+            handle.join().unwrap();
+        }
     });
 }
 
@@ -325,6 +327,21 @@ mod handle {
             worker.join().unwrap();
         });
     }
+}
+
+#[test]
+fn a_callback_is_called_though_its_handle_is_gone() {
+    explore(3, || {
+        let pool = ThreadPool::new(ONE);
+        let (called, read) = counter();
+        let call = bump(&called);
+        pool.submit(|| 7).unwrap().on_done(|result| {
+            assert!(matches!(result, Ok(7)));
+            call();
+        });
+        drop(pool);
+        assert_eq!(read(), 1);
+    });
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub(super) use loom::{
 
 /// How often somebody looks again before they sleep: first without, then with giving way to others. Falling asleep and being
 /// woken takes microseconds, which a short job does not.
-const LOOKS: (u32, u32) = if cfg!(daur_loom) { (0, 0) } else { (20, 32) };
+const LOOKS: (u32, u32) = if cfg!(daur_loom) { (0, 0) } else { (2, 32) };
 
 /// Whether `seen` came true while somebody was looking.
 #[inline]

@@ -14,7 +14,7 @@ use daur_core::time::{Duration, Instant};
 use daur_std::clock::ManualClock;
 use daur_std::performance::memory::{
     Config, ConfigError, Error, Freed, Group, MemoryOptimizer, Pressure, Provider, SHRINKERS, Sample, Scope, Stall,
-    Tree,
+    Tree, init, memory_optimizer,
 };
 use proptest::prelude::*;
 
@@ -155,10 +155,10 @@ mod optimizer {
 
     #[test]
     fn rule_3_a_reading_that_fails_leaves_the_level_asks_nobody_and_is_told() {
-        type Told = Result<Sample, Error>;
-        let told: Arc<Mutex<VecDeque<Box<dyn FnOnce() -> Told + Send>>>> = Arc::default();
+        type Told = Box<dyn FnOnce() -> Result<Sample, Error> + Send>;
+        let told: Arc<Mutex<VecDeque<Told>>> = Arc::default();
         let script = Arc::clone(&told);
-        let tell = move |told: Box<dyn FnOnce() -> Told + Send>| script.lock().unwrap().push_back(told);
+        let tell = move |told: Told| script.lock().unwrap().push_back(told);
         let clock = leaked(100);
         let optimizer = MemoryOptimizer::builder(Config::DEFAULT)
             .provider(move || {
@@ -215,7 +215,7 @@ mod optimizer {
     }
 
     #[test]
-    fn rule_5_the_allocator_trims_after_something_was_freed_and_again_while_memory_is_short() {
+    fn rule_5_the_allocator_trims_after_somebody_was_asked_and_again_while_memory_is_short() {
         let (trims, figure) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU64::new(0)));
         let (counted, told, clock) = (Arc::clone(&trims), Arc::clone(&figure), leaked(100));
         let optimizer = MemoryOptimizer::builder(Config::DEFAULT)
@@ -238,7 +238,7 @@ mod optimizer {
         assert_eq!(poll(850, 9), (None, 1));
         assert_eq!(poll(850, 1), (Some(true), 2));
         let registration = optimizer.register("one", 0, freeing()).unwrap();
-        assert_eq!(poll(850, 1), (Some(true), 3), "after something was freed");
+        assert_eq!(poll(850, 1), (Some(true), 3), "after somebody was asked");
         drop(registration);
         assert_eq!(poll(100, 20), (None, 3), "enough is free");
         assert_eq!(optimizer.snapshot().trims, 3);
@@ -688,6 +688,19 @@ mod tree {
             }
         }
     }
+}
+
+#[test]
+fn there_is_one_optimizer_and_its_snapshot_is_json() {
+    let optimizer = memory_optimizer();
+    assert!(init(MemoryOptimizer::new(Config::DEFAULT).unwrap()).is_err(), "there is one already");
+    let registration = optimizer.register("json", 3, freeing()).unwrap();
+    let shown = serde_json::to_value(optimizer.snapshot()).unwrap();
+    assert_eq!((&shown["monitor"]["level"], &shown["error"]), (&"Normal".into(), &serde_json::Value::Null));
+    assert!(shown["by"].as_array().unwrap().iter().any(|one| one["name"] == "json" && one["keep"] == 1_000));
+    drop(registration);
+    let usage = serde_json::to_value(optimizer.usage().unwrap()).unwrap();
+    assert!(usage["percent"].is_f64() && usage["total"].is_u64() && usage["scope"].is_string());
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! The balancer against a naive model that remembers every ticket, under picks, reports, lost tickets, workers that
 //! come, go and change, and time that goes both ways.
 
-use daur_core::performance::balancer::{
-    Any, Balancer, Config, Eject, Event, Outcome, PolicyConfig, State, Ticket,
-};
+use daur_core::performance::balancer::{Any, Balancer, Config, Eject, Event, Outcome, PolicyConfig, State, Ticket};
 use daur_core::time::{Duration, Instant};
 use proptest::prelude::*;
 
@@ -133,8 +131,7 @@ impl Model {
         let chosen = match self.policy {
             PolicyConfig::RoundRobin => among.into_iter().min_by_key(|&index| distance(index))?,
             PolicyConfig::Weighted => {
-                let sum: i64 =
-                    among.iter().map(|&index| i64::from(self.workers[index].as_ref().unwrap().weight)).sum();
+                let sum: i64 = among.iter().map(|&index| i64::from(self.workers[index].as_ref().unwrap().weight)).sum();
                 for &index in &among {
                     let worker = self.workers[index].as_mut().unwrap();
                     worker.due += i64::from(worker.weight);
@@ -146,9 +143,8 @@ impl Model {
             }
             _ => {
                 // Every weight in use divides 12: (load + 1) / weight as a whole number.
-                let cost = |index: usize| {
-                    (loads[index] + 1) * 12 / u32::from(self.workers[index].as_ref().unwrap().weight)
-                };
+                let cost =
+                    |index: usize| (loads[index] + 1) * 12 / u32::from(self.workers[index].as_ref().unwrap().weight);
                 among.into_iter().min_by_key(|&index| (cost(index), distance(index)))?
             }
         };

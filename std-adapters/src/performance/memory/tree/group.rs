@@ -79,6 +79,12 @@ impl Groups {
         let mut own = None;
         let (mut smallest, mut tightest) = (None, Usage::default());
         for (depth, dir) in self.dirs.iter().enumerate() {
+            let told = names.limits.iter().filter_map(|name| unread.optional(&dir.join(name), text::limit).flatten());
+            let told = told.min().filter(|limit| *limit < total);
+            if depth > 0 && told.is_none() {
+                // What is used there, without a limit, says nothing; and `memory.stat` takes long to write.
+                continue;
+            }
             let stat = unread.optional(&dir.join("memory.stat"), |text| {
                 Some((text::figure(text, names.inactive)?, names.around.and_then(|name| text::figure(text, name))))
             });
@@ -86,8 +92,7 @@ impl Groups {
             let used = unread.optional(&dir.join(names.used), text::bytes);
             let used = used.map(|used| used.saturating_sub(inactive));
             own = own.or(used.filter(|_| depth == 0));
-            let told = names.limits.iter().filter_map(|name| unread.optional(&dir.join(name), text::limit).flatten());
-            let limit = told.chain(around).min().filter(|limit| *limit < total);
+            let limit = told.into_iter().chain(around).min().filter(|limit| *limit < total);
             smallest = smallest.into_iter().chain(limit).min();
             if let (Some(used), Some(limit)) = (used, limit) {
                 // A limit of 0 is one: nothing may be used.
