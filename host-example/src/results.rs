@@ -328,11 +328,15 @@ mod tests {
 
     impl Kept {
         fn new(config: Config) -> Self {
+            Self::with_pool(config, pool::Config::DEFAULT)
+        }
+
+        fn with_pool(config: Config, pool: pool::Config) -> Self {
             static NEXT: AtomicU32 = AtomicU32::new(0);
             let name = format!("results-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
             let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tmp").join(name);
             std::fs::create_dir_all(&path).unwrap();
-            let pool = Pool::new(pool::Config::DEFAULT).unwrap();
+            let pool = Pool::new(pool).unwrap();
             Self { results: Results::open(path.join("cache.db"), config, pool).unwrap(), path }
         }
 
@@ -438,30 +442,26 @@ mod tests {
         assert_eq!(kept.ask(b"b", TTL, keep("no")).await, (b"12345678".to_vec(), Source::File));
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[tokio::test]
     async fn rule_4_where_the_pool_is_full_a_look_up_is_overloaded_but_not_one_that_memory_answers() {
-        let kept = Kept::new(Config::DEFAULT);
+        let kept = Kept::with_pool(Config::DEFAULT, pool::Config { workers: 1, queue: 1 });
         kept.ask(b"a", TTL, keep("one")).await;
         let (open, gate) = std::sync::mpsc::channel::<()>();
-        let gate = Arc::new(std::sync::Mutex::new(gate));
         let pool = kept.results.pool.clone();
-        let room = pool::Config::DEFAULT.workers + pool::Config::DEFAULT.queue;
-        let jobs: Vec<_> = (0..room)
-            .map(|_| {
-                let (pool, gate) = (pool.clone(), Arc::clone(&gate));
-                tokio::spawn(async move { pool.run(move || gate.lock().unwrap().recv().is_err()).await })
-            })
-            .collect();
-        while pool.snapshot().running + pool.snapshot().queued < room as u64 {
+        let (first, second) = (pool.clone(), pool.clone());
+        let first = tokio::spawn(async move { first.run(move || gate.recv().is_err()).await });
+        while (pool.snapshot().running, pool.snapshot().queued) != (1, 0) {
+            tokio::task::yield_now().await;
+        }
+        let second = tokio::spawn(async move { second.run(|| true).await });
+        while pool.snapshot().queued == 0 {
             tokio::task::yield_now().await;
         }
         let refused = kept.results.get_or_compute(b"b", TTL, async || Ok::<_, Problem>(keep("two"))).await;
         assert_eq!(refused.unwrap_err().code(), Code::Overloaded);
         assert_eq!(kept.ask(b"a", TTL, keep("no")).await.1, Source::Memory);
         drop(open);
-        for job in jobs {
-            assert!(job.await.unwrap().unwrap());
-        }
+        assert!(first.await.unwrap().unwrap() && second.await.unwrap().unwrap());
         assert_eq!(kept.ask(b"b", TTL, keep("two")).await.1, Source::Computed);
     }
 
