@@ -207,7 +207,7 @@ fn what_is_no_chat_goes_nowhere_and_a_stream_is_not_supported() {
     host.model(&ada, &stream).is_problem(501, "not_supported");
     host.model(&ada, &chat(&"x".repeat(70 << 10))).is_problem(413, "payload_too_large");
     assert_eq!(fake.asked(), 0);
-    assert_eq!(host.audited(&ada, "command"), ["denied: model : not_supported", "denied: model : bad_request"]);
+    assert_eq!(host.audited(&ada, "command"), ["denied: model: not_supported", "denied: model: bad_request"]);
 }
 
 #[test]
