@@ -9,6 +9,7 @@
 //! 4. Kinds, names and outcomes come from fixed lists: nothing that a client made up, no user, no text.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -264,7 +265,7 @@ impl Events {
             count: *count,
         };
         let mut totals: Vec<Total> = self.shared.totals().iter().map(named).collect();
-        totals.sort_by(|a, b| b.count.cmp(&a.count));
+        totals.sort_by_key(|total| Reverse(total.count));
         Snapshot {
             rows: self.shared.rows.load(Ordering::Relaxed),
             lost: self.shared.lost.load(Ordering::Relaxed),

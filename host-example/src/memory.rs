@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use daur_core::performance::memory::{self as machine, Band, Bands, Level, Shrink, shrinkers};
-use daur_core::time::{Clock, Duration};
+use daur_core::time::{Clock, Duration, Instant};
 use daur_std::clock::StdClock;
 use daur_std::performance::memory::{self, MemoryOptimizer, Provider};
 use serde::Serialize;
@@ -117,7 +117,10 @@ const PERIOD_MIN: Duration = Duration::from_millis(10);
 
 /// Watches the memory.
 #[derive(Clone)]
-pub struct Memory(MemoryOptimizer);
+pub struct Memory {
+    optimizer: MemoryOptimizer,
+    began: Instant,
+}
 
 /// Shows how short memory is.
 #[derive(Clone, Debug, Serialize)]
@@ -176,7 +179,7 @@ impl Memory {
             None => builder,
             Some(provider) => builder.provider(move || provider.sample()),
         };
-        Ok(Self(builder.build()?))
+        Ok(Self { optimizer: builder.build()?, began: StdClock.now() })
     }
 
     /// Has `shrink` give back when memory is short: those of a lower `cost` first.
@@ -189,20 +192,20 @@ impl Memory {
         cost: u8,
         shrink: impl Shrink + Send + Sync + 'static,
     ) -> Result<(), Error> {
-        let registered = self.0.register(name, cost, shrink).map_err(|error| error.to_string())?;
+        let registered = self.optimizer.register(name, cost, shrink).map_err(|error| error.to_string())?;
         registered.keep();
         Ok(())
     }
 
     /// Reads and acts whenever that is due. Never ends.
     pub fn keep_watching(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.0.keep_watching()
+        self.optimizer.keep_watching()
     }
 
     /// How short memory is.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let shown = self.0.snapshot();
+        let (shown, now) = (self.optimizer.snapshot(), StdClock.now());
         let reading = shown.monitor.reading;
         let usage = reading.map(|reading| reading.usage).filter(|usage| usage.limit > 0);
         let mut shrinkers = shown.by;
@@ -215,7 +218,7 @@ impl Memory {
         };
         Snapshot {
             level: shown.monitor.level,
-            level_ms: shown.monitor.lasted(StdClock.now()).as_millis(),
+            level_ms: shown.monitor.lasted(now).min(now - self.began).as_millis(),
             used: usage.map(|usage| usage.used),
             limit: usage.map(|usage| usage.limit),
             used_permille: usage.and_then(|usage| usage.used.saturating_mul(1_000).checked_div(usage.limit)),
@@ -249,7 +252,7 @@ mod tests {
     fn it_reads_the_system_if_nobody_else_tells() {
         let memory = Memory::new(&Config::default()).unwrap();
         assert_eq!((memory.snapshot().level, memory.snapshot().used), (Level::Normal, None));
-        assert!(memory.0.poll().error.is_none());
+        assert!(memory.optimizer.poll().error.is_none());
         let shown = memory.snapshot();
         assert!(shown.used.is_some_and(|used| used > 1 << 20) && shown.limit > shown.used, "{shown:?}");
     }

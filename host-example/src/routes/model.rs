@@ -28,7 +28,8 @@ pub(super) async fn answer(State(app): Shared, request: Request<Body>) -> Answer
     let event = |outcome, model: &str, what: &str| {
         // What was said stays between the client and the model.
         let model = Text::<64>::cut(model);
-        Event::new(Kind::Command, outcome, caller.name(), &from, &format!("model {model}: {what}"))
+        let space = if model.is_empty() { "" } else { " " };
+        Event::new(Kind::Command, outcome, caller.name(), &from, &format!("model{space}{model}: {what}"))
     };
     let chat = match Chat::admit(body) {
         Ok(chat) => chat,
