@@ -155,7 +155,8 @@ struct Signed {
 }
 
 fn signed() -> Signed {
-    let config = token::Config { issuer: Some(Text::cut("daur")), audience: Some(Text::cut("host")), ..token::Config::DEFAULT };
+    let config =
+        token::Config { issuer: Some(Text::cut("daur")), audience: Some(Text::cut("host")), ..token::Config::DEFAULT };
     let keys = Keys::new(config, None, &[7; 32]).expect("a key of 32 bytes");
     let claims = Claims {
         sub: Text::cut("alice"),

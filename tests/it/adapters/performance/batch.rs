@@ -108,11 +108,14 @@ const ACTOR: Config = Config { batch: THREE, queue: 16, retry: RETRY };
 
 type Log = Arc<Mutex<Vec<Vec<u32>>>>;
 
+/// What a handler gives.
+type Handled = Pin<Box<dyn Future<Output = Result<(), &'static str>> + Send>>;
+
 /// A handler that writes down what it is given, and what then comes of it.
 fn writes(
     log: &Log,
     result: impl Fn(&[u32]) -> Result<(), &'static str> + Send + Sync + 'static,
-) -> impl FnMut(Items<u32>) -> Pin<Box<dyn Future<Output = Result<(), &'static str>> + Send>> + Send + 'static {
+) -> impl FnMut(Items<u32>) -> Handled + Send + 'static {
     let (log, result) = (Arc::clone(log), Arc::new(result));
     move |items| {
         let (log, result) = (Arc::clone(&log), Arc::clone(&result));
@@ -409,7 +412,7 @@ async fn of_many_senders_and_a_failing_sink_every_item_is_written_or_rejected_an
             calls += 1;
             let result = if items.iter().any(|item| item % 1_009 == 7) {
                 Err("poison")
-            } else if calls % 5 == 0 {
+            } else if calls.is_multiple_of(5) {
                 Err("busy")
             } else {
                 store.lock().unwrap().extend_from_slice(&items);
