@@ -249,7 +249,8 @@ fn models(app: &App, page: &mut Page) {
             expected.sample(&[("upstream", &upstream.name)], expects as f64 / 1e6);
         }
     }
-    page.counter("daur_model_ejections", "Times that one was left out because it failed.").sample(&[], models.ejections);
+    page.counter("daur_model_ejections", "Times that one was left out because it failed.")
+        .sample(&[], models.ejections);
     page.gauge("daur_model_requests_in_flight", "Chats under way.").sample(&[], models.running);
     page.counter("daur_model_cached", "Chats answered by what had been kept.").sample(&[], models.hits);
 }
