@@ -239,6 +239,18 @@ fn models(app: &App, page: &mut Page) {
             open.sample(&[("upstream", &upstream.name), ("state", state)], upstream.state == state);
         }
     }
+    let mut load = page.gauge("daur_model_load", "Requests under way at the upstream.");
+    for upstream in &models.upstreams {
+        load.sample(&[("upstream", &upstream.name)], upstream.load);
+    }
+    let mut expected = page.gauge("daur_model_expected_seconds", "How long its next answer is expected to take.");
+    for upstream in &models.upstreams {
+        if let Some(expects) = upstream.expected_us {
+            expected.sample(&[("upstream", &upstream.name)], expects as f64 / 1e6);
+        }
+    }
+    page.counter("daur_model_ejections", "Times that one was left out because it failed.")
+        .sample(&[], models.ejections);
     page.gauge("daur_model_requests_in_flight", "Chats under way.").sample(&[], models.running);
     page.counter("daur_model_cached", "Chats answered by what had been kept.").sample(&[], models.hits);
 }

@@ -193,6 +193,8 @@ fn a_chat_is_answered_by_the_upstream_as_it_answers_and_needs_the_permission_to_
     let metrics = host.call("GET", "/metrics", &[], None).text;
     assert!(metrics.contains("daur_model_requests_total{result=\"answered\",upstream=\"big\"} 1\n"), "{metrics}");
     assert!(metrics.contains("daur_model_tokens_total{upstream=\"big\"} 7\n"), "{metrics}");
+    assert!(metrics.contains("daur_model_load{upstream=\"big\"} 0\n"), "{metrics}");
+    assert!(metrics.contains("daur_model_expected_seconds{upstream=\"big\"} "), "{metrics}");
 }
 
 #[test]
