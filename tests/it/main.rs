@@ -11,5 +11,3 @@ mod wire;
 mod adapters;
 #[cfg(feature = "host")]
 mod host;
-#[cfg(feature = "device")]
-mod journey;
