@@ -17,6 +17,9 @@ use super::actor::Counts;
 use crate::clock::TokioClock;
 use crate::reliability::retry::retry;
 
+/// After so many items without a pause the time is looked at. Fewer than tokio lets one task receive at once.
+pub(super) const LOOK_EVERY: u32 = 64;
+
 /// Holds the items of one batch, or of a part of it, in their order; a slice of them that may be sent and cloned.
 pub struct Items<T> {
     all: Arc<Vec<T>>,
@@ -121,7 +124,7 @@ where
 {
     /// Runs until every sender is gone, or it is told to close; then everything has been dealt with.
     pub(super) async fn run(mut self) {
-        let mut may_close = true;
+        let (mut may_close, mut taken) = (true, 0_u32);
         loop {
             let due = self.trigger.due_at();
             // What is there is taken in before the time is looked at: after a slow write, one batch of what has come
@@ -142,7 +145,14 @@ where
                 }
             };
             match message {
-                Some(Message::Item(item, bytes)) => self.take_in(item, bytes).await,
+                Some(Message::Item(item, bytes)) => {
+                    self.take_in(item, bytes).await;
+                    // While there is always another one, the timer is never asked.
+                    taken = taken.wrapping_add(1);
+                    if taken.is_multiple_of(LOOK_EVERY) && self.trigger.due(TokioClock.now()).is_some() {
+                        self.write(Cause::Time).await;
+                    }
+                }
                 Some(Message::Flush(done)) => {
                     self.write(Cause::Flush).await;
                     _ = done.send(()); // nobody may be waiting any more
@@ -219,7 +229,8 @@ where
     async fn attempt(&mut self, part: &Items<T>) -> Result<(), Fault<E>> {
         let Self { handler, classify, counts, retry: config, .. } = self;
         let class = |fault: &Fault<E>| match fault {
-            Fault::Error(error) => classify(error),
+            // What makes the classifier panic is not worth another try.
+            Fault::Error(error) => catch_unwind(AssertUnwindSafe(|| classify(error))).unwrap_or(Class::Permanent),
             Fault::Panicked => Class::Permanent,
         };
         let mut again = false;
