@@ -101,7 +101,7 @@ pub struct Balancer<const N: usize, P: Policy = LeastLoaded> {
     ramp_step: Duration,
     /// When the present epoch ends; of no meaning while no ticket is out.
     epoch_end: Instant,
-    /// The first moment at which an ejected worker returns.
+    /// The first moment at which an ejected worker returns, also one that is draining or of weight 0.
     next_return: Instant,
     epoch: u32,
     /// Tickets that are out, by the epoch in which they were picked.
@@ -115,6 +115,8 @@ pub struct Balancer<const N: usize, P: Policy = LeastLoaded> {
     /// One above the last place that is taken.
     top: usize,
     panic_pct: u8,
+    /// A pick is passing somebody over.
+    passing: bool,
     counts: Counts,
 }
 
@@ -211,6 +213,7 @@ impl<const N: usize, P: Policy> Balancer<N, P> {
             ejected: 0,
             top: workers,
             panic_pct: config.panic_pct,
+            passing: false,
             counts: Counts::ZERO,
         }
     }
@@ -296,7 +299,9 @@ impl<const N: usize, P: Policy> Balancer<N, P> {
     /// The moment at which [`Balancer::poll`] has something to do.
     #[must_use]
     pub fn poll_at(&self) -> Option<Instant> {
-        let returns = (self.ejected > 0).then_some(self.next_return);
+        // Whoever may be given no work either way returns unseen.
+        let ejected = |slot: &&Slot<P::Own>| slot.ejected && slot.is_eligible();
+        let returns = self.slots.iter().filter(ejected).map(|slot| slot.until).min();
         // The oldest epoch that has tickets out ends them when it falls out at the far end.
         let oldest = (0..AGES as u32).rev().find(|&age| self.out[self.epoch.wrapping_sub(age) as usize % AGES] > 0);
         let lost = oldest.map(|age| self.epoch_end.after(self.step.times(u64::from(AGES as u32 - 1 - age))));
@@ -347,7 +352,7 @@ impl<const N: usize, P: Policy> Balancer<N, P> {
     }
 
     /// Gives a worker no more work; [`Event::Drained`] now, or with the report of its last ticket, says that
-    /// it may be removed without loss.
+    /// it may be removed without loss. If that one is lost, nobody tells: its [`load`](Self::load) is 0 then.
     pub fn drain(&mut self, worker: usize, now: Instant) -> Option<Event> {
         self.poll(now);
         let slot = self.slots.get_mut(worker).filter(|slot| slot.present)?;
@@ -455,8 +460,12 @@ impl<const N: usize, P: Policy> Balancer<N, P> {
     /// among all.
     #[inline(never)] // It is most of the balancer's flash, and has two callers.
     fn choose_among(&mut self, all: bool, usable: &mut impl FnMut(usize) -> bool, now: Instant) -> Option<usize> {
-        let Self { policy, slots, max_load, ramp_step, .. } = self;
+        let Self { policy, slots, max_load, ramp_step, passing, .. } = self;
         let slots = slots.get_mut(..self.top)?;
+        if *passing {
+            // `usable` panicked on a host: what that pick had passed over counts again.
+            slots.iter_mut().for_each(|slot| slot.passed = false);
+        }
         let few = N <= FEW as usize || self.eligible - if all { 0 } else { self.ejected } <= FEW;
         let mut passed = None;
         let chosen = loop {
@@ -468,12 +477,13 @@ impl<const N: usize, P: Policy> Balancer<N, P> {
             if all || slot.admits(*ramp_step, now) {
                 break Some(worker);
             }
-            slot.passed = true;
+            (slot.passed, *passing) = (true, true);
             passed = passed.or(Some(worker));
         };
         if passed.is_some() {
             slots.iter_mut().for_each(|slot| slot.passed = false);
         }
+        *passing = false;
         chosen
     }
 
@@ -555,12 +565,12 @@ impl<const N: usize, P: Policy> Balancer<N, P> {
             if slot.present {
                 self.top = place;
             }
+            if slot.ejected {
+                self.next_return = self.next_return.min(slot.until);
+            }
             if slot.is_eligible() {
                 self.eligible += 1;
-                if slot.ejected {
-                    self.ejected += 1;
-                    self.next_return = self.next_return.min(slot.until);
-                }
+                self.ejected += u32::from(slot.ejected);
             }
         }
     }

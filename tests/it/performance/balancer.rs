@@ -500,3 +500,26 @@ fn loads_never_drift_over_a_million_tickets_of_which_some_are_lost() {
     balancer.poll(now);
     assert_eq!((balancer.loads(), balancer.snapshot().lost), ([0; WORKERS], dropped));
 }
+
+#[test]
+fn a_pick_whose_question_panics_leaves_nobody_out() {
+    let eject = Eject { ramp: Duration::from_secs(70), ..ONE_STRIKE };
+    let config = Config { eject: Some(eject), ..STRICT };
+    let mut balancer: Balancer<2> = Balancer::new(config, least());
+    assert!(fail(&mut balancer, 0, at(0)).is_some());
+    let back = at(15); // with an eighth of its share
+    let passed_over = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        for _ in 0..9 {
+            let mut last = 0;
+            let usable = |worker| {
+                let again = std::mem::replace(&mut last, worker) == worker && worker == 1;
+                assert!(!again, "worker 0 was passed over, and 1 is asked about alone");
+                true
+            };
+            let ticket = balancer.pick_where(usable, back).unwrap();
+            balancer.done(ticket, Outcome::Success, back);
+        }
+    }));
+    assert!(passed_over.is_err());
+    assert_eq!(balancer.pick_where(|worker| worker == 0, back).unwrap().worker(), 0);
+}

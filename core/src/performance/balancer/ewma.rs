@@ -157,6 +157,7 @@ impl Decay {
     const fn new(half_life: Duration) -> Self {
         let nanos = half_life.as_nanos();
         let nanos = if nanos < 1_000 { 1_000 } else { nanos };
+        let nanos = if nanos > 1 << 50 { 1 << 50 } else { nanos };
         let shift = (64 - nanos.leading_zeros()).saturating_sub(16);
         let reciprocal = match (1_u64 << 32).checked_div(nanos >> shift) {
             Some(reciprocal) => reciprocal,
@@ -302,6 +303,16 @@ mod tests {
             }
             assert_eq!(decay.fade(SLOWEST, Duration::ZERO), SLOWEST);
             assert_eq!(decay.fade(SLOWEST, Duration::MAX), 0);
+        }
+    }
+
+    #[test]
+    fn a_half_life_out_of_range_counts_as_the_nearest_within() {
+        for (given, counted) in [(0, 1_000), (u64::MAX, 1 << 50), ((1 << 50) + 1, 1 << 50)] {
+            let [given, counted] = [given, counted].map(|nanos| Decay::new(Duration::from_nanos(nanos)));
+            for time in [500, 1_000, 1 << 49, 1 << 50, 1 << 52, 1 << 62].map(Duration::from_nanos) {
+                assert_eq!(given.fade(SLOWEST, time), counted.fade(SLOWEST, time));
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use daur_core::performance::balancer::{
     Any, Balancer, Config as BalancerConfig, ConfigError as BalancerError, Event, HalfLife, Outcome, PolicyConfig,
-    Refusal, Snapshot, Ticket, Worker,
+    Refusal, Snapshot, State, Ticket, Worker,
 };
 use daur_core::reliability::breaker::{
     self, Breaker, Config as BreakerConfig, ConfigError as BreakerError, ModeConfig, Permit,
@@ -148,6 +148,8 @@ struct Place<T> {
 struct Inner<T, const N: usize> {
     balancer: Box<Balancer<N, Any>>,
     places: Vec<Option<Place<T>>>,
+    /// Drained, and to be dropped when the lock is free again.
+    left: Vec<Place<T>>,
 }
 
 /// Spreads calls over endpoints that can do the same, and leaves out those that fail (`LoadBalancer`).
@@ -162,7 +164,8 @@ struct Inner<T, const N: usize> {
 ///    counts for nothing else. One that is leaked counts until its lease is over.
 /// 3. [`call`](Self::call) asks each endpoint at most once, and at most `tries` of them: the next one after a transient
 ///    failure only. [`Class::TransientAfter`] counts as a penalty for that endpoint.
-/// 4. A removed endpoint gets no more calls; a drained one is removed with the report of its last one.
+/// 4. A removed endpoint gets no more calls; a drained one is removed with the report of its last one, or with the end of
+///    that one's lease.
 ///
 /// # Cost
 /// One allocation of about 100 bytes for each of the `N` places, and one for each endpoint, and for its breaker. A pick
@@ -220,7 +223,7 @@ impl<T, const N: usize, C: Clock> Endpoints<T, N, C> {
         let empty = BalancerConfig { workers: Some(0), ..config.balancer };
         let balancer = Box::new(Balancer::try_new(empty, policy).map_err(ConfigError::Balancer)?);
         let places = (0..N).map(|_| None).collect();
-        Ok(Self { shared: StdShared::with_clock(Inner { balancer, places }, clock), breaker: config.breaker })
+        Ok(Self { shared: StdShared::with_clock(Inner { balancer, places, left: Vec::new() }, clock), breaker: config.breaker })
     }
 
     /// Adds an endpoint. Of weight 0 it gets no calls until [`set_weight`](Self::set_weight).
@@ -229,7 +232,7 @@ impl<T, const N: usize, C: Clock> Endpoints<T, N, C> {
     /// [`AddError`] with the endpoint.
     pub fn add(&self, name: &str, value: T, weight: u16) -> Result<(), AddError<T>> {
         let breaker = self.breaker.and_then(|(config, mode)| Breaker::try_any(config, mode, os_seed()).ok());
-        self.shared.with(|inner, now| {
+        self.with(|inner, now| {
             if inner.find(name).is_some() {
                 return Err(AddError::Known(value));
             }
@@ -242,7 +245,7 @@ impl<T, const N: usize, C: Clock> Endpoints<T, N, C> {
 
     /// Removes an endpoint at once; reports of calls that are under way count for nothing.
     pub fn remove(&self, name: &str) -> Option<Arc<Endpoint<T>>> {
-        self.shared.with(|inner, now| {
+        self.with(|inner, now| {
             let worker = inner.find(name)?;
             inner.balancer.remove(worker, now);
             Some(inner.places[worker].take()?.endpoint)
@@ -252,7 +255,7 @@ impl<T, const N: usize, C: Clock> Endpoints<T, N, C> {
     /// Gives an endpoint no more calls, and removes it with the report of its last one: now, if it has none.
     /// Says whether there was one of this name.
     pub fn drain(&self, name: &str) -> bool {
-        self.shared.with(|inner, now| {
+        self.with(|inner, now| {
             let worker = inner.find(name);
             if let Some(event) = worker.and_then(|worker| inner.balancer.drain(worker, now)) {
                 inner.on_event(event, now);
@@ -274,7 +277,7 @@ impl<T, const N: usize, C: Clock> Endpoints<T, N, C> {
     /// Ends an endpoint's ejection now, and closes its breaker: somebody has mended it. Says whether there was one of
     /// this name.
     pub fn restore(&self, name: &str) -> bool {
-        self.shared.with(|inner, now| {
+        self.with(|inner, now| {
             let worker = inner.find(name);
             if let Some(worker) = worker {
                 inner.balancer.restore(worker, now);
@@ -288,7 +291,7 @@ impl<T, const N: usize, C: Clock> Endpoints<T, N, C> {
 
     /// Endpoints.
     pub fn len(&self) -> usize {
-        self.shared.with(|inner, _| inner.places.iter().flatten().count())
+        self.with(|inner, _| inner.places.iter().flatten().count())
     }
 
     /// Whether there is none.
@@ -346,8 +349,7 @@ impl<T, const N: usize, C: Clock> Endpoints<T, N, C> {
 
     /// Copies out what is worth showing at this moment.
     pub fn snapshot(&self) -> EndpointsSnapshot {
-        self.shared.with(|inner, now| {
-            inner.balancer.poll(now);
+        self.with(|inner, now| {
             let show = |(index, place): (usize, &Option<Place<T>>)| {
                 let Place { endpoint, breaker } = place.as_ref()?;
                 Some(EndpointSnapshot {
@@ -363,8 +365,22 @@ impl<T, const N: usize, C: Clock> Endpoints<T, N, C> {
         })
     }
 
+    /// Does `act` under the lock, after what time alone does: an endpoint whose last call was lost leaves too, and what it is
+    /// made of ends outside of the lock.
+    fn with<R>(&self, act: impl FnOnce(&mut Inner<T, N>, Instant) -> R) -> R {
+        let (left, result) = self.shared.with(|inner, now| {
+            if inner.balancer.poll(now) > 0 {
+                inner.part_from_drained(now);
+            }
+            let result = act(inner, now);
+            (std::mem::take(&mut inner.left), result)
+        });
+        drop(left);
+        result
+    }
+
     fn with_named(&self, name: &str, change: impl FnOnce(&mut Inner<T, N>, usize)) -> bool {
-        self.shared.with(|inner, _| {
+        self.with(|inner, _| {
             let worker = inner.find(name);
             if let Some(worker) = worker {
                 change(inner, worker);
@@ -387,13 +403,28 @@ impl<T, const N: usize, C: Clock> Endpoints<T, N, C> {
     }
 
     fn pick_among(&self, among: impl Fn(&Arc<Endpoint<T>>) -> bool) -> Result<Pick<'_, T, N, C>, Refusal> {
-        self.shared.with(|inner, now| {
-            let Inner { balancer, places } = inner;
+        self.with(|inner, now| {
+            let Inner { balancer, places, .. } = inner;
             let usable = |worker: usize| {
                 let place = places.get(worker).and_then(Option::as_ref);
                 place.is_some_and(|place| place.admits(now) && among(&place.endpoint))
             };
-            let ticket = balancer.pick_where(usable, now).map_err(|refusal| sooner(refusal, places))?;
+            let ticket = match balancer.pick_where(usable, now) {
+                Ok(ticket) => ticket,
+                Err(refusal) => {
+                    // A breaker may admit earlier than an ejection ends; not one of an endpoint that is off.
+                    let mut retry_at = refusal.retry_at();
+                    for (worker, place) in places.iter().enumerate() {
+                        let shown = balancer.worker(worker, now);
+                        let off = shown.is_none_or(|shown| matches!(shown.state, State::Off | State::Draining));
+                        if let Some(place) = place.as_ref().filter(|place| !off && among(&place.endpoint)) {
+                            let admits = place.breaker.as_ref().and_then(|breaker| breaker.snapshot_at(now).retry_at);
+                            retry_at = admits.map_or(retry_at, |admits| admits.min(retry_at));
+                        }
+                    }
+                    return Err(Refusal::NoneAvailable { retry_at });
+                }
+            };
             let place = places.get_mut(ticket.worker()).and_then(Option::as_mut);
             // It is there and admits a call: it has just said so under this very lock.
             let Some(place) = place else { return Err(Refusal::NoneAvailable { retry_at: now }) };
@@ -411,7 +442,7 @@ impl<T, const N: usize, C: Clock> Endpoints<T, N, C> {
         outcome: Outcome,
         penalty: Option<Duration>,
     ) -> Option<Event> {
-        self.shared.with(|inner, now| {
+        self.with(|inner, now| {
             let worker = ticket.worker();
             let place = inner.places.get_mut(worker).and_then(Option::as_mut);
             // The place may be another's by now, whose breaker knows nothing of this permit.
@@ -449,23 +480,26 @@ impl<T> Place<T> {
     }
 }
 
-/// A breaker may admit earlier than an ejection ends.
-fn sooner<T>(refusal: Refusal, places: &[Option<Place<T>>]) -> Refusal {
-    let breakers = places.iter().flatten().filter_map(|place| place.breaker.as_ref());
-    let first = breakers.filter_map(|breaker| breaker.snapshot().retry_at).min();
-    Refusal::NoneAvailable { retry_at: first.map_or(refusal.retry_at(), |first| first.min(refusal.retry_at())) }
-}
-
 impl<T, const N: usize> Inner<T, N> {
     fn find(&self, name: &str) -> Option<usize> {
         self.places.iter().position(|place| place.as_ref().is_some_and(|place| place.endpoint.name == name))
+    }
+
+    /// Removes those whose draining has ended without a report.
+    fn part_from_drained(&mut self, now: Instant) {
+        for worker in 0..self.places.len() {
+            let shown = self.balancer.worker(worker, now);
+            if shown.is_some_and(|shown| shown.state == State::Draining && shown.load == 0) {
+                self.on_event(Event::Drained { worker }, now);
+            }
+        }
     }
 
     fn on_event(&mut self, event: Event, now: Instant) {
         match event {
             Event::Drained { worker } => {
                 self.balancer.remove(worker, now);
-                self.places[worker] = None;
+                self.left.extend(self.places[worker].take());
             }
             Event::Ejected { worker, .. } => {
                 if let Some(Some(place)) = self.places.get(worker) {

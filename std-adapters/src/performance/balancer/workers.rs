@@ -155,7 +155,7 @@ impl Task {
         let outcome = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(()) => Outcome::Success,
             Err(payload) => {
-                _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+                contain(|| drop(payload));
                 Outcome::Failure
             }
         };
@@ -173,7 +173,7 @@ impl Drop for Task {
     fn drop(&mut self) {
         // What the task owns may panic when it is dropped, and must not take the worker with it.
         let run = self.run.take();
-        _ = catch_unwind(AssertUnwindSafe(|| drop(run)));
+        contain(|| drop(run));
         self.settle(Outcome::Cancelled);
     }
 }
@@ -271,6 +271,15 @@ impl LoadBalancer {
     pub fn shutdown_now(&self) -> Report {
         self.stopped.store(true, Ordering::SeqCst);
         self.shutdown()
+    }
+}
+
+/// Runs a destructor that must not take a worker with it.
+fn contain(run: impl FnOnce()) {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(run)) else { return };
+    // What a panic carries may panic as it is dropped, too. The second is left alone for good.
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
     }
 }
 

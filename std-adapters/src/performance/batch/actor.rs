@@ -197,12 +197,13 @@ impl Counts {
         // What is dealt with is read before what was taken, lest there be more of it.
         let delivered = self.delivered.load(Ordering::Acquire);
         let rejected = self.rejected.load(Ordering::Acquire);
-        let accepted = self.accepted.load(Ordering::Acquire);
+        // A sender that blocks counts its item after it is in the queue.
+        let accepted = self.accepted.load(Ordering::Acquire).max(delivered + rejected);
         Snapshot {
             accepted,
             delivered,
             rejected,
-            waiting: accepted.saturating_sub(delivered + rejected),
+            waiting: accepted - (delivered + rejected),
             retried: self.retried.load(Ordering::Relaxed),
             split: self.split.load(Ordering::Relaxed),
             panicked: self.panicked.load(Ordering::Relaxed),
@@ -270,15 +271,15 @@ impl<T> Sender<T> {
     /// On a thread of tokio's, which must not be held up.
     pub fn send_blocking(&self, item: T) -> Result<(), Refused<T>> {
         let Some(bytes) = self.weighed(&item) else { return Err(Refused::TooLarge(item)) };
-        // Counted before it can have been dealt with.
-        self.counts.accepted.fetch_add(1, Ordering::Release);
-        self.outbox.blocking_send(Message::Item(item, bytes)).map_err(|mpsc::error::SendError(message)| {
-            self.counts.accepted.fetch_sub(1, Ordering::Release);
-            match message {
-                Message::Item(item, _) => Refused::Closed(item),
-                Message::Flush(_) => unreachable!("an item was sent"),
+        match self.outbox.blocking_send(Message::Item(item, bytes)) {
+            // Not before: what waits for room and comes back must not pass for lost meanwhile.
+            Ok(()) => {
+                self.counts.accepted.fetch_add(1, Ordering::Release);
+                Ok(())
             }
-        })
+            Err(mpsc::error::SendError(Message::Item(item, _))) => Err(Refused::Closed(item)),
+            Err(mpsc::error::SendError(Message::Flush(_))) => unreachable!("an item was sent"),
+        }
     }
 
     /// Has everything written that was sent before, and waits until it has been dealt with.
@@ -334,7 +335,8 @@ impl<T> fmt::Debug for Sender<T> {
 ///    last [`Sender`], without a word. Dropping this does nothing.
 /// 5. A handler may be given an item more than once, since nobody knows what a failed write has done: it should be
 ///    a transaction, or know what it has.
-/// 6. `max_wait` counts from when a batch's first item is gathered. What has come during a slow write goes together.
+/// 6. `max_wait` counts from when a batch's first item is gathered, also if more come without a pause. What has come during a
+///    slow write goes together.
 ///
 /// # Cost
 /// A task or a thread; `queue` places; one allocation a batch, and two more to hand it over.
@@ -486,7 +488,8 @@ impl<T: Send + Sync + 'static, E: Send + 'static> Builder<T, E> {
         self
     }
 
-    /// Says which errors are worth another try. A batch with one that is not is halved at once.
+    /// Says which errors are worth another try. A batch with one that is not is halved at once, and so is one that makes this
+    /// panic.
     #[must_use]
     pub fn classify(mut self, classify: impl Fn(&E) -> Class + Send + Sync + 'static) -> Self {
         self.classify = Box::new(classify);

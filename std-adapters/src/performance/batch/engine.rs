@@ -17,6 +17,9 @@ use super::actor::Counts;
 use crate::clock::TokioClock;
 use crate::reliability::retry::retry;
 
+/// After so many items without a pause the time is looked at. Fewer than tokio lets one task receive at once.
+pub(super) const LOOK_EVERY: u32 = 64;
+
 /// Holds the items of one batch, or of a part of it, in their order; a slice of them that may be sent and cloned.
 pub struct Items<T> {
     all: Arc<Vec<T>>,
@@ -125,7 +128,7 @@ where
 {
     /// Runs until every sender is gone, or it is told to close; then everything has been dealt with.
     pub(super) async fn run(mut self) {
-        let mut may_close = true;
+        let (mut may_close, mut unlooked) = (true, 0_usize);
         let mut taken = Vec::new();
         loop {
             let due = self.trigger.due_at();
@@ -159,6 +162,14 @@ where
                         self.write(Cause::Flush).await;
                         _ = done.send(()); // nobody may be waiting any more
                     }
+                }
+            }
+            // While there is always another one, the timer is never asked.
+            unlooked += came;
+            if unlooked >= LOOK_EVERY as usize {
+                unlooked = 0;
+                if let Some(cause) = self.trigger.due(TokioClock.now()) {
+                    self.write(cause).await;
                 }
             }
         }
@@ -227,7 +238,8 @@ where
     async fn attempt(&mut self, part: &Items<T>) -> Result<(), Fault<E>> {
         let Self { handler, classify, counts, retry: config, .. } = self;
         let class = |fault: &Fault<E>| match fault {
-            Fault::Error(error) => classify(error),
+            // What makes the classifier panic is not worth another try.
+            Fault::Error(error) => catch_unwind(AssertUnwindSafe(|| classify(error))).unwrap_or(Class::Permanent),
             Fault::Panicked => Class::Permanent,
         };
         let mut again = false;

@@ -1,7 +1,7 @@
 //! Batches of a stream.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use daur_core::performance::batch::{Cause, Config, ConfigError, Limit, Snapshot, Trigger};
 use daur_core::time::{Clock, Instant};
@@ -10,6 +10,7 @@ use futures_core::stream::FusedStream;
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
+use super::engine::LOOK_EVERY;
 use crate::clock::TokioClock;
 
 pin_project! {
@@ -25,7 +26,8 @@ pin_project! {
     /// 3. An item that is larger than `max_bytes` by itself is a batch by itself: a stream cannot give it back.
     ///
     /// # Cost
-    /// One allocation a batch. One reading of the clock a batch, and a timer while it waits for more.
+    /// One allocation a batch. The clock is read with a batch's first item, with every 64th that comes at once, and while it
+    /// waits for more, which takes a timer too.
     ///
     /// # Errors
     /// Only the constructors have one.
@@ -101,7 +103,8 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Batches<S, W> {
             stream,
             weigh,
             trigger: Trigger::try_new(config)?,
-            max_bytes: config.max_bytes.map_or(usize::MAX, |max_bytes| max_bytes as usize),
+            // No more are counted in one batch, whatever its limit.
+            max_bytes: config.max_bytes.unwrap_or(u32::MAX) as usize,
             items: Vec::new(),
             waiting: None,
             ended: false,
@@ -121,6 +124,7 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Stream for Batches<S, W> {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<S::Item>>> {
         let mut this = self.project();
+        let mut taken = 0_u32;
         loop {
             // First what did not fit beside the others.
             let (item, bytes) = match this.waiting.take() {
@@ -157,7 +161,13 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Stream for Batches<S, W> {
             let cause = match offered {
                 Ok(()) => {
                     this.items.push(item);
-                    this.trigger.full()
+                    // While there is always another one, the timer is never asked.
+                    taken = taken.wrapping_add(1);
+                    if taken.is_multiple_of(LOOK_EVERY) {
+                        this.trigger.due(TokioClock.now())
+                    } else {
+                        this.trigger.full()
+                    }
                 }
                 Err(limit) => {
                     *this.waiting = Some((item, bytes));
@@ -178,8 +188,10 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Stream for Batches<S, W> {
             this.timer.set(Some(tokio::time::sleep(wait.into())));
             *this.armed = Some(due);
         }
-        if let Some(timer) = this.timer.as_mut().as_pin_mut() {
-            ready!(timer.poll(context));
+        let waits = this.timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(context).is_pending());
+        // A timer says nothing either to a task that has received as much as tokio lets it at once.
+        if waits && TokioClock.now() < due {
+            return Poll::Pending;
         }
         this.timer.set(None);
         *this.armed = None;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Barrier, mpsc};
+use std::sync::{Arc, Barrier, OnceLock, mpsc};
 
 use daur_std::clock::ManualClock;
 use daur_std::core::performance::balancer::{
@@ -336,4 +336,74 @@ fn the_global_one_is_made_at_its_first_use() {
     assert!(std::ptr::eq(first, load_balancer(7)));
     assert_eq!(load_balancer(7).loads().len(), 2);
     assert!(init(of(1, 1)).is_err());
+}
+
+#[test]
+fn endpoints_rule_4_a_drained_endpoint_whose_last_call_is_lost_or_late_leaves_with_its_lease() {
+    for leaked in [true, false] {
+        let clock = ManualClock::default();
+        let endpoints = named(PLAIN, &["a", "b"], &clock);
+        let a = endpoints.pick().unwrap();
+        assert!(a.name() == "a" && endpoints.drain("a"));
+        clock.advance(Duration::from_secs(59));
+        assert_eq!(endpoints.len(), 2);
+        if leaked {
+            std::mem::forget(a);
+            clock.advance(Duration::from_secs(21));
+        } else {
+            clock.advance(Duration::from_secs(21));
+            assert_eq!(a.success(), None);
+        }
+        assert_eq!(endpoints.len(), 1);
+        assert_eq!(endpoints.add("a", (), 1), Ok(()));
+    }
+}
+
+#[test]
+fn what_an_endpoint_is_made_of_ends_outside_of_the_lock() {
+    static ENDPOINTS: OnceLock<Endpoints<Looks>> = OnceLock::new();
+    static SEEN: AtomicU32 = AtomicU32::new(0);
+    struct Looks;
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            if let Some(endpoints) = ENDPOINTS.get() {
+                SEEN.fetch_add(1 + u32::from(endpoints.is_empty()), Ordering::SeqCst);
+            }
+        }
+    }
+    let endpoints = ENDPOINTS.get_or_init(|| Endpoints::try_new(PLAIN).unwrap());
+    assert!(endpoints.add("a", Looks, 1).is_ok() && endpoints.drain("a"));
+    assert_eq!(SEEN.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_refusal_names_no_moment_that_is_over_and_none_of_an_endpoint_that_is_off() {
+    let clock = ManualClock::new(Instant::from_secs(1));
+    let breaker = breaker::Config { failures: 1, ..breaker::Config::DEFAULT };
+    let endpoints = named(Config { breaker: Some((breaker, ModeConfig::DEFAULT)), ..PLAIN }, &["a", "b"], &clock);
+    endpoints.pick().unwrap().failure();
+    endpoints.set_available("b", false);
+    assert_eq!(endpoints.pick().unwrap_err().retry_at(), Instant::from_secs(61));
+    let not_a = endpoints.pick_where(|endpoint| endpoint.name() != "a").unwrap_err();
+    assert_eq!(not_a.retry_at(), Instant::MAX);
+    endpoints.set_available("a", false);
+    assert_eq!(endpoints.pick().unwrap_err().retry_at(), Instant::MAX);
+    clock.set(Instant::from_secs(100));
+    assert_eq!(endpoints.pick().unwrap_err().retry_at(), Instant::MAX);
+}
+
+#[test]
+fn workers_rule_3_what_a_panic_carries_may_panic_too_and_again() {
+    struct Bomb(u32);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if self.0 > 0 {
+                std::panic::panic_any(Self(self.0 - 1));
+            }
+        }
+    }
+    let balancer = of(1, 8);
+    balancer.submit_task(|| std::panic::panic_any(Bomb(3))).unwrap();
+    balancer.submit_task(|| ()).unwrap();
+    assert_eq!(balancer.shutdown(), Report { done: 1, panicked: 1, dropped: 0 });
 }

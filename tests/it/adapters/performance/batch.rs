@@ -457,3 +457,120 @@ fn an_invalid_config_is_refused() {
     assert!(Builder::<u8, ()>::new(Config { queue: 0, ..ACTOR }).is_err());
     assert_eq!(of(Config::DEFAULT), None);
 }
+
+/// Keeps a queue from running empty, a millisecond of the clock for each time that it was full.
+macro_rules! flood {
+    ($millis:expr, $fill:expr) => {
+        for _ in 0..$millis {
+            while $fill {}
+            tokio::task::yield_now().await;
+            pass(1).await;
+        }
+    };
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_6_a_batch_goes_at_its_time_while_more_come_without_a_pause() {
+    let log = Log::default();
+    let batch = Batch { max_items: None, ..THREE };
+    let (sender, batching) = batch::spawn(Config { batch, queue: 256, ..ACTOR }, writes(&log, |_| Ok(()))).unwrap();
+    flood!(20_000, sender.try_send(1).is_ok());
+    let written = logged(&log).len();
+    assert!((3..=4).contains(&written), "{written} batches in 20 s, of 5 s each");
+    let accepted = sender.snapshot().accepted;
+    assert_eq!(batching.close().await, Report { delivered: accepted, rejected: 0, lost: 0 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_rule_1_a_batch_comes_at_its_time_while_more_come_without_a_pause() {
+    let (sender, receiver) = mpsc::channel(256);
+    let gathering = tokio::spawn(async move {
+        let batches = Batches::new(Bounded(receiver), Batch { max_items: None, ..THREE }).unwrap();
+        let (mut batches, mut sizes) = (Box::pin(batches), Vec::new());
+        while let Some(batch) = next(&mut batches).await {
+            sizes.push(batch.len());
+        }
+        (sizes, batches.snapshot())
+    });
+    let mut sent = 0;
+    flood!(20_000, {
+        let room = sender.try_send(()).is_ok();
+        sent += usize::from(room);
+        room
+    });
+    drop(sender);
+    let (sizes, shown) = gathering.await.unwrap();
+    assert_eq!(sizes.iter().sum::<usize>(), sent);
+    assert!((3..=4).contains(&shown.by_time), "{shown:?}");
+}
+
+/// What a channel with a bound receives.
+struct Bounded<T>(mpsc::Receiver<T>);
+
+impl<T> Stream for Bounded<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        self.0.poll_recv(context)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_rule_2_an_item_of_more_bytes_than_can_be_counted_is_a_batch_by_itself() {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let weigh = |bytes: &usize| *bytes;
+    let mut batches = Box::pin(Batches::sized(Received(receiver), Batch { max_items: None, ..THREE }, weigh).unwrap());
+    let all = u32::MAX as usize;
+    for bytes in [1, all + 1, all, 7] {
+        sender.send(bytes).unwrap();
+    }
+    drop(sender);
+    let mut written = Vec::new();
+    while let Some(batch) = next(&mut batches).await {
+        assert!(!batch.is_empty());
+        written.push(batch);
+    }
+    assert_eq!(written, [vec![1], vec![all + 1], vec![all], vec![7]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_2_a_classifier_that_panics_loses_nothing() {
+    let log = Log::default();
+    let (sender, batching) = Builder::new(ACTOR)
+        .unwrap()
+        .classify(|_: &&str| panic!("the classifier's"))
+        .spawn(writes(&log, |items| if items.contains(&1) { Err("poison") } else { Ok(()) }));
+    for item in 0..4 {
+        sender.send(item).await.unwrap();
+    }
+    assert_eq!(batching.close().await, Report { delivered: 3, rejected: 1, lost: 0 });
+    assert_eq!(logged(&log), [vec![0, 1, 2], vec![0], vec![1, 2], vec![1], vec![2], vec![3]]);
+}
+
+#[test]
+fn rule_4_a_sender_that_waits_for_room_and_gets_its_item_back_has_lost_none() {
+    for _ in 0..50 {
+        let (begin, begun) = std::sync::mpsc::channel();
+        let (go, may_go) = std::sync::mpsc::channel::<()>();
+        let (sender, batching) = Builder::<u32, ()>::new(Config { queue: 1, ..ACTOR })
+            .unwrap()
+            .spawn_thread("writer", move |_| {
+                begin.send(()).unwrap();
+                may_go.recv().unwrap();
+                Ok(())
+            })
+            .unwrap();
+        (0..3).for_each(|item| sender.send_blocking(item).unwrap());
+        begun.recv().unwrap();
+        let senders: Vec<_> = (3..7)
+            .map(|item| {
+                let sender = sender.clone();
+                std::thread::spawn(move || sender.send_blocking(item).is_ok())
+            })
+            .collect();
+        (0..9).for_each(|_| go.send(()).unwrap());
+        let report = batching.close_blocking();
+        let taken = 3 + senders.into_iter().map(|sender| u64::from(sender.join().unwrap())).sum::<u64>();
+        assert_eq!(report, Report { delivered: taken, rejected: 0, lost: 0 });
+    }
+}
