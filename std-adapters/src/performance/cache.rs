@@ -36,7 +36,7 @@ pub use smart::{SmartCache, init, smart_cache};
 
 use flight::Flight;
 use home::Desk;
-use shard::{Contents, PLACES, Put, Room, Shard};
+use shard::{Contents, PLACES, Put, Room, Shard, Spare};
 use sync::{Arc, Mutex};
 
 /// Says how many entries there may be, and how long they are good for.
@@ -317,11 +317,12 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let removed = self.with(self.hash(key), |shard, hash, now| {
-            let detached = shard.detach(hash, key);
-            (shard.remove(hash, key, now, self.room()), detached)
+        // Out here, so that it is dropped without the lock even if `Eq` panics; so it is below.
+        let mut detached = None;
+        let (was_there, gone) = self.with(self.hash(key), |shard, hash, now| {
+            detached = shard.detach(hash, key);
+            shard.remove(hash, key, now, self.room())
         });
-        let ((was_there, gone), _detached) = removed;
         gone.filter(|_| was_there).map(|(_, value)| value)
     }
 
@@ -512,60 +513,56 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
 
     fn store(&self, mut key: K, mut value: V, ttl: Option<Duration>) -> Inserted<K, V> {
         let hash = self.hash(&key);
-        let mut reserved = false;
+        let mut spare = None;
         loop {
-            let mut gone = Vec::new();
+            let (mut gone, mut detached) = (Vec::new(), None);
             // Taken out of there once nothing of the caller's can panic any more: else it is dropped out here.
             let mut entry = Some((key, value));
-            let (put, _detached) = self.with(hash, |shard, hash, now| {
-                let detached = entry.as_ref().and_then(|(key, _)| shard.detach(hash, key));
-                (self.put(shard, hash, &mut entry, ttl, now, reserved, &mut gone), detached)
+            let put = self.with(hash, |shard, hash, now| {
+                detached = entry.as_ref().and_then(|(key, _)| shard.detach(hash, key));
+                self.put(shard, hash, &mut entry, ttl, now, &mut spare, &mut gone)
             });
             match put {
-                Put::Added(_) => return Inserted::Added,
+                Put::Added(_) | Put::Nothing => return Inserted::Added,
                 Put::Replaced(_, former) => return Inserted::Replaced(former),
                 Put::Evicted(key, value) => return Inserted::Evicted(key, value),
-                Put::NoRoom(refused, with) if !self.make_room() => {
-                    self.with(hash, |shard, _, _| shard.refuse());
-                    return Inserted::Refused(refused, with);
-                }
-                Put::NoRoom(again, with) => (key, value, reserved) = (again, with, true),
-                Put::Nothing => return Inserted::Added,
+                Put::NoRoom(again, with) => (key, value) = (again, with),
+            }
+            spare = self.make_room();
+            if spare.is_none() {
+                self.with(hash, |shard, _, _| shard.refuse());
+                return Inserted::Refused(key, value);
             }
         }
     }
 
     /// Keeps the answer of a flight that is still listed, and lists it no longer.
-    fn land(&self, hash: u64, flight: &Arc<Flight<V>>, mut value: V) {
-        let mut reserved = false;
+    fn land(&self, hash: u64, flight: &Arc<Flight<V>>, value: V) {
+        let mut spare = None;
+        let mut value = Some(value);
         loop {
-            let mut gone = Vec::new();
+            let (mut gone, mut entry) = (Vec::new(), None);
             let landed = self.with(hash, |shard, hash, now| {
-                let Some(key) = shard.unlist(hash, flight) else {
-                    if reserved {
-                        self.room().give_back(1);
-                    }
-                    return Ok((None, Some(value)));
-                };
-                match self.put(shard, hash, &mut Some((key, value)), None, now, reserved, &mut gone) {
-                    Put::NoRoom(key, value) => {
+                let key = shard.unlist(hash, flight)?;
+                entry = value.take().map(|value| (key, value));
+                match self.put(shard, hash, &mut entry, None, now, &mut spare, &mut gone) {
+                    Put::NoRoom(key, again) => {
                         // Listed until there is room, so that a removal meanwhile is not undone.
                         shard.list(hash, key, flight);
-                        Err(value)
+                        value = Some(again);
+                        Some(None)
                     }
-                    put => Ok((Some(put), None)),
+                    put => Some(Some(put)),
                 }
             });
-            match landed {
-                Ok(_gone) => return,
-                Err(again) if self.make_room() => (value, reserved) = (again, true),
-                Err(_refused) => {
-                    let _key = self.with(hash, |shard, hash, _| {
-                        shard.refuse();
-                        shard.unlist(hash, flight)
-                    });
-                    return;
-                }
+            let Some(None) = landed else { return };
+            spare = self.make_room();
+            if spare.is_none() {
+                let _key = self.with(hash, |shard, hash, _| {
+                    shard.refuse();
+                    shard.unlist(hash, flight)
+                });
+                return;
             }
         }
     }
@@ -578,23 +575,29 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
         entry: &mut Option<(K, V)>,
         ttl: Option<Duration>,
         now: Instant,
-        reserved: bool,
+        spare: &mut Option<Spare<'_>>,
         gone: &mut Vec<(K, V)>,
     ) -> Put<K, V> {
-        if self.room().is_full() {
+        if self.room().is_full() || shard.is_full() {
             // What has expired leaves first.
             shard.sweep(now, self.room(), gone);
         }
-        shard.put(hash, entry, ttl, now, self.room(), reserved)
+        shard.put(hash, entry, ttl, now, self.room(), spare)
     }
 
-    /// Evicts an entry somewhere; its room is the caller's.
-    fn make_room(&self) -> bool {
+    /// Room for one entry: of what has expired, or else of one that is evicted, under the next lock that has any.
+    fn make_room(&self) -> Option<Spare<'_>> {
         let from = self.hand.fetch_add(1, Ordering::Relaxed);
-        (0..self.shards.len()).any(|step| {
+        (0..self.shards.len()).find_map(|step| {
             let shard = &self.shards[from.wrapping_add(step) % self.shards.len()];
-            let gone = self.with_shard(shard, |shard, _| shard.pop());
-            gone.is_some()
+            let mut gone = Vec::new();
+            self.with_shard(shard, |shard, now| {
+                shard.sweep(now, self.room(), &mut gone);
+                self.room().take().or_else(|| {
+                    gone.push(shard.pop()?);
+                    Some(self.room().left_by_one())
+                })
+            })
         })
     }
 

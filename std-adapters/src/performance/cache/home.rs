@@ -29,46 +29,48 @@ where
 
     #[inline]
     fn board(&self) -> Step<V> {
-        let (step, _gone) = self.cache.with(self.hash, |shard, hash, now| {
-            let gone = match shard.get(hash, self.key, now, self.cache.room()) {
+        // Out here, so that it is dropped without the lock even if the key's `Clone` or `Eq` panics; so it is below.
+        let mut gone = None;
+        self.cache.with(self.hash, |shard, hash, now| {
+            gone = match shard.get(hash, self.key, now, self.cache.room()) {
                 Ok(value) => {
                     let value = value.clone();
-                    let Some(ahead) = self.cache.config.refresh_ahead else { return (Step::Hit(value), None) };
+                    let Some(ahead) = self.cache.config.refresh_ahead else { return Step::Hit(value) };
                     let lasts = shard.contains(hash, self.key, now + ahead);
                     if lasts || shard.flight(hash, self.key).is_some() {
-                        return (Step::Hit(value), None);
+                        return Step::Hit(value);
                     }
                     let flight = Flight::led();
                     shard.list(hash, self.key.to_owned(), &flight);
-                    return (Step::Renew(value, flight), None);
+                    return Step::Renew(value, flight);
                 }
-                Err(gone) => gone,
+                Err(expired) => expired,
             };
             if let Some(flight) = shard.flight(hash, self.key) {
-                return (Step::Join(Arc::clone(flight)), gone);
+                return Step::Join(Arc::clone(flight));
             }
             let flight = Flight::led();
             shard.list(hash, self.key.to_owned(), &flight);
-            (Step::Lead(flight), gone)
-        });
-        step
+            Step::Lead(flight)
+        })
     }
 
     fn resume(&self, flight: &Arc<Flight<V>>) -> Option<V> {
-        let (value, _gone, _key) =
-            self.cache.with(self.hash, |shard, hash, now| match shard.get(hash, self.key, now, self.cache.room()) {
-                Ok(value) => {
-                    let value = value.clone();
-                    (Some(value), None, shard.unlist(hash, flight))
+        let (mut gone, mut key) = (None, None);
+        self.cache.with(self.hash, |shard, hash, now| match shard.get(hash, self.key, now, self.cache.room()) {
+            Ok(value) => {
+                let value = value.clone();
+                key = shard.unlist(hash, flight);
+                Some(value)
+            }
+            Err(expired) => {
+                gone = expired;
+                if shard.flight(hash, self.key).is_none() {
+                    shard.list(hash, self.key.to_owned(), flight);
                 }
-                Err(gone) => {
-                    if shard.flight(hash, self.key).is_none() {
-                        shard.list(hash, self.key.to_owned(), flight);
-                    }
-                    (None, gone, None)
-                }
-            });
-        value
+                None
+            }
+        })
     }
 
     fn land(&self, flight: &Arc<Flight<V>>, value: V) {

@@ -21,6 +21,9 @@ use super::sync::Arc;
 /// Entries that a shard has room for, whatever its share of the whole is.
 pub(super) const PLACES: usize = 256;
 
+/// Places that a shard has at most: what comes in lies there before what it pushes out has left.
+const MOST: usize = PLACES + 1;
+
 /// Whether a shard can keep to the times of a config.
 pub(super) const fn suits(config: &Config) -> Result<(), ConfigError> {
     Order::<Lru<u8>>::suits(config)
@@ -59,17 +62,45 @@ impl Room {
     }
 
     /// Room for one more, if there is any.
-    fn take(&self) -> bool {
+    pub(super) fn take(&self) -> Option<Spare<'_>> {
         // Once it is full, which is the rule, nothing is written that other threads would have to fetch again.
         if self.is_full() {
-            return false;
+            return None;
         }
         let more = |used| (used < self.limit()).then_some(used + 1);
-        self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok()
+        self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok().then(|| self.left_by_one())
+    }
+
+    /// The room of an entry that has left and is still counted.
+    pub(super) const fn left_by_one(&self) -> Spare<'_> {
+        Spare(Some(self))
     }
 
     pub(super) fn give_back(&self, entries: usize) {
         self.used.fetch_sub(entries, Ordering::AcqRel);
+    }
+}
+
+/// Room for one entry, counted as used: given back unless one moves in.
+pub(super) struct Spare<'r>(Option<&'r Room>);
+
+impl Spare<'_> {
+    /// An entry has moved in.
+    fn fill(mut self) {
+        self.0 = None;
+    }
+
+    /// Whether the limit is kept with it.
+    fn is_within(&self) -> bool {
+        self.0.is_none_or(|room| room.excess() == 0)
+    }
+}
+
+impl Drop for Spare<'_> {
+    fn drop(&mut self) {
+        if let Some(room) = self.0 {
+            room.give_back(1);
+        }
     }
 }
 
@@ -269,6 +300,11 @@ impl<K, V, P: Policy> Shard<K, V, P> {
         self.order.len()
     }
 
+    /// Whether there is no place left, whatever the whole has room for.
+    pub(super) const fn is_full(&self) -> bool {
+        self.len() >= PLACES
+    }
+
     pub(super) const fn poll_at(&self) -> Option<Instant> {
         self.order.poll_at()
     }
@@ -309,7 +345,7 @@ impl<K, V, P: Policy> Shard<K, V, P> {
         }
         if self.places.len() == self.places.capacity() {
             // In steps of an eighth, since most shards stop short of their last place.
-            let more = (self.places.len() / 8).max(8).min(PLACES.saturating_sub(self.places.len())).max(1);
+            let more = (self.places.len() / 8).max(8).min(MOST.saturating_sub(self.places.len())).max(1);
             self.places.reserve_exact(more);
         }
         self.places.push(taken);
@@ -348,7 +384,7 @@ impl<K, V, P: Policy> Shard<K, V, P> {
             return 0;
         }
         // Nothing that has expired is left, so all that is left can be listed.
-        let mut kept = [false; PLACES];
+        let mut kept = [false; MOST];
         for (slot, ()) in self.order.iter(now) {
             if let Some(kept) = kept.get_mut(slot.place() as usize) {
                 *kept = true;
@@ -479,7 +515,7 @@ impl<K: Eq, V, P: Policy> Shard<K, V, P> {
         (was_there, self.vacate(at))
     }
 
-    /// Keeps `value` under `key` for `ttl`, or for the config's. `reserved` says that the caller has found room.
+    /// Keeps `value` under `key` for `ttl`, or for the config's, in the room that the caller has found, if there is any.
     pub(super) fn put(
         &mut self,
         hash: u32,
@@ -487,7 +523,7 @@ impl<K: Eq, V, P: Policy> Shard<K, V, P> {
         ttl: Option<Duration>,
         now: Instant,
         room: &Room,
-        reserved: bool,
+        spare: &mut Option<Spare<'_>>,
     ) -> Put<K, V> {
         let (was_there, at) = entry.as_ref().map_or((false, None), |(key, _)| self.peek(hash, key, now));
         let Some((key, value)) = entry.take() else { return Put::Nothing };
@@ -496,26 +532,24 @@ impl<K: Eq, V, P: Policy> Shard<K, V, P> {
         {
             let former = mem::replace(former, value);
             self.order_insert(Slot::new(hash, place), ttl, now);
-            if reserved {
-                room.give_back(1);
-            }
             return if was_there { Put::Replaced(key, former) } else { Put::Added(Some((key, former))) };
         }
-        let reserved = reserved || room.take();
-        if !reserved && self.order.is_empty() {
+        // What was found before the limit was lowered is given back.
+        let spare = spare.take().filter(Spare::is_within).or_else(|| room.take());
+        if spare.is_none() && self.order.is_empty() {
             return Put::NoRoom(key, value);
         }
         // Without room the core cache is as full as it is, and evicts by its policy.
-        self.order.resize_soft(if reserved { PLACES } else { self.order.len() });
+        self.order.resize_soft(if spare.is_some() { PLACES } else { self.order.len() });
         let place = self.occupy(key, value);
         match self.order_insert(Slot::new(hash, place), ttl, now) {
             Inserted::Evicted(slot, ()) => {
-                if reserved {
-                    room.give_back(1);
-                }
                 self.vacate(slot.place()).map_or(Put::Added(None), |(key, value)| Put::Evicted(key, value))
             }
-            _ => Put::Added(None),
+            _ => {
+                spare.into_iter().for_each(Spare::fill);
+                Put::Added(None)
+            }
         }
     }
 

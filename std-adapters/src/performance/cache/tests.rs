@@ -94,26 +94,36 @@ fn rule_2_nothing_is_evicted_while_there_is_room_and_then_the_least_recently_use
     assert_eq!(cache.len(), 3);
 }
 
+/// Hashes a number as itself: its upper half chooses the shard.
+struct Plain;
+
+impl BuildHasher for Plain {
+    type Hasher = Word;
+
+    fn build_hasher(&self) -> Word {
+        Word(0)
+    }
+}
+
+struct Word(u64);
+
+impl std::hash::Hasher for Word {
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// The first key of the last shard.
+const LAST: u64 = (u32::MAX as u64) << 32;
+
 #[test]
 fn rule_2_a_full_cache_makes_room_for_a_shard_that_has_nothing() {
-    // Hashed as themselves: the upper half chooses the shard.
-    struct Plain;
-    struct Word(u64);
-    impl BuildHasher for Plain {
-        type Hasher = Word;
-        fn build_hasher(&self) -> Word {
-            Word(0)
-        }
-    }
-    impl std::hash::Hasher for Word {
-        fn write(&mut self, _: &[u8]) {}
-        fn write_u64(&mut self, n: u64) {
-            self.0 = n;
-        }
-        fn finish(&self) -> u64 {
-            self.0
-        }
-    }
     let config = Config { max_size: 300, ..Config::DEFAULT };
     let cache: SharedCache<u64, u64, Lru<u8>, Plain, Instant> =
         SharedCache::with_hasher(config, Instant::ZERO, Plain).unwrap();
@@ -122,23 +132,22 @@ fn rule_2_a_full_cache_makes_room_for_a_shard_that_has_nothing() {
         cache.insert(n, n);
     }
     assert_eq!((cache.len(), cache.snapshot().evicted), (256, 44));
-    let last = u64::from(u32::MAX) << 32;
     for n in 0..44 {
-        assert_eq!(cache.insert(last + n, n), Inserted::Added);
+        assert_eq!(cache.insert(LAST + n, n), Inserted::Added);
     }
     assert_eq!(cache.resize_soft(100), 200);
     // What is left is of both; the last of one of them goes too.
-    cache.retain(|key, _| *key < last);
+    cache.retain(|key, _| *key < LAST);
     let left = cache.len();
     cache.resize_soft(left);
-    assert_eq!(cache.insert(last, 1), Inserted::Added, "room was made in the other shard");
-    assert_eq!((cache.len(), cache.get(&last)), (left, Some(1)));
-    assert_eq!(cache.get_or_insert_with(&(last + 1), || 2), 2);
-    cache.remove(&last);
-    cache.remove(&(last + 1));
+    assert_eq!(cache.insert(LAST, 1), Inserted::Added, "room was made in the other shard");
+    assert_eq!((cache.len(), cache.get(&LAST)), (left, Some(1)));
+    assert_eq!(cache.get_or_insert_with(&(LAST + 1), || 2), 2);
+    cache.remove(&LAST);
+    cache.remove(&(LAST + 1));
     cache.resize_soft(cache.len());
-    assert_eq!(cache.get_or_insert_with(&last, || 3), 3);
-    assert_eq!(cache.get(&last), Some(3), "and for what was computed");
+    assert_eq!(cache.get_or_insert_with(&LAST, || 3), 3);
+    assert_eq!(cache.get(&LAST), Some(3), "and for what was computed");
 }
 
 #[test]
@@ -191,6 +200,48 @@ fn rule_3_an_entry_that_nobody_uses_expires_when_it_has_been_idle_for_too_long()
     assert_eq!((cache.get(&1), cache.len()), (Some(1), 1));
     clock.advance(Duration::from_secs(3));
     assert_eq!((cache.get(&1), cache.len()), (None, 0), "the ttl counts from the insertion");
+}
+
+#[test]
+fn rule_3_what_expires_in_a_full_lock_is_dropped_wherever_it_lies() {
+    let value = std::sync::Arc::new(());
+    let clock = ManualClock::new(Instant::from_secs(1));
+    let config = Config { max_size: PLACES, ttl: Some(Duration::from_secs(1)), ..Config::DEFAULT };
+    let cache: SharedCache<usize, std::sync::Arc<()>, _, _, _> = SharedCache::with_clock(config, &clock).unwrap();
+    for round in 1..10 {
+        // One more than there are: it comes in before the one that leaves for it is gone.
+        (0..=PLACES).for_each(|n| _ = cache.insert(round * 1_000 + n, value.clone()));
+        assert_eq!((cache.len(), std::sync::Arc::strong_count(&value)), (PLACES, PLACES + 1));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!((cache.len(), std::sync::Arc::strong_count(&value)), (0, 1), "round {round}");
+        let places: usize = cache.with_shard(&cache.shards[0], |shard, _| shard.places());
+        assert!(places <= PLACES + 1, "{places}");
+    }
+}
+
+#[test]
+fn rule_3_what_has_expired_leaves_first_where_room_is_made_for_another_lock() {
+    let clock = ManualClock::new(Instant::from_secs(1));
+    let config = Config { max_size: 300, ttl: Some(Duration::from_secs(10)), ..Config::DEFAULT };
+    let cache: SharedCache<u64, u64, Lru<u8>, Plain, &ManualClock> =
+        SharedCache::with_hasher(config, &clock, Plain).unwrap();
+    cache.resize_soft(3);
+    (0..3).for_each(|n| _ = cache.insert(n, n));
+    cache.insert_with_ttl(2, 2, Duration::from_secs(1));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(cache.insert(LAST, 4), Inserted::Added);
+    assert_eq!((cache.peek(&0), cache.peek(&1), cache.peek(&2), cache.len()), (Some(0), Some(1), None, 3));
+    assert_eq!((cache.snapshot().evicted, cache.snapshot().expired), (0, 1));
+
+    // A lock whose places are all taken while the whole is not full.
+    cache.resize_soft(300);
+    cache.clear();
+    cache.insert(0, 0);
+    cache.insert_with_ttl(1, 1, Duration::from_secs(1));
+    (2..256).for_each(|n| _ = cache.insert(n, n));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(cache.insert(256, 256), Inserted::Added);
+    assert_eq!((cache.peek(&0), cache.len()), (Some(0), 256));
 }
 
 #[test]
@@ -555,6 +606,30 @@ fn a_cache_shrinks_and_grows_back() {
     assert_eq!(cache.capacity(), 1_000);
     (0..1_000).for_each(|n| _ = cache.insert(n, vec![0; 100]));
     assert_eq!(cache.len(), 1_000);
+}
+
+#[test]
+fn room_that_was_found_before_the_cache_shrank_is_given_back() {
+    struct Shrinks(bool);
+    type Shrinking = SharedCache<u64, Shrinks, Lru<u8>, Plain, Instant>;
+    static SHRINKING: OnceLock<Shrinking> = OnceLock::new();
+    impl Drop for Shrinks {
+        fn drop(&mut self) {
+            if let (Some(cache), true) = (SHRINKING.get(), self.0) {
+                cache.resize_soft(0);
+            }
+        }
+    }
+    let config = Config { max_size: 300, ..Config::DEFAULT };
+    let cache = SHRINKING.get_or_init(|| SharedCache::with_hasher(config, Instant::ZERO, Plain).unwrap());
+    cache.resize_soft(1);
+    cache.insert(1, Shrinks(true));
+    // The one that leaves for it shrinks the cache, between the room and the insertion.
+    assert!(matches!(cache.insert(LAST, Shrinks(false)), Inserted::Refused(LAST, _)));
+    assert_eq!((cache.len(), cache.snapshot().len, cache.capacity()), (0, 0, 0));
+    cache.resize_soft(300);
+    (0..200).chain(LAST..LAST + 100).for_each(|n| assert!(matches!(cache.insert(n, Shrinks(false)), Inserted::Added)));
+    assert_eq!(cache.len(), 300);
 }
 
 #[test]
