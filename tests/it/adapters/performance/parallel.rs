@@ -209,6 +209,12 @@ fn the_first_error_in_order_wins() {
     let none: Option<Vec<u8>> =
         parallel::map_parts(&[1, 2, 3][..], 3, |part: &[u8]| (part[0] != 2).then(|| part.to_vec()));
     assert_eq!(none, None);
+    for last in 1..=4 {
+        // There may be nothing but the error.
+        let check = |part: &[u32]| part.iter().try_for_each(|item| if *item == last { Err(last) } else { Ok(()) });
+        assert_eq!(parallel::map_parts(&[1, 2, 3, 4][..], 4, check), Err(last));
+        assert_eq!(parallel::map_parts(&[1, 2, 3, 4][..], 4, |part: &[u32]| check(part).ok()), None);
+    }
     assert_eq!(parallel::try_map(&[3, 1, 2], 2, |item| if *item < 3 { Err(*item) } else { Ok(()) }), Err(1));
 }
 
