@@ -267,11 +267,15 @@ impl<T, const N: usize> Queue<T, N> {
     pub fn clear(&mut self) -> usize {
         let mut cleared = 0;
         for priority in Priority::ALL {
-            while self.unlink(priority).is_some() {
+            while let Some(item) = self.unlink(priority) {
                 cleared += 1;
+                // Before it is dropped, which may panic.
+                self.cleared += 1;
+                drop(item);
             }
         }
-        self.cleared += cleared as u64;
+        // Whoever was passed over is gone.
+        self.turns.reset();
         self.invariants();
         cleared
     }

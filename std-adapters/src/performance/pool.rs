@@ -228,7 +228,7 @@ impl ThreadPool {
     /// Takes no more jobs, and waits until those that it has are through with, `timeout` at most: what then still waits is dropped.
     ///
     /// It may be called again, to wait longer for what is still running. A job that calls it runs what waits itself, and is
-    /// itself still running.
+    /// itself still running: what waits must not wait for that job in turn.
     pub fn shutdown(&self, how: Shutdown, timeout: impl Into<Duration>) -> Report {
         let deadline = StdInstant::now().checked_add(timeout.into().into());
         self.jobs.close();

@@ -63,6 +63,16 @@ mod rules {
     }
 
     #[test]
+    fn rule_2_after_a_clear_nobody_has_been_passed_over() {
+        let mut queue: Queue<u32, 4> = Queue::new(Config { max_passed: 1 });
+        for _ in 0..2 {
+            queue.try_push(1, Low, at(1)).unwrap();
+            queue.try_push(2, High, at(1)).unwrap();
+            assert_eq!((queue.pop(at(1)), queue.clear()), (Some(2), 1));
+        }
+    }
+
+    #[test]
     fn rule_2_with_zero_there_are_no_priorities() {
         let mut queue: Queue<u32, 4> = Queue::new(Config { max_passed: 0 });
         for (item, priority) in [(1, Low), (2, High), (3, Normal), (4, High)] {
@@ -113,6 +123,23 @@ mod rules {
         assert_eq!((shown.pushed, shown.popped, shown.cleared, shown.len, shown.high_water), (4, 1, 2, 1, 3));
         drop(queue);
         assert_eq!(dropped.get(), 4);
+    }
+
+    #[test]
+    fn rule_5_an_item_that_panics_as_it_is_cleared_is_accounted_for() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("dropped");
+            }
+        }
+        let mut queue: Queue<Option<Bomb>, 3> = Queue::new(Config::DEFAULT);
+        queue.try_push(Some(Bomb), High, at(1)).unwrap();
+        queue.try_push(None, Low, at(1)).unwrap();
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| queue.clear())).is_err());
+        let shown = queue.snapshot();
+        assert_eq!((shown.pushed, shown.cleared, shown.len), (2, 1, 1));
+        assert!(queue.pop(at(1)).is_some_and(|left| left.is_none()));
     }
 
     #[test]
@@ -264,6 +291,7 @@ fn agree<const N: usize>(max_passed: u8, verbs: &[Verb]) -> Result<(), TestCaseE
                 prop_assert_eq!(queue.clear(), naive.items.len());
                 cleared += naive.items.len() as u64;
                 naive.items.clear();
+                naive.passed = 0;
             }
             Verb::Close => {
                 queue.close();

@@ -43,10 +43,8 @@ impl<R> Handle<R> {
     #[doc(alias = "result")]
     pub fn join(mut self) -> Result<R, JoinError> {
         let task = self.take();
-        if let Some((jobs, tally)) = here(self.pool)
-            && task.clone().run(&tally)
-        {
-            jobs.bury();
+        if let Some((jobs, tally)) = here(self.pool) {
+            task.clone().run(&tally, Some(&jobs));
         }
         task.wait(None).expect("without a deadline it waits for the result")
     }
@@ -83,10 +81,15 @@ impl<R> Handle<R> {
     /// Takes the job away if it has not begun; whether it was. [`join`](Self::join) then says [`JoinError::Cancelled`].
     #[expect(clippy::must_use_candidate, reason = "whoever does not want the result may not care")]
     pub fn cancel(&self) -> bool {
-        let cancelled = self.task.as_ref().is_some_and(|task| task.refuse(JoinError::Cancelled));
-        if cancelled && let Some(jobs) = Jobs::find(self.pool) {
+        // Without its pool no job waits.
+        let (Some(task), Some(jobs)) = (&self.task, Jobs::find(self.pool)) else { return false };
+        let count = || {
             jobs.cancelled.fetch_add(1, Ordering::AcqRel);
             jobs.bury();
+        };
+        let cancelled = task.refuse(JoinError::Cancelled, &count);
+        if cancelled {
+            jobs.offer_room();
         }
         cancelled
     }

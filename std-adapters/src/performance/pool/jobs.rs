@@ -294,9 +294,14 @@ impl Jobs {
         self.removed.store(self.removed.load(Ordering::Relaxed) + count, Ordering::Release);
     }
 
-    /// A job that waits will not be run, or is being run by who waits for it: there is room for another.
+    /// Counts a job that waits and will not be run, or is being run by who waits for it: there is room for another, and
+    /// whoever does this calls [`offer_room`](Self::offer_room) next.
     pub(super) fn bury(&self) {
         self.dead.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Calls one of those who wait for room.
+    pub(super) fn offer_room(&self) {
         let mut outgoing = self.outgoing();
         if outgoing.call_one() {
             drop(outgoing);
@@ -341,12 +346,11 @@ impl Jobs {
         drop(outgoing);
         for entry in lines.into_iter().flatten() {
             // Counted first: who is told finds it counted.
-            self.dropped.fetch_add(1, Ordering::AcqRel);
-            if let Work::Shared(job) = &entry.work
-                && !job.refuse(JoinError::Dropped)
-            {
-                self.dropped.fetch_sub(1, Ordering::AcqRel);
-                self.was_dead();
+            let count = || _ = self.dropped.fetch_add(1, Ordering::AcqRel);
+            match &entry.work {
+                Work::Shared(job) if job.refuse(JoinError::Dropped, &count) => {}
+                Work::Shared(_) => self.was_dead(),
+                Work::Alone(_) => count(),
             }
             contain(|| drop(entry));
         }

@@ -229,7 +229,7 @@ mod handle {
 
     fn worker(task: &Shared) -> thread::JoinHandle<bool> {
         let task = task.clone();
-        thread::spawn(move || task.run(&Tally::default()))
+        thread::spawn(move || task.run(&Tally::default(), None))
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod handle {
         loom::model(|| {
             let (task, ran) = task();
             let worker = worker(&task);
-            let cancelled = task.refuse(JoinError::Cancelled);
+            let cancelled = task.refuse(JoinError::Cancelled, &|| ());
             let result = task.wait(None).unwrap();
             assert_eq!(worker.join().unwrap(), !cancelled);
             assert_eq!(ran(), u32::from(!cancelled), "it ran, or was cancelled");
@@ -287,7 +287,7 @@ mod handle {
         loom::model(|| {
             let (task, ran) = task();
             let worker = worker(&task);
-            let here = task.clone().run(&Tally::default());
+            let here = task.clone().run(&Tally::default(), None);
             assert_eq!(task.wait(None).unwrap().unwrap(), 7);
             assert!(here != worker.join().unwrap());
             assert_eq!(ran(), 1);

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant as StdInstant;
 
+use super::jobs::Jobs;
 use super::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, contain, lock, look, wait};
 
 /// Says why a job has no result.
@@ -113,11 +114,12 @@ impl Tally {
 
 /// A job as the pool sees it.
 pub(super) trait Job: Send + Sync {
-    /// Runs it, unless it was taken away; whether it ran.
-    fn run(self: Arc<Self>, tally: &Tally) -> bool;
+    /// Runs it, unless it was taken away; whether it ran. `early`: its pool, in whose lines it still stands.
+    fn run(self: Arc<Self>, tally: &Tally, early: Option<&Jobs>) -> bool;
 
-    /// Takes it away and tells so, unless it has begun; whether it was taken away.
-    fn refuse(&self, why: JoinError) -> bool;
+    /// Takes it away and tells so, unless it has begun; whether it was taken away. Then `count` was called, before anybody
+    /// could see it: under a lock, so it does no more than count.
+    fn refuse(&self, why: JoinError, count: &dyn Fn()) -> bool;
 
     /// Whether it still waits to be run.
     fn waits(&self) -> bool;
@@ -182,11 +184,15 @@ impl<F, R> Task<F, R> {
         }
     }
 
-    /// Takes the job.
-    fn begin(&self) -> Option<F> {
+    /// Takes the job, and counts that before anybody can see it.
+    #[inline]
+    fn begin(&self, count: impl FnOnce()) -> Option<F> {
         let mut cell = lock(&self.cell);
         match mem::replace(&mut cell.stage, Stage::Running) {
-            Stage::Waiting(job) => Some(job),
+            Stage::Waiting(job) => {
+                count();
+                Some(job)
+            }
             other => {
                 cell.stage = other;
                 None
@@ -236,8 +242,13 @@ where
     F: FnOnce() -> R + Send,
     R: Send,
 {
-    fn run(self: Arc<Self>, tally: &Tally) -> bool {
-        let Some(job) = self.begin() else { return false };
+    fn run(self: Arc<Self>, tally: &Tally, early: Option<&Jobs>) -> bool {
+        let count = || _ = early.map(Jobs::bury);
+        let Some(job) = self.begin(count) else { return false };
+        // Its place is free from now on, not only when it has ended.
+        if let Some(jobs) = early {
+            jobs.offer_room();
+        }
         let result = tally.count(job);
         if Arc::strong_count(&self) == 1 {
             // The handle is gone: nobody will ask.
@@ -248,8 +259,8 @@ where
         true
     }
 
-    fn refuse(&self, why: JoinError) -> bool {
-        let Some(job) = self.begin() else { return false };
+    fn refuse(&self, why: JoinError, count: &dyn Fn()) -> bool {
+        let Some(job) = self.begin(count) else { return false };
         contain(|| drop(job));
         self.finish(Err(why));
         true
@@ -277,7 +288,14 @@ where
             if let Some(result) = cell.take() {
                 return Some(result);
             }
-            cell.waiter = Waiter::Thread;
+            if !matches!(cell.waiter, Waiter::Thread) {
+                let old = mem::replace(&mut cell.waiter, Waiter::Thread);
+                drop(cell);
+                // A waker is foreign code: not under the lock.
+                contain(|| drop(old));
+                cell = lock(&self.cell);
+                continue;
+            }
             let late;
             (cell, late) = wait(&self.ended, cell, deadline);
             if late {
@@ -299,6 +317,7 @@ where
             let waiter = Waiter::Task(context.waker().clone());
             cell = lock(&self.cell);
             if let Some(result) = cell.take() {
+                drop(cell);
                 return Poll::Ready(result);
             }
             let old = mem::replace(&mut cell.waiter, waiter);

@@ -4,8 +4,8 @@ use std::any::Any;
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Barrier, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::{self, ThreadId};
 
 use daur_core::shared::Shared;
@@ -41,12 +41,20 @@ fn the_body_runs_once_for_each_part_and_the_parts_differ_by_one_at_most() {
     assert_eq!(parts(&[]), [Vec::<u8>::new()], "in place");
 }
 
+/// The helpers are the whole process's: who cannot do without one reads, who takes all of them writes.
+static HELPERS: RwLock<()> = RwLock::new(());
+
+fn needs_helpers() -> RwLockReadGuard<'static, ()> {
+    HELPERS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn here<T>(_: &[T]) -> Vec<ThreadId> {
     vec![thread::current().id()]
 }
 
 #[test]
 fn rule_2_the_caller_is_one_of_the_workers_and_all_of_them_work_at_once() {
+    let _helpers = needs_helpers();
     let together = Barrier::new(4);
     let threads = parallel::map_parts(&[0; 8][..], 4, |part: &[u8]| {
         together.wait();
@@ -68,6 +76,7 @@ fn rule_2_one_worker_or_one_item_starts_no_thread() {
 
 #[test]
 fn rule_2_whoever_asks_for_more_threads_than_there_may_be_gets_its_work_done_all_the_same() {
+    let _helpers = HELPERS.write().unwrap_or_else(PoisonError::into_inner);
     let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let items: Vec<usize> = (0..2_000).collect();
     let given = parallel::map_parts(&items[..], items.len(), |part: &[usize]| {
@@ -100,6 +109,7 @@ fn rule_3_nested_calls_run_in_place() {
     let expected: Vec<u64> = rows.iter().flatten().map(|number| number * number).collect();
     assert_eq!(outer(&rows, &threads), expected);
     assert_eq!(threads.into_inner(), 0, "no thread but the outer ones");
+    let _helpers = needs_helpers();
     // Within a part that has been worked on alone there is room for others.
     let inside = parallel::map_parts(&[0][..], 4, |_: &[u8]| {
         let together = Barrier::new(2);
@@ -135,6 +145,7 @@ fn rule_4_a_panic_comes_out_once_with_the_items_of_its_part() {
 
 #[test]
 fn rule_4_of_several_panics_the_first_in_order_comes_out() {
+    let _helpers = needs_helpers();
     let second_is_done = Barrier::new(2);
     let payload = panic_of(|| {
         parallel::map(&[0, 1], 2, |item| {
@@ -209,6 +220,12 @@ fn the_first_error_in_order_wins() {
     let none: Option<Vec<u8>> =
         parallel::map_parts(&[1, 2, 3][..], 3, |part: &[u8]| (part[0] != 2).then(|| part.to_vec()));
     assert_eq!(none, None);
+    for last in 1..=4 {
+        // There may be nothing but the error.
+        let check = |part: &[u32]| part.iter().try_for_each(|item| if *item == last { Err(last) } else { Ok(()) });
+        assert_eq!(parallel::map_parts(&[1, 2, 3, 4][..], 4, check), Err(last));
+        assert_eq!(parallel::map_parts(&[1, 2, 3, 4][..], 4, |part: &[u32]| check(part).ok()), None);
+    }
     assert_eq!(parallel::try_map(&[3, 1, 2], 2, |item| if *item < 3 { Err(*item) } else { Ok(()) }), Err(1));
 }
 

@@ -367,12 +367,7 @@ mod rules {
                 let how = if round % 2 == 0 { Shutdown::Drain } else { Shutdown::Drop };
                 pool.shutdown(how, LONG)
             });
-            // By now all that was counted late is counted.
-            let report = Report {
-                still_running: 0,
-                ..pool.shutdown(Shutdown::Drain, if report.still_running > 0 { LONG } else { Duration::ZERO })
-            };
-            assert_eq!(all(report), taken.load(Ordering::SeqCst));
+            assert_eq!((report.still_running, all(report)), (0, taken.load(Ordering::SeqCst)));
             assert_eq!(report.ran, ran.load(Ordering::SeqCst));
             assert_eq!(report.cancelled + report.dropped, told.load(Ordering::SeqCst));
         }
@@ -523,6 +518,100 @@ mod handles {
         assert!(std::pin::Pin::new(&mut handle).poll(&mut Context::from_waker(&waker)).is_pending());
         gate.open();
         handle.join().unwrap();
+    }
+
+    /// When it is dropped, it waits for a job that can only begin after another one has ended.
+    struct Demanding {
+        gate: Mutex<Gate>,
+        pool: Arc<ThreadPool>,
+    }
+
+    impl Wake for Demanding {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Demanding {
+        fn drop(&mut self) {
+            self.gate.lock().unwrap().open();
+            self.pool.submit(|| ()).unwrap().join().unwrap();
+        }
+    }
+
+    #[test]
+    fn rule_1_a_waker_that_is_given_up_may_do_as_it_likes() {
+        let pool = Arc::new(ThreadPool::new(ONE));
+        let polled = |pool: &Arc<ThreadPool>| {
+            let (gate, mut handle) = Gate::closed(pool);
+            let waker = Waker::from(Arc::new(Demanding { gate: Mutex::new(gate), pool: pool.clone() }));
+            assert!(std::pin::Pin::new(&mut handle).poll(&mut Context::from_waker(&waker)).is_pending());
+            handle
+        };
+        polled(&pool).join().unwrap();
+        polled(&pool).join_timeout(LONG).unwrap().unwrap();
+        let mut handle = polled(&pool);
+        let other = Waker::from(Arc::new(Woken::default()));
+        let _ = std::pin::Pin::new(&mut handle).poll(&mut Context::from_waker(&other));
+        handle.join().unwrap();
+    }
+
+    #[test]
+    fn rule_2_a_job_that_is_run_by_its_join_waits_no_more() {
+        let pool = Arc::new(ThreadPool::new(Config { queue: 1, ..ONE }));
+        let (outer, inner) = (pool.clone(), pool.clone());
+        let handle = pool.submit(move || {
+            let job = move || {
+                let shown = inner.snapshot();
+                // Its place is free at once, for whoever does not wait and for whoever does.
+                let next = inner.try_submit(|| 7).map_err(|rejected| rejected.why);
+                (shown.queued, shown.running, next.unwrap())
+            };
+            outer.submit(job).unwrap().join().unwrap()
+        });
+        let (queued, running, next) = handle.unwrap().join().unwrap();
+        assert_eq!((queued, running, next.join().unwrap()), (0, 2, 7));
+    }
+
+    #[test]
+    fn rule_2_a_job_that_is_run_by_its_join_lets_in_who_waits_for_room() {
+        let pool = Arc::new(ThreadPool::new(Config { queue: 1, ..ONE }));
+        let own = pool.clone();
+        let (came_in, comes_in) = channel();
+        let (is_full, full) = channel();
+        let handle = pool.submit(move || {
+            // It ends only when the other thread's job has come in.
+            let inner = own.submit(move || comes_in.recv().unwrap()).unwrap();
+            is_full.send(()).unwrap();
+            inner.join().unwrap()
+        });
+        full.recv().unwrap();
+        let other = pool.submit(|| 7).unwrap();
+        came_in.send(()).unwrap();
+        handle.unwrap().join().unwrap();
+        assert_eq!(other.join().unwrap(), 7);
+    }
+
+    #[test]
+    fn rule_3_a_cancelled_job_is_counted_before_anybody_learns_of_it() {
+        struct Looks(Arc<ThreadPool>, Sender<Snapshot>);
+
+        impl Drop for Looks {
+            fn drop(&mut self) {
+                self.1.send(self.0.snapshot()).unwrap();
+            }
+        }
+
+        let pool = Arc::new(ThreadPool::new(ONE));
+        let (_gate, _) = Gate::closed(&pool);
+        let (seen, see) = channel();
+        let held = Looks(pool.clone(), seen.clone());
+        assert!(pool.submit(move || drop(held)).unwrap().cancel());
+        let shown = see.recv().unwrap();
+        assert_eq!((shown.submitted, shown.running, shown.queued, shown.cancelled), (2, 1, 0, 1));
+        let held = Looks(pool.clone(), seen);
+        pool.submit(move || drop(held)).unwrap().detach();
+        pool.shutdown(Shutdown::Drop, Duration::ZERO);
+        let shown = see.recv().unwrap();
+        assert_eq!((shown.submitted, shown.running, shown.queued, shown.dropped), (3, 1, 0, 1));
     }
 
     #[test]
@@ -728,6 +817,7 @@ mod threads {
     fn a_thread_that_cannot_be_had_is_an_error() {
         let error = ThreadPool::try_new(Config { stack: Some(1 << 60), name: "too-large", ..ONE }).unwrap_err();
         assert!(matches!(&error, Error::Io { doing, .. } if doing == "starting the thread too-large-0"), "{error:?}");
+        assert!(ThreadPool::try_new(Config { stack: Some(usize::MAX), ..ONE }).is_err());
     }
 }
 

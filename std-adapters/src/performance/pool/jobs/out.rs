@@ -147,7 +147,7 @@ impl Jobs {
         }
         contain(|| match entry.work {
             Work::Shared(job) => {
-                if !job.run(tally) {
+                if !job.run(tally, None) {
                     self.was_dead();
                 }
             }
