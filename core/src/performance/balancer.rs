@@ -302,10 +302,13 @@ impl<const N: usize, P: Policy> Balancer<N, P> {
         // Whoever may be given no work either way returns unseen.
         let ejected = |slot: &&Slot<P::Own>| slot.ejected && slot.is_eligible();
         let returns = self.slots.iter().filter(ejected).map(|slot| slot.until).min();
-        // The oldest epoch that has tickets out ends them when it falls out at the far end.
-        let oldest = (0..AGES as u32).rev().find(|&age| self.out[self.epoch.wrapping_sub(age) as usize % AGES] > 0);
-        let lost = oldest.map(|age| self.epoch_end.after(self.step.times(u64::from(AGES as u32 - 1 - age))));
-        Instant::earliest(returns, lost)
+        Instant::earliest(returns, self.first_lost(&self.out))
+    }
+
+    /// When the oldest of these tickets are lost: as their epoch falls out at the far end.
+    fn first_lost(&self, out: &[u32; AGES]) -> Option<Instant> {
+        let oldest = (0..AGES as u32).rev().find(|&age| out[self.epoch.wrapping_sub(age) as usize % AGES] > 0);
+        oldest.map(|age| self.epoch_end.after(self.step.times(u64::from(AGES as u32 - 1 - age))))
     }
 
     /// Each worker's tickets that are out; 0 where there is no worker.
@@ -575,15 +578,19 @@ impl<const N: usize, P: Policy> Balancer<N, P> {
         }
     }
 
-    /// When the first ejected one returns that could take work otherwise.
+    /// When the first one can take work again: that returns, or loses a ticket that was one too many.
     #[cold]
     fn first_return(&self, usable: &mut impl FnMut(usize) -> bool) -> Instant {
         let mut first = Instant::MAX;
-        if self.ejected > 0 {
-            for (index, slot) in self.slots.iter().enumerate() {
-                if slot.ejected && slot.has_room(self.max_load) && usable(index) {
-                    first = first.min(slot.until);
-                }
+        for (index, slot) in self.slots.iter().enumerate() {
+            if !slot.has_room(u32::MAX) || !usable(index) {
+                continue;
+            }
+            let lost = if slot.load < self.max_load { None } else { self.first_lost(&slot.out) };
+            // Where ejected ones count in need, this one lacks room only.
+            let returns = (slot.ejected && self.panic_pct == 0).then_some(slot.until);
+            if let Some(at) = lost.max(returns) {
+                first = first.min(at);
             }
         }
         first

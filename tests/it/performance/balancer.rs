@@ -151,7 +151,7 @@ fn rule_4_nobody_gets_more_than_the_most() {
         let _out = pick(&mut balancer, at(1));
     }
     assert_eq!(balancer.loads(), [2, 2]);
-    assert_eq!(balancer.pick(at(1)).unwrap_err().retry_at(), Instant::MAX);
+    assert_eq!(balancer.pick(at(1)).unwrap_err().retry_at(), at(41));
     balancer.done(first, Outcome::Success, at(1));
     assert_eq!(pick(&mut balancer, at(1)).worker(), 0);
 }
@@ -522,4 +522,34 @@ fn a_pick_whose_question_panics_leaves_nobody_out() {
     }));
     assert!(passed_over.is_err());
     assert_eq!(balancer.pick_where(|worker| worker == 0, back).unwrap().worker(), 0);
+}
+
+#[test]
+fn a_refusal_names_the_moment_at_which_a_lost_ticket_makes_room() {
+    let mut balancer: Balancer<2> = Balancer::new(Config { max_load: Some(1), ..STRICT }, least());
+    std::mem::forget([pick(&mut balancer, at(1)), pick(&mut balancer, at(12))]);
+    let retry_at = balancer.pick(at(13)).unwrap_err().retry_at();
+    assert_eq!((retry_at, Some(retry_at)), (at(41), balancer.poll_at()));
+    assert!(balancer.pick(just_before(retry_at)).is_err());
+    assert_eq!(balancer.pick(retry_at).unwrap().worker(), 0);
+    // Of worker 1, of which the ticket is younger by an epoch.
+    assert_eq!(balancer.pick_where(|worker| worker == 1, retry_at).unwrap_err().retry_at(), at(51));
+    assert_eq!(balancer.pick_where(|_| false, retry_at).unwrap_err().retry_at(), Instant::MAX);
+    // Ejected besides, it needs both; where ejected ones count in need, room alone.
+    for (panic_pct, expected) in [(0, at(100)), (50, at(42))] {
+        let eject = Eject { base: Duration::from_secs(98), max: Duration::from_secs(98), ..ONE_STRIKE };
+        let config = Config { max_load: Some(2), eject: Some(eject), panic_pct, ..STRICT };
+        let mut balancer: Balancer<2> = Balancer::new(config, least());
+        let tickets = [0, 0].map(|worker| balancer.pick_where(|other| other == worker, at(2)).unwrap());
+        let [failed, lost] = tickets;
+        assert!(balancer.done(failed, Outcome::Failure, at(2)).is_some());
+        std::mem::forget(lost);
+        if panic_pct > 0 {
+            std::mem::forget(balancer.pick_where(|other| other == 0, at(2)).unwrap());
+        }
+        let alone = balancer.pick_where(|other| other == 0, at(3)).unwrap_err();
+        assert_eq!(alone.retry_at(), expected);
+        assert!(balancer.pick_where(|other| other == 0, just_before(expected)).is_err());
+        assert!(balancer.pick_where(|other| other == 0, expected).is_ok());
+    }
 }

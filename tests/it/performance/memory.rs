@@ -330,6 +330,24 @@ mod giving_back {
     }
 
     #[test]
+    fn rule_2_while_critical_all_are_asked_whatever_one_says_it_has_freed() {
+        let asked = RefCell::default();
+        let boaster = |name: char| {
+            let asked: &RefCell<String> = &asked;
+            Resize(move |_: Share| {
+                asked.borrow_mut().push(name);
+                u64::MAX
+            })
+        };
+        let (a, b) = (boaster('a'), boaster('b'));
+        let mut all: Shrinkers<&dyn Shrink, 2> = Shrinkers::new(shrinkers::Config::DEFAULT);
+        all.add("a", 0, &a).unwrap();
+        all.add("b", 1, &b).unwrap();
+        all.run(&monitor(950), at(100));
+        assert_eq!(said(&asked), "ab");
+    }
+
+    #[test]
     fn rule_2_while_elevated_no_more_are_asked_than_needed_and_the_rest_if_it_does_not_help() {
         let log = RefCell::default();
         let (a, b, c) = (Thing::new('a', 100, &log), Thing::new('b', 120, &log), Thing::new('c', 100, &log));

@@ -74,8 +74,8 @@ pub enum Event {
 pub enum Refusal {
     /// There is no worker that may be given work.
     NoneAvailable {
-        /// When the first ejected one that could take work comes back. [`Instant::MAX`]: time alone
-        /// changes nothing; somebody must report, or add or allow a worker.
+        /// When the first one can take work again if nobody reports: it returns from its ejection, or the lease of one of its
+        /// `max_load` tickets ends. [`Instant::MAX`]: time alone changes nothing; somebody must add or allow a worker.
         retry_at: Instant,
     },
 }

@@ -388,7 +388,9 @@ impl<S, const N: usize> Shrinkers<S, N> {
     }
 
     fn next_to_shrink(&self, monitor: &Monitor, now: Instant) -> Option<(Id, Share, bool)> {
-        let (keep, short) = (self.config.keep(self.level), monitor.wanted() > self.freed);
+        let (keep, wanted) = (self.config.keep(self.level), monitor.wanted());
+        // What is freed is an estimate; of all, nothing makes up for all.
+        let short = wanted == u64::MAX || wanted > self.freed;
         let due = |entry: &&Entry<S>| {
             let again = entry.shown.asked > 0 && now.since(entry.asked_at) < self.config.again;
             entry.demanded.is_some() || short && (entry.shown.keep > keep || !again)

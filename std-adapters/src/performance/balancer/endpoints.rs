@@ -223,7 +223,10 @@ impl<T, const N: usize, C: Clock> Endpoints<T, N, C> {
         let empty = BalancerConfig { workers: Some(0), ..config.balancer };
         let balancer = Box::new(Balancer::try_new(empty, policy).map_err(ConfigError::Balancer)?);
         let places = (0..N).map(|_| None).collect();
-        Ok(Self { shared: StdShared::with_clock(Inner { balancer, places, left: Vec::new() }, clock), breaker: config.breaker })
+        Ok(Self {
+            shared: StdShared::with_clock(Inner { balancer, places, left: Vec::new() }, clock),
+            breaker: config.breaker,
+        })
     }
 
     /// Adds an endpoint. Of weight 0 it gets no calls until [`set_weight`](Self::set_weight).

@@ -521,6 +521,19 @@ mod tree {
     }
 
     #[test]
+    fn rule_3_groups_that_could_not_be_looked_for_are_looked_for_again() {
+        let files = Files::new();
+        files.v2("/a").write("sys/fs/cgroup/a/memory.current", "1000\n");
+        let mounts = files.0.join("proc/self/mountinfo");
+        let table = fs::read(&mounts).unwrap();
+        fs::remove_file(&mounts).unwrap();
+        let tree = files.tree();
+        assert_eq!(tree.sample().unwrap().group, None);
+        files.write("proc/self/mountinfo", table);
+        assert_eq!(tree.sample().unwrap().group.map(|group| group.used), Some(1_000));
+    }
+
+    #[test]
     fn swap_and_the_proportional_size_are_told_where_they_are() {
         let files = Files::new();
         files.write("proc/meminfo", "MemTotal: 100 kB\nMemAvailable: 50 kB\nSwapTotal: 10 kB\nSwapFree: 4 kB\n");

@@ -52,10 +52,10 @@ impl Groups {
         if self.told.as_ref() == Some(&told) {
             return;
         }
-        let mounts = unread.optional(&file("/proc/self/mountinfo"), |text| Some(text.to_string())).unwrap_or_default();
+        let mounts = unread.optional(&file("/proc/self/mountinfo"), |text| Some(text.to_string()));
         let place = |version| {
             let group = group_of(&told, version)?;
-            let (shown, at) = mount_of(&mounts, version)?;
+            let (shown, at) = mount_of(mounts.as_deref()?, version)?;
             Some(dirs(&file(&at), below(group, &shown)))
         };
         let (first, second) = (place(Version::First), place(Version::Second));
@@ -65,7 +65,8 @@ impl Groups {
             (None, Some(dirs)) => (Some(V2), dirs),
             (None, None) => (None, Vec::new()),
         };
-        *self = Self { told: Some(told), names, dirs, pressure };
+        // Without the table nothing is known: it is looked for again.
+        *self = Self { told: mounts.is_some().then_some(told), names, dirs, pressure };
     }
 
     /// The file of the group's own pressure, which only version 2 has.
