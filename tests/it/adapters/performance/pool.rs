@@ -844,6 +844,13 @@ fn the_snapshot_tells_how_long_jobs_waited() {
     assert_eq!((waited.count, done), (20, 20));
     assert!(waited.p50 <= waited.p99 && waited.max.is_some());
 
+    let pool = ThreadPool::new(ONE);
+    let (mut gate, _) = Gate::closed(&pool);
+    assert!(pool.submit(|| ()).unwrap().cancel());
+    gate.open();
+    pool.submit(|| ()).unwrap().join().unwrap();
+    assert_eq!(pool.snapshot().waited.count, 2, "not the one that was cancelled");
+
     let pool = ThreadPool::new(Config { queue: 64, timed_one_in: 8, ..ONE });
     for _ in 0..20 {
         pool.submit(|| ()).unwrap().join().unwrap();

@@ -141,7 +141,8 @@ impl Jobs {
     /// Runs a job that was taken out.
     #[inline]
     pub(in super::super) fn run(&self, entry: Entry, tally: &Tally) {
-        if entry.pushed_at < Instant::MAX {
+        // Who was cancelled, or run by who joined it, does not wait until now.
+        if entry.pushed_at < Instant::MAX && entry.work.waits() {
             let waited = StdClock.now().since(entry.pushed_at);
             lock(&self.waited).record(waited.as_nanos());
         }
