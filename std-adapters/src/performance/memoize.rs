@@ -158,9 +158,10 @@ where
         self.cache.get_or_init(|| {
             let cache = SharedCache::with_hasher(self.config, self.clock.clone(), Seeded::default())
                 .unwrap_or_else(|_| unreachable!("the config was checked when the memo was made"));
-            // Memory may be short already.
+            let mut memos = MEMOS.lock().unwrap_or_else(PoisonError::into_inner);
+            // Memory may be short already. Looked up under the lock: who sets it later finds this memo there.
             cache.resize_soft(Share::permille(KEPT.load(Ordering::Relaxed)).of(self.config.max_size));
-            MEMOS.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+            memos.push(self);
             cache
         })
     }
@@ -238,11 +239,13 @@ impl<K, V, P: Policy, C> fmt::Debug for Memo<K, V, P, C> {
     }
 }
 
-/// A memo of any types.
-trait AnyMemo: Shrink + Sync {
+/// A memo of any types that is listed.
+trait AnyMemo: Sync {
     fn function(&self) -> &'static str;
     fn snapshot(&self) -> Snapshot;
     fn clear(&self);
+    /// What it keeps, which is there or about to be.
+    fn kept(&self) -> &dyn Shrink;
 }
 
 impl<K: Hash + Eq, V, P: Policy, C: Clock> AnyMemo for Memo<K, V, P, C>
@@ -259,6 +262,10 @@ where
 
     fn clear(&self) {
         Self::clear(self);
+    }
+
+    fn kept(&self) -> &dyn Shrink {
+        self.cache.wait()
     }
 }
 
@@ -323,12 +330,12 @@ pub struct All;
 impl Shrink for All {
     fn shrink(&self, keep: Share) -> u64 {
         KEPT.store(keep.as_permille(), Ordering::Relaxed);
-        known().into_iter().map(|memo| memo.shrink(keep)).sum()
+        known().into_iter().map(|memo| memo.kept().shrink(keep)).sum()
     }
 
     fn restore(&self, keep: Share) {
         KEPT.store(keep.as_permille(), Ordering::Relaxed);
-        known().into_iter().for_each(|memo| memo.restore(keep));
+        known().into_iter().for_each(|memo| memo.kept().restore(keep));
     }
 }
 

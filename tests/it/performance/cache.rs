@@ -70,6 +70,18 @@ mod rules {
     }
 
     #[test]
+    fn rule_1_without_a_ttl_an_entry_is_found_at_the_last_moment_there_is() {
+        let mut cache: Cache<u32, u32, 4> = Cache::new(Config::DEFAULT);
+        cache.insert(1, 1, at(0));
+        cache.insert_with_ttl(2, 2, Duration::from_secs(1), at(0));
+        assert_eq!(cache.get(&1, Instant::MAX), Some(&1));
+        assert_eq!(cache.get(&2, Instant::MAX), None);
+        assert_eq!((cache.poll_at(), cache.expires_at(&1, Instant::MAX)), (Some(at(1)), Some(Instant::MAX)));
+        cache.poll(Instant::MAX);
+        assert_eq!((cache.poll_at(), cache.len()), (None, 1));
+    }
+
+    #[test]
     fn rule_2_an_expired_entry_is_never_handed_out_and_is_removed_when_looked_up() {
         let mut cache = full();
         assert_eq!((cache.peek(&0, at(11)), cache.contains(&0, at(11)), cache.iter(at(11)).count()), (None, false, 0));

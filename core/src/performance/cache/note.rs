@@ -109,7 +109,7 @@ pub(super) mod sealed {
     }
 
     impl Scale for Exact {
-        /// The moment plus one.
+        /// The moment plus one; the maximum is never.
         type Stamp = NonZeroU64;
         type Origin = ();
         const ORIGIN: () = ();
@@ -122,7 +122,8 @@ pub(super) mod sealed {
 
         #[inline]
         fn is_over(stamp: NonZeroU64, (): (), now: u64) -> bool {
-            stamp.get() - 1 <= now
+            // The maximum is never: not over even at the last moment there is.
+            stamp.get() - 1 <= now && stamp != NonZeroU64::MAX
         }
 
         #[inline]

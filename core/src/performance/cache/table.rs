@@ -176,14 +176,18 @@ impl<I: Index, const N: usize> Table<I, N> {
     /// Counts one more or one less that went on from a full group.
     ///
     /// The count fits: an entry goes on only from a group that holds seven others, so it is at most
-    /// `N - 7`.
+    /// `N - 7` as long as every removal is told.
     #[cold]
     #[inline(never)]
     fn count(&mut self, at: usize, change: isize) {
         let mut count = 0;
         if let Some(place) = self.row_mut(at).and_then(|row| row.get_mut(COUNT)) {
-            count = place.to_usize().saturating_add_signed(change);
-            *place = I::from_usize(count);
+            count = place.to_usize();
+            // It counts so far only with what is left of entries that went untold: then it says "some" until `clear`.
+            if count + 1 < I::RANGE {
+                count = count.saturating_add_signed(change);
+                *place = I::from_usize(count);
+            }
         }
         if let Some(flags) = self.tag_mut(at, COUNT) {
             *flags = *flags & 0x0F | u8::from(count > 0) << 7;
@@ -353,6 +357,25 @@ mod tests {
         marks::<8>();
         marks::<31>();
         marks::<64>();
+    }
+
+    #[test]
+    fn counters_that_were_left_behind_never_turn_over() {
+        let mut table = Table::<u8, 256>::new();
+        for round in 0..3 {
+            for index in 0..256 {
+                table.place(0, index);
+                assert_eq!(table.find(0, |found| found == index), Some(index), "round {round}");
+            }
+            for index in 0..128 {
+                table.take(0, index);
+            }
+            assert!((128..256).all(|index| table.find(0, |found| found == index).is_some()), "round {round}");
+            table.purge(|_| true);
+            assert_eq!(table.census().0, 0);
+        }
+        table.clear();
+        assert_eq!(table.census(), (0, 0));
     }
 
     #[test]
