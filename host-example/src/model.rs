@@ -112,6 +112,8 @@ impl Models {
             return Err(Problem::new(Code::NotConfigured, detail));
         }
         let began = now();
+        // Who waits for another caller's answer, and then has to ask after all, has no more time for it.
+        let end = began + self.config.timeout;
         let ttl = self.config.ttl;
         let keeps = !ttl.is_zero() && (self.config.keep == Keep::Always || chat.is_fixed());
         let key = result_cache::key([&b"model"[..], &self.mark, &chat.digest()]);
@@ -119,7 +121,7 @@ impl Models {
         let (bytes, source) = match (keeps, wanted) {
             (true, Wanted::Any) => {
                 let compute = async || {
-                    let fresh = self.ask(chat).await?;
+                    let fresh = self.ask(chat, end).await?;
                     attempts = fresh.attempts;
                     Ok::<_, Problem>(Computed::Keep(fresh.reply.to_bytes()))
                 };
@@ -127,7 +129,7 @@ impl Models {
                 (answer.value, answer.source)
             }
             _ => {
-                let fresh = self.ask(chat).await?;
+                let fresh = self.ask(chat, end).await?;
                 attempts = fresh.attempts;
                 let bytes = fresh.reply.to_bytes().into();
                 if keeps && wanted == Wanted::Fresh {
@@ -145,20 +147,23 @@ impl Models {
     }
 
     /// Asks upstreams until one answers.
-    async fn ask(&self, chat: &Chat) -> Result<Fresh, Problem> {
+    async fn ask(&self, chat: &Chat, end: Instant) -> Result<Fresh, Problem> {
+        if now() >= end {
+            let detail = format!("No model has answered within {}.", self.config.timeout);
+            return Err(Problem::new(Code::Timeout, detail));
+        }
         let Ok(_place) = self.places.try_acquire() else {
             let detail = "Too many models are asked at the moment.";
             return Err(Problem::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1)));
         };
         let mut stop = self.stop.clone();
         tokio::select! {
-            answered = self.attempts(chat) => answered,
+            answered = self.attempts(chat, end) => answered,
             () = stopped(&mut stop) => Err(Problem::new(Code::Overloaded, "The server is stopping.").closing()),
         }
     }
 
-    async fn attempts(&self, chat: &Chat) -> Result<Fresh, Problem> {
-        let end = now() + self.config.timeout;
+    async fn attempts(&self, chat: &Chat, end: Instant) -> Result<Fresh, Problem> {
         let mut retry = Retry::new(self.config.retry, os_seed(), now());
         let mut tried = [false; UPSTREAMS];
         let mut attempts = 0;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use daur_core::performance::queue::Priority;
 use daur_core::time::Duration;
-use daur_std::performance::pool::{self, ThreadPool};
+use daur_std::performance::pool::{self, Shutdown, ThreadPool};
 use serde::Serialize;
 
 use crate::monitor::micros;
@@ -115,6 +115,17 @@ impl Pool {
     ) -> Result<R, Problem> {
         let handle = self.threads.try_submit_with(priority, job).map_err(|_| busy())?;
         handle.await.map_err(|error| Problem::internal("blocking work failed", &error))
+    }
+
+    /// Takes no more jobs, does those that wait, and ends its threads, if they are ready in time.
+    pub async fn close(&self, patience: Duration) {
+        let threads = Arc::clone(&self.threads);
+        let closing = tokio::task::spawn_blocking(move || threads.shutdown(Shutdown::Drain, patience));
+        if let Ok(report) = closing.await
+            && report.dropped + report.still_running > 0
+        {
+            tracing::warn!(dropped = report.dropped, still_running = report.still_running, "work was not done in time");
+        }
     }
 
     /// What was done, and how long it waited.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use daur_core::security::audit::Head;
+use daur_core::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -84,6 +85,7 @@ impl Server {
         }
         let _ = self.sampling.await;
         let _ = self.checking.await;
+        self.app.pool.close(LAST_WORK).await;
         let _ = self.tidying.await;
         self.watching.abort();
         drop(self.app);
@@ -96,6 +98,9 @@ impl Server {
         head.ok()
     }
 }
+
+/// What waits for the disk has so long to be done at the end.
+const LAST_WORK: Duration = Duration::from_secs(5);
 
 /// How often what time has ended is forgotten.
 const TIDY_EVERY: StdDuration = StdDuration::from_secs(60);

@@ -79,7 +79,6 @@ impl<R> Handle<R> {
     }
 
     /// Takes the job away if it has not begun; whether it was. [`join`](Self::join) then says [`JoinError::Cancelled`].
-    #[expect(clippy::must_use_candidate, reason = "whoever does not want the result may not care")]
     pub fn cancel(&self) -> bool {
         // Without its pool no job waits.
         let (Some(task), Some(jobs)) = (&self.task, Jobs::find(self.pool)) else { return false };
