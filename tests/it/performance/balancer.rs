@@ -527,7 +527,7 @@ fn a_pick_whose_question_panics_leaves_nobody_out() {
 #[test]
 fn a_refusal_names_the_moment_at_which_a_lost_ticket_makes_room() {
     let mut balancer: Balancer<2> = Balancer::new(Config { max_load: Some(1), ..STRICT }, least());
-    std::mem::forget([pick(&mut balancer, at(1)), pick(&mut balancer, at(12))]);
+    let _lost = [pick(&mut balancer, at(1)), pick(&mut balancer, at(12))];
     let retry_at = balancer.pick(at(13)).unwrap_err().retry_at();
     assert_eq!((retry_at, Some(retry_at)), (at(41), balancer.poll_at()));
     assert!(balancer.pick(just_before(retry_at)).is_err());
@@ -543,9 +543,9 @@ fn a_refusal_names_the_moment_at_which_a_lost_ticket_makes_room() {
         let tickets = [0, 0].map(|worker| balancer.pick_where(|other| other == worker, at(2)).unwrap());
         let [failed, lost] = tickets;
         assert!(balancer.done(failed, Outcome::Failure, at(2)).is_some());
-        std::mem::forget(lost);
+        let _lost = lost;
         if panic_pct > 0 {
-            std::mem::forget(balancer.pick_where(|other| other == 0, at(2)).unwrap());
+            let _lost = balancer.pick_where(|other| other == 0, at(2)).unwrap();
         }
         let alone = balancer.pick_where(|other| other == 0, at(3)).unwrap_err();
         assert_eq!(alone.retry_at(), expected);

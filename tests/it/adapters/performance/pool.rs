@@ -581,7 +581,7 @@ mod handles {
             // It ends only when the other thread's job has come in.
             let inner = own.submit(move || comes_in.recv().unwrap()).unwrap();
             is_full.send(()).unwrap();
-            inner.join().unwrap()
+            inner.join().unwrap();
         });
         full.recv().unwrap();
         let other = pool.submit(|| 7).unwrap();
