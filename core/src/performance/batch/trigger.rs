@@ -125,7 +125,7 @@ impl core::error::Error for Limit {}
 /// 4. A clock that steps back makes nothing due.
 ///
 /// # Cost
-/// 72 bytes of RAM on a 32-bit target. Every call is O(1).
+/// 72 bytes of RAM on a 32-bit target, part of what a [`Batcher`](super::Batcher) takes. Every call is O(1).
 ///
 /// # Errors
 /// [`Limit`].

@@ -44,7 +44,7 @@ impl Priority {
 /// 3. Looking changes nothing: [`peek`](Self::peek) says what [`take`](Self::take) will.
 ///
 /// # Cost
-/// Two bytes; a few comparisons a call.
+/// Two bytes, part of what a [`Queue`](super::Queue) takes; a few comparisons a call.
 ///
 /// # Example
 /// ```
