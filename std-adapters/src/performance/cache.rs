@@ -138,7 +138,7 @@ impl std::error::Error for ConfigError {
 /// [`result_cache`](crate::services::result_cache). Under memory pressure it is a
 /// [`Shrink`](daur_core::performance::memory::Shrink).
 ///
-/// `K` is looked up by anything it can be borrowed as. `V` is cloned out: make it an [`Arc`](std::sync::Arc) if that
+/// `K` is looked up by anything it can be borrowed as. `V` is cloned out: make it an [`Arc`] if that
 /// costs. `P` is the policy, with links of `u8`: [`Lru`], or
 /// [`Sieve`](machine::Sieve), which hits for less and resists scans. `S` makes the hasher, and is to be keyed where strangers choose the keys. `C` tells
 /// the time; tests set it with a [`ManualClock`](crate::clock::ManualClock).
