@@ -9,7 +9,10 @@
 use std::hint::black_box;
 
 use daur_core::monitoring::histogram::{Auto, Full};
-use daur_core::performance::cache::{self, Cache};
+use daur_core::performance::balancer::{self, Balancer, LeastLoaded, Outcome};
+use daur_core::performance::batch::{self, Batcher};
+use daur_core::performance::cache::{self, Cache, Sieve};
+use daur_core::performance::queue::{self, Priority, Queue};
 use daur_core::reliability::breaker::{self, Breaker, CountWindow, Window};
 use daur_core::reliability::bulkhead::{self, Bulkhead, Entry};
 use daur_core::reliability::executor::{self, Admit, Executor};
@@ -80,6 +83,52 @@ fn cache_lru_insert_evict_1024(cache: Lru<1_024>) -> Lru<1_024> {
 #[bench::n(full())]
 fn cache_lru_insert_evict_65536(cache: Lru<65_536>) -> Lru<65_536> {
     times(cache, |cache, run| _ = black_box(cache.insert(u64::from(run) + 70_000, 1, NOW)))
+}
+
+type Sieved = Box<Cache<u64, u64, 1_024, Sieve>>;
+
+fn sieved() -> Sieved {
+    let ttl = Some(Duration::from_secs(3_600));
+    let mut cache = Box::new(Cache::new(cache::Config { ttl, ..cache::Config::DEFAULT }));
+    (0..1_024).for_each(|key| _ = cache.insert(key, key, NOW));
+    cache
+}
+
+#[library_benchmark]
+#[bench::n(sieved())]
+fn cache_sieve_hit_1024(cache: Sieved) -> Sieved {
+    times(cache, |cache, run| _ = black_box(cache.get(&u64::from(run.wrapping_mul(769) % 1_024), NOW)))
+}
+
+#[library_benchmark]
+#[bench::n(sieved())]
+fn cache_sieve_insert_evict_1024(cache: Sieved) -> Sieved {
+    times(cache, |cache, run| _ = black_box(cache.insert(u64::from(run) + 2_000, 1, NOW)))
+}
+
+#[library_benchmark]
+#[bench::n(Queue::new(queue::Config::DEFAULT))]
+fn queue_push_and_pop(queue: Queue<u32, 16>) -> Queue<u32, 16> {
+    times(queue, |queue, run| {
+        _ = black_box(queue.try_push(run, Priority::Normal, NOW));
+        black_box(queue.pop(NOW));
+    })
+}
+
+#[library_benchmark]
+#[bench::n(Balancer::new(balancer::Config::DEFAULT, LeastLoaded::new(7)))]
+fn balancer_pick_and_done_of_8(balancer: Balancer<8>) -> Balancer<8> {
+    times(balancer, |balancer, _| {
+        if let Ok(ticket) = balancer.pick(NOW) {
+            black_box(balancer.done(ticket, Outcome::Success, NOW));
+        }
+    })
+}
+
+#[library_benchmark]
+#[bench::n(Batcher::new(batch::Config::DEFAULT))]
+fn batch_push_of_16(batcher: Batcher<u32, 16>) -> Batcher<u32, 16> {
+    times(batcher, |batcher, run| _ = black_box(batcher.push(run, NOW)))
 }
 
 #[library_benchmark]
@@ -195,7 +244,12 @@ library_benchmark_group!(
         cache_lru_hit_65536,
         cache_lru_miss_1024,
         cache_lru_insert_evict_1024,
-        cache_lru_insert_evict_65536
+        cache_lru_insert_evict_65536,
+        cache_sieve_hit_1024,
+        cache_sieve_insert_evict_1024,
+        queue_push_and_pop,
+        balancer_pick_and_done_of_8,
+        batch_push_of_16
     ]
 );
 library_benchmark_group!(
