@@ -33,7 +33,7 @@ pub fn workers() -> usize {
 
 /// Gives `f` of each item, in the items' order.
 ///
-/// For work that is much longer than the start of a thread (some 20 us): it is begun anew with each call. Where
+/// For work that is much longer than the start of a thread: it is begun anew with each call. Where
 /// work comes one by one, use a [`ThreadPool`](super::pool::ThreadPool).
 ///
 /// # Rules
