@@ -6,7 +6,8 @@
 mod endpoints;
 mod workers;
 
+pub use super::pool::{Rejected, Why};
 pub use endpoints::{
     AddError, Config, ConfigError, Endpoint, EndpointSnapshot, Endpoints, EndpointsSnapshot, Failure, Pick,
 };
-pub use workers::{LoadBalancer, Rejected, Report, Why, Workers, init, load_balancer};
+pub use workers::{LoadBalancer, Report, Workers, init, load_balancer};

@@ -77,17 +77,17 @@ impl Default for Config {
 const MAX_WORKERS: usize = 32_768;
 const WORKERS: &str = "1 to 32,768";
 
-/// Says why a pool does not take a job.
+/// Says why a job is not taken, by a pool or by a [balancer](super::balancer::LoadBalancer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Why {
     /// As many jobs wait as may.
     Full,
-    /// The pool is shut down.
+    /// Whoever should do it is shut down.
     ShutDown,
 }
 
-/// Gives back a job that the pool did not take.
+/// Gives back a job that was not taken.
 pub struct Rejected<F> {
     /// The job, as it was.
     pub job: F,
@@ -104,8 +104,8 @@ impl<F> fmt::Debug for Rejected<F> {
 impl<F> fmt::Display for Rejected<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.why {
-            Why::Full => "the pool's queue is full",
-            Why::ShutDown => "the pool is shut down",
+            Why::Full => "as many jobs wait as may",
+            Why::ShutDown => "there is a shutdown, and no more jobs are taken",
         })
     }
 }

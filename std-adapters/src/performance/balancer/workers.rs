@@ -12,6 +12,7 @@ use daur_core::performance::balancer::{Any, Balancer, Config, Outcome, PolicyCon
 use daur_core::shared::Shared;
 use daur_core::time::Duration;
 
+use crate::performance::pool::{Rejected, Why};
 use crate::rng::os_seed;
 use crate::shared::StdShared;
 
@@ -45,42 +46,6 @@ impl Default for Workers {
         Self::DEFAULT
     }
 }
-
-/// Says why a task is given back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Why {
-    /// As many tasks wait for every thread as may.
-    Full,
-    /// The balancer is shut down.
-    ShutDown,
-}
-
-/// Gives back a task that will not be done.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Rejected<F> {
-    /// The task.
-    pub task: F,
-    /// Why.
-    pub why: Why,
-}
-
-impl<F> fmt::Debug for Rejected<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rejected").field("why", &self.why).finish_non_exhaustive()
-    }
-}
-
-impl<F> fmt::Display for Rejected<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.why {
-            Why::Full => "as many tasks wait for every worker as may",
-            Why::ShutDown => "the balancer is shut down",
-        })
-    }
-}
-
-impl<F> std::error::Error for Rejected<F> {}
 
 /// Says what became of all tasks of a balancer that was shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,9 +194,9 @@ impl LoadBalancer {
     /// [`Rejected`] with the task.
     pub fn submit_task<F: FnOnce() + Send + 'static>(&self, task: F) -> Result<usize, Rejected<F>> {
         let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(queues) = queues.as_ref() else { return Err(Rejected { task, why: Why::ShutDown }) };
+        let Some(queues) = queues.as_ref() else { return Err(Rejected { job: task, why: Why::ShutDown }) };
         let Ok(ticket) = self.shared.with(|balancer, now| balancer.pick(now)) else {
-            return Err(Rejected { task, why: Why::Full });
+            return Err(Rejected { job: task, why: Why::Full });
         };
         let worker = ticket.worker();
         let task = Task { run: Some(Box::new(task)), ticket: Some(ticket), shared: Arc::clone(&self.shared) };

@@ -256,7 +256,7 @@ fn workers_rules_1_and_2_tasks_are_spread_and_a_full_balancer_gives_one_back() {
     assert_eq!(workers, [0, 0, 1, 1, 2, 2]);
     let refused = balancer.submit_task(task()).unwrap_err();
     assert_eq!(refused.why, Why::Full);
-    (refused.task)(); // it is the task itself
+    (refused.job)(); // it is the task itself
     drop(release);
     assert_eq!(balancer.shutdown(), Report { done: 9, panicked: 0, dropped: 0 });
     assert_eq!((done.load(Ordering::SeqCst), balancer.loads()), (7, vec![0, 0, 0]));
