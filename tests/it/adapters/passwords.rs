@@ -29,7 +29,11 @@ async fn use_it<S: Scheme>(hasher: &Hasher<S>) {
         task.abort();
     }
     while let Some(task) = tasks.pop() {
-        assert!(task.await.is_err_and(|error| error.is_cancelled()));
+        // A busy machine may have answered one before it was given up.
+        match task.await {
+            Ok(stored) => drop(stored.unwrap()),
+            Err(error) => assert!(error.is_cancelled()),
+        }
     }
 }
 
