@@ -11,6 +11,7 @@
 //! * [`reliability`]: what to do when calls fail: retry, breaker, executor, limits, health.
 //! * [`performance`]: doing less work, and sharing it out: cache, queue, balancer, batches, memory.
 //! * [`security`]: who may do what: tokens, passwords, commands, lockout, audit.
+//! * [`services`]: events counted for a program's makers.
 //! * `wire` (feature `serde`): records between a device and its host.
 //! * `attributes` (feature `macros`): `#[retry]`, `#[circuit_breaker]`, `#[measure_time]`, `#[memoize]`, `#[require_auth]`
 //!   and `#[require_permission]` on your functions.
@@ -53,6 +54,7 @@ pub mod performance;
 pub mod reliability;
 pub mod rng;
 pub mod security;
+pub mod services;
 pub mod shared;
 pub mod text;
 pub mod time;

@@ -1,17 +1,21 @@
 //! The server from outside: a real one, in this process or in its own, over real connections.
 
+mod actions;
 mod audit;
 mod commands;
 mod devices;
 mod events;
 mod fallbacks;
 mod health;
+mod history;
 mod keys;
 mod limits;
 mod logins;
+mod logs;
 mod memory;
 mod models;
 mod process;
+mod reports;
 mod secrets;
 mod sessions;
 mod settings;

@@ -5,6 +5,7 @@ mod monitoring;
 mod performance;
 mod reliability;
 mod security;
+mod services;
 mod wire;
 
 #[cfg(feature = "host")]

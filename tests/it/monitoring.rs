@@ -2,7 +2,11 @@
 
 mod errors;
 mod histogram;
+mod log;
 mod metrics;
+mod profiler;
+mod report;
+mod system_machine;
 
 #[cfg(feature = "host")]
 mod prometheus;

@@ -2,5 +2,8 @@
 
 pub mod errors;
 pub mod histogram;
+pub mod log;
 pub mod metrics;
 pub mod profiler;
+pub mod report;
+pub mod system;

@@ -1,4 +1,6 @@
 //! Services that keep something on disk.
 
 #[cfg(feature = "sqlite")]
+pub mod analytics;
+#[cfg(feature = "sqlite")]
 pub mod result_cache;

@@ -1,0 +1,1 @@
+//! The last lines that were logged, in memory of fixed size.

@@ -1,0 +1,1 @@
+//! How the machine is doing: samples, limits with hysteresis, trend.

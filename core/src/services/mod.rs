@@ -1,0 +1,3 @@
+//! What a program does beside its work: events counted for its makers.
+
+pub mod analytics;

@@ -1,0 +1,1 @@
+//! What failed: errors with their causes, `tracing` events and panics.

@@ -1,0 +1,1 @@
+//! Series over time in SQLite, thinned out as they age.

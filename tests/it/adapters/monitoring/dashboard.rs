@@ -1,0 +1,1 @@
+//! One value of everything, and its exports.

@@ -1,0 +1,1 @@
+//! Errors, events and panics that are caught.

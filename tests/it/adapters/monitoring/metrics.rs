@@ -1,0 +1,1 @@
+//! Handles, and the recorder of the facade.

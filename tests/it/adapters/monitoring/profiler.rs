@@ -1,0 +1,1 @@
+//! What the attribute and the monitor measure.

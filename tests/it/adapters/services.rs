@@ -1,0 +1,3 @@
+//! The host halves of services.
+
+mod analytics;

@@ -1,0 +1,1 @@
+//! Limits and trend of a system's figures.
