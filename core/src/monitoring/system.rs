@@ -14,9 +14,6 @@ pub use crate::performance::memory::Level;
 
 use crate::time::{Duration, Instant};
 
-/// How many [`Field`]s are judged.
-pub const FIELDS: usize = Field::ALL.len();
-
 /// Judges the figures of a machine, and tells where they are heading (the seed's `SystemMonitor`).
 ///
 /// Somebody else reads them: the host's monitor asks the operating system, a device fills a [`Sample`] with what it
@@ -61,8 +58,8 @@ pub struct System<const N: usize = 8> {
     sample: Sample,
     at: Option<Instant>,
     poll_at: Instant,
-    fields: [Judged; FIELDS],
-    trends: [Trend<N>; FIELDS],
+    fields: [Judged; Field::COUNT],
+    trends: [Trend<N>; Field::COUNT],
     /// When the last points of the trends were taken.
     trended_at: Option<Instant>,
     samples: u32,
@@ -129,7 +126,7 @@ pub struct Change {
 
 /// The changes that one sample has brought, at most one a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Changes([Option<Change>; FIELDS]);
+pub struct Changes([Option<Change>; Field::COUNT]);
 
 impl Changes {
     /// One by one.
@@ -140,7 +137,7 @@ impl Changes {
 
 impl IntoIterator for Changes {
     type Item = Change;
-    type IntoIter = core::iter::Flatten<core::array::IntoIter<Option<Change>, FIELDS>>;
+    type IntoIter = core::iter::Flatten<core::array::IntoIter<Option<Change>, { Field::COUNT }>>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter().flatten()
@@ -173,8 +170,8 @@ impl<const N: usize> System<N> {
             sample: Sample::EMPTY,
             at: None,
             poll_at: Instant::ZERO,
-            fields: [Judged { elevated: Switch::OFF, critical: Switch::OFF, since: Instant::ZERO }; FIELDS],
-            trends: [Trend::NEW; FIELDS],
+            fields: [Judged { elevated: Switch::OFF, critical: Switch::OFF, since: Instant::ZERO }; Field::COUNT],
+            trends: [Trend::NEW; Field::COUNT],
             trended_at: None,
             samples: 0,
             failures: 0,
@@ -192,7 +189,7 @@ impl<const N: usize> System<N> {
         if is_point {
             self.trended_at = Some(now);
         }
-        let mut changes = [None; FIELDS];
+        let mut changes = [None; Field::COUNT];
         let all = self.fields.iter_mut().zip(&mut self.trends).zip(Field::ALL).zip(&mut changes);
         for (((judged, trend), field), change) in all {
             if let Some(amount) = sample.amount(field).filter(|_| is_point) {
@@ -310,7 +307,7 @@ pub struct Snapshot {
     /// The last sample.
     pub sample: Sample,
     /// Every field, in the order of [`Field::ALL`].
-    pub fields: [FieldSnapshot; FIELDS],
+    pub fields: [FieldSnapshot; Field::COUNT],
     /// Samples taken.
     pub samples: u32,
     /// Readings that failed.

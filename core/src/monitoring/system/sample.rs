@@ -99,8 +99,10 @@ pub enum Field {
 }
 
 impl Field {
+    /// How many there are.
+    pub const COUNT: usize = 6;
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Cpu, Self::Memory, Self::Disk, Self::Load, Self::Temperature, Self::Stack];
+    pub const ALL: [Self; Self::COUNT] = [Self::Cpu, Self::Memory, Self::Disk, Self::Load, Self::Temperature, Self::Stack];
 
     /// Its name in small letters: `cpu`.
     #[must_use]
