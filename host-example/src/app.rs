@@ -25,8 +25,10 @@ use crate::config::{Config, DataDir};
 use crate::events::{self, Events};
 use crate::gate::{Caller, Gate, check_origin};
 use crate::health::Health;
+use crate::history::History;
 use crate::http::Peer;
 use crate::jobs::Jobs;
+use crate::logs::Logs;
 use crate::memory::Memory;
 use crate::model::Models;
 use crate::monitor::Monitor;
@@ -70,6 +72,10 @@ pub struct App {
     pub jobs: Jobs,
     /// What is counted.
     pub monitor: Arc<Monitor>,
+    /// What the figures were.
+    pub history: History,
+    /// What is said about it all.
+    pub logs: Logs,
     /// The machine.
     pub system: system::Monitor,
     /// The latest status as JSON, for all streams.
@@ -109,6 +115,7 @@ impl App {
         config.events.validate().map_err(|error| format!("[events] {error}"))?;
         config.memory.validate().map_err(|error| format!("[memory] {error}"))?;
         config.model.validate().map_err(|error| format!("[model] {error}"))?;
+        config.history.validate().map_err(|error| format!("[history] {error}"))?;
         config.health.validate().map_err(|error| format!("[health] {error}"))?;
         let dir = DataDir::open(&config.data_dir)
             .map_err(|error| format!("the data directory {} cannot be used: {error}", config.data_dir.display()))?;
@@ -124,6 +131,11 @@ impl App {
             .map_err(|error| format!("[model] {error}"))?;
         let (events, writer_of_events) = events::open(&dir.events(), config.events)
             .map_err(|error| format!("the events cannot be kept: {error}"))?;
+        let monitor = Arc::new(Monitor::new());
+        let breakers = commands.programs().len() + models.snapshot().upstreams.len();
+        let history = History::open(&dir.history(), config.history, breakers)
+            .map_err(|error| format!("the history cannot be kept: {error}"))?;
+        history.recall(&monitor, config.sample_every);
         let memory = Memory::new(&config.memory).map_err(|error| format!("[memory] {error}"))?;
         memory.register("results", 0, results.shrinker())?;
         memory.register("last_good", 1, commands.shrinker())?;
@@ -145,7 +157,9 @@ impl App {
             registry,
             health: Health::new(&dir.database()),
             jobs: Jobs::default(),
-            monitor: Arc::new(Monitor::new()),
+            monitor,
+            history,
+            logs: Logs(config.logger.clone()),
             system,
             latest: watch::Sender::new(Arc::from("")),
             stop,

@@ -193,6 +193,14 @@ impl Monitor {
         point
     }
 
+    /// Takes points of before this start, the oldest first.
+    pub fn recall(&self, points: impl Iterator<Item = Point>) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.points = points.chain(recent.points.drain(..)).collect();
+        let surplus = recent.points.len().saturating_sub(HISTORY);
+        recent.points.drain(..surplus);
+    }
+
     /// The points of history, the oldest first.
     #[must_use]
     pub fn history(&self) -> Vec<Point> {

@@ -6,6 +6,7 @@ mod machine;
 use daur_core::time::{Clock, UnixTime, WallClock};
 use daur_std::clock::{StdClock, SystemWallClock};
 use daur_std::link::DeviceStatus;
+use daur_std::monitoring::history;
 use daur_std::performance::batch;
 use serde::Serialize;
 use serde_json::json;
@@ -15,7 +16,7 @@ use crate::audit;
 use crate::command::{BudgetStatus, Places, ProgramStatus};
 use crate::gate::Limits;
 use crate::monitor::{Latency, Point, Requests, micros};
-use crate::{events, fallback, health, jobs, memory, model, pool, results};
+use crate::{events, fallback, health, jobs, logs, memory, model, pool, results};
 
 pub use machine::{Disk, NetworkRates, System};
 
@@ -36,6 +37,10 @@ pub struct FullStatus {
     pub attention: Vec<Attention>,
     /// Whether it only shows.
     pub read_only: bool,
+    /// What became of the log's lines; `None` if there is no log.
+    pub logs: Option<logs::Snapshot>,
+    /// What is kept for the charts.
+    pub history: history::Snapshot,
     /// What it does by itself, again and again.
     pub jobs: Vec<jobs::Shown>,
     /// The machine.
@@ -170,6 +175,8 @@ pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
         health: Health::of(app),
         attention: Vec::new(),
         read_only: app.config.read_only,
+        logs: app.logs.snapshot(),
+        history: app.history.snapshot(),
         jobs: app.jobs.snapshot(),
         system: app.system.current().map(|sample| System::of(&sample, rates)),
         requests: app.monitor.requests(),
@@ -277,6 +284,7 @@ pub fn sample(app: &App) -> Result<(), String> {
     app.health.beat();
     let rates = app.update_rates();
     let point = app.monitor.sample(point(app));
+    app.history.append(app, &point);
     let text = serde_json::to_string(&full_with(app, point, &rates));
     let text = text.map_err(|error| format!("the status is not JSON: {error}"))?;
     app.latest.send_replace(text.into());
