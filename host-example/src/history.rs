@@ -217,6 +217,11 @@ impl History {
         monitor.recall(points);
     }
 
+    /// Waits until what was appended is in the file, or cannot be at present.
+    pub fn flush(&self) {
+        self.file.flush();
+    }
+
     /// What is kept and what was lost.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
