@@ -86,10 +86,8 @@ async fn track(State(app): Shared, request: Request<Body>, next: Next) -> Respon
     let mut response = next.run(request).await;
     let took = StdClock.now().since(began);
     app.events.record("request", name, outcome(response.status()), took);
-    if let Some(shown) = response.extensions().get::<Shown>()
-        && shown.code.status().is_server_error()
-    {
-        app.monitor.error(shown.code.as_str(), &shown.detail);
+    if let Some(shown) = response.extensions().get::<Shown>() {
+        app.monitor.told(shown);
     }
     measured.answered(response.status());
     let headers = response.headers_mut();

@@ -96,6 +96,9 @@ pub(super) fn attention(status: &FullStatus) -> Vec<Attention> {
     if status.events.lost > 0 {
         add("amber", format!("{} events were not recorded", status.events.lost));
     }
+    if status.errors.panics > 0 {
+        add("amber", format!("{} panics; the errors say where", status.errors.panics));
+    }
     if let Some(dropped @ 1..) = status.logs.as_ref().map(|logs| logs.dropped) {
         add("amber", format!("{dropped} lines of the log were dropped"));
     }
