@@ -1,32 +1,40 @@
 //! What the server counts about itself: requests, their times, errors, and the last five minutes.
 
+mod operations;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use axum::http::{Method, StatusCode};
-use daur_core::monitoring::errors::{self, Errors};
+use axum::http::StatusCode;
 use daur_core::monitoring::histogram::{Auto, Quantile};
 use daur_core::monitoring::profiler::{self, Outcome, Profiler};
 use daur_core::shared::Shared;
 use daur_core::time::{Clock, Duration, Instant};
 use daur_std::clock::StdClock;
+use daur_std::monitoring::errors::{self, ErrorTracker};
 use daur_std::shared::StdShared;
 use serde::Serialize;
+
+use crate::problem::Shown;
+
+pub use operations::{ROUTES, operation};
 
 /// Points of history, one a sample.
 pub const HISTORY: usize = 300;
 /// Samples that the shown percentiles look back on: a minute, at a sample a second.
 const WINDOW: usize = 60;
-/// Operations measured by name; there are fewer routes.
-const OPERATIONS: usize = 32;
+/// Operations measured by name: the routes, and what is none.
+const OPERATIONS: usize = ROUTES.len() + 3;
 
 type Operations = Profiler<OPERATIONS, 8>;
 
 /// Counts what the server does.
 pub struct Monitor {
     operations: StdShared<Operations>,
-    errors: StdShared<Errors<32, 16>>,
+    errors: ErrorTracker,
+    /// Whether the errors come from the log too.
+    hears_log: bool,
     answers: Mutex<BTreeMap<(&'static str, u16), u64>>,
     total: AtomicU64,
     refused: AtomicU64,
@@ -99,12 +107,17 @@ pub struct Requests {
 }
 
 impl Monitor {
-    /// Nothing counted.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
+    /// Nothing counted. What fails goes to `errors`; without one that hears what is logged, to one of its own.
+    ///
+    /// # Errors
+    /// None but those of a tracker's own.
+    pub fn new(errors: Option<ErrorTracker>) -> Result<Self, errors::ConfigError> {
+        let hears_log = errors.is_some();
+        let errors = errors.map_or_else(|| ErrorTracker::try_new(errors::Config::DEFAULT), Ok)?;
+        Ok(Self {
             operations: StdShared::new(Profiler::new()),
-            errors: StdShared::new(Errors::new(errors::Config::DEFAULT)),
+            errors,
+            hears_log,
             answers: Mutex::default(),
             total: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -118,7 +131,7 @@ impl Monitor {
                 per_second: 0.0,
                 latency: Latency::default(),
             }),
-        }
+        })
     }
 
     /// Measures a request until [`Measured::answered`], or counts it as abandoned.
@@ -131,9 +144,11 @@ impl Monitor {
         }
     }
 
-    /// Records an error: its kind and what it said.
-    pub fn error(&self, kind: &str, message: &str) {
-        self.errors.with(|errors, now| errors.record(kind, message, now));
+    /// Records what a client was told, if it is an error of the server that is not recorded yet.
+    pub fn told(&self, shown: &Shown) {
+        if shown.code.status().is_server_error() && !(shown.logged && self.hears_log) {
+            self.errors.record_text(shown.code.as_str(), &shown.detail);
+        }
     }
 
     /// Counts an event stream until the answer is dropped.
@@ -189,6 +204,14 @@ impl Monitor {
         point
     }
 
+    /// Takes points of before this start, the oldest first.
+    pub fn recall(&self, points: impl Iterator<Item = Point>) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.points = points.chain(recent.points.drain(..)).collect();
+        let surplus = recent.points.len().saturating_sub(HISTORY);
+        recent.points.drain(..surplus);
+    }
+
     /// The points of history, the oldest first.
     #[must_use]
     pub fn history(&self) -> Vec<Point> {
@@ -227,15 +250,10 @@ impl Monitor {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(key, count)| (*key, *count)).collect()
     }
 
-    /// Runs `f` on the errors.
-    pub fn errors<R>(&self, f: impl FnOnce(&mut Errors<32, 16>, Instant) -> R) -> R {
-        self.errors.with(f)
-    }
-}
-
-impl Default for Monitor {
-    fn default() -> Self {
-        Self::new()
+    /// What failed.
+    #[must_use]
+    pub const fn errors(&self) -> &ErrorTracker {
+        &self.errors
     }
 }
 
@@ -279,47 +297,6 @@ impl Drop for Stream {
     fn drop(&mut self) {
         self.0.streams.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// The name of an operation in the tables: its method and its route, never what a client made up.
-#[must_use]
-pub fn operation(method: &Method, route: Option<&str>) -> &'static str {
-    const KNOWN: [(&str, &str, &str); 25] = [
-        ("GET", "/", "GET /"),
-        ("POST", "/api/login", "POST /api/login"),
-        ("POST", "/api/logout", "POST /api/logout"),
-        ("POST", "/api/token/refresh", "POST /api/token/refresh"),
-        ("GET", "/api/session", "GET /api/session"),
-        ("GET", "/api/sessions", "GET /api/sessions"),
-        ("DELETE", "/api/sessions/{number}", "DELETE /api/sessions/{number}"),
-        ("GET", "/api/users", "GET /api/users"),
-        ("POST", "/api/users", "POST /api/users"),
-        ("PATCH", "/api/users/{name}", "PATCH /api/users/{name}"),
-        ("DELETE", "/api/users/{name}", "DELETE /api/users/{name}"),
-        ("POST", "/api/command", "POST /api/command"),
-        ("POST", "/api/model", "POST /api/model"),
-        ("GET", "/api/status", "GET /api/status"),
-        ("GET", "/api/events", "GET /api/events"),
-        ("GET", "/api/devices", "GET /api/devices"),
-        ("GET", "/api/devices/{id}", "GET /api/devices/{id}"),
-        ("POST", "/api/devices/{id}/commands", "POST /api/devices/{id}/commands"),
-        ("GET", "/api/devices/{id}/audit", "GET /api/devices/{id}/audit"),
-        ("GET", "/api/audit", "GET /api/audit"),
-        ("GET", "/api/audit/verify", "GET /api/audit/verify"),
-        ("GET", "/metrics", "GET /metrics"),
-        ("GET", "/livez", "GET /livez"),
-        ("GET", "/readyz", "GET /readyz"),
-        ("GET", "/startupz", "GET /startupz"),
-    ];
-    let Some(route) = route else { return "unknown route" };
-    if route.starts_with("/assets/") {
-        return "GET /assets";
-    }
-    let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
-    KNOWN
-        .iter()
-        .find(|(known_method, known_route, _)| *known_method == method && *known_route == route)
-        .map_or("wrong method", |(_, _, name)| name)
 }
 
 /// A length of time in whole microseconds, as JSON shows it.
