@@ -26,6 +26,7 @@ use crate::events::{self, Events};
 use crate::gate::{Caller, Gate, check_origin};
 use crate::health::Health;
 use crate::http::Peer;
+use crate::jobs::Jobs;
 use crate::memory::Memory;
 use crate::model::Models;
 use crate::monitor::Monitor;
@@ -65,6 +66,8 @@ pub struct App {
     pub registry: Registry,
     /// What it asks itself.
     pub health: Health,
+    /// What it does by itself, again and again.
+    pub jobs: Jobs,
     /// What is counted.
     pub monitor: Arc<Monitor>,
     /// The machine.
@@ -141,6 +144,7 @@ impl App {
             memory,
             registry,
             health: Health::new(&dir.database()),
+            jobs: Jobs::default(),
             monitor: Arc::new(Monitor::new()),
             system,
             latest: watch::Sender::new(Arc::from("")),
@@ -166,7 +170,8 @@ impl App {
     /// Lets a request pass whose sender is known, permitted `needed`, and not too fast.
     ///
     /// # Errors
-    /// `unauthenticated`, `forbidden`, `rate_limited`; all are audited.
+    /// `unauthenticated`, `forbidden`, `rate_limited`; all are audited. On a server that is read-only, whatever needs a
+    /// permission and is no question is `forbidden`.
     pub fn admit(&self, request: &Request<Body>, needed: Permissions) -> Result<Caller, Problem> {
         let what = format!("{} {}", request.method(), request.uri().path());
         let source = source(request);
@@ -184,6 +189,10 @@ impl App {
         if !caller.permissions().contains(needed) {
             let detail = format!("This needs the permission `{needed}`, which this user does not have.");
             return Err(refused(Problem::new(Code::Forbidden, detail), "permission"));
+        }
+        // Whatever needs no permission is about the caller's own session.
+        if self.config.read_only && !request.method().is_safe() && needed != Permissions::NONE {
+            return Err(refused(read_only(), "read-only"));
         }
         Ok(caller)
     }
@@ -239,6 +248,12 @@ impl App {
             self.audit.note(Event::new(Kind::AccessDenied, Outcome::Denied, actor, source, detail));
         }
     }
+}
+
+/// What a server says that only shows.
+#[must_use]
+pub fn read_only() -> Problem {
+    Problem::new(Code::Forbidden, "This server is read-only: nothing can be changed here.")
 }
 
 fn is_local_name(host: &str) -> bool {

@@ -106,6 +106,9 @@ struct Serve {
     /// The fleet key that device keys are derived from; by default fleet.key in the data directory
     #[arg(long, value_name = "FILE")]
     fleet_key_file: Option<PathBuf>,
+    /// Only show: refuse everything that changes something, but logins and logouts; or DAUR_READ_ONLY=1
+    #[arg(long)]
+    read_only: bool,
     /// End a command that runs for longer
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = some_time)]
     command_timeout: Duration,
@@ -325,13 +328,14 @@ impl Serve {
         // A probe may take as long as any command.
         let lease = &mut config.command.breaker.probe_lease;
         *lease = self.command_timeout.times(2).max(*lease);
-        // Without a file too: the environment has a word on the policy.
+        // Without a file too: the environment has a word on some of it.
         match self.config {
             Some(path) => Settings::load(&path)?
                 .apply(&mut config)
                 .map_err(|error| format!("the config file {}: {error}", path.display()))?,
             None => Settings::default().apply(&mut config)?,
         }
+        config.read_only |= self.read_only;
         Ok(config)
     }
 }

@@ -18,6 +18,8 @@ use crate::{command, events, health, http, memory, model, pool, results};
 pub struct Config {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Whether it only shows: what changes anything is refused, but logins and logouts.
+    pub read_only: bool,
     /// Where everything it keeps lies; nothing is written elsewhere.
     pub data_dir: PathBuf,
     /// The devices it reads.
@@ -54,6 +56,7 @@ impl Config {
     pub fn new(listen: SocketAddr, data_dir: PathBuf) -> Self {
         Self {
             listen,
+            read_only: false,
             data_dir,
             devices: Vec::new(),
             fleet_key_file: None,

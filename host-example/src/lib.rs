@@ -9,11 +9,13 @@
 //! * [`gate`]: who is asking, and may they; [`audit`]: what they did, in a chain.
 //! * [`command`]: policy, cache, executor; [`fallback`]: the last good output, for when there is none;
 //!   [`runner`]: a program without a shell, and no trace of it after.
+//! * [`breakers`]: what an operator does with them by hand.
 //! * [`model`]: a chat's answer, from the cache or from one of several upstreams.
 //! * [`results`]: what both have given before; [`pool`]: what waits for the disk.
 //! * [`events`]: what happened, by name; [`memory`]: how short it is, and who gives back.
 //! * [`monitor`], [`status`], [`metrics`]: what is counted, and how it is shown; [`page`]: the dashboard.
-//! * [`health`]: what the server asks itself, for `/livez`, `/readyz` and `/startupz`.
+//! * [`health`]: what the server asks itself, for `/livez`, `/readyz` and `/startupz`; [`jobs`]: what it does again and
+//!   again.
 //! * [`problem`]: what a client is told when it is refused.
 //! * [`app`]: all of it together; [`cli`], [`config`], [`settings`]: how it is set up.
 //! * [`users`], [`keys`], [`chain`]: what the command line does beside a server that runs.
@@ -22,6 +24,7 @@
 pub mod app;
 pub mod audit;
 pub mod body;
+pub mod breakers;
 pub mod chain;
 pub mod cli;
 pub mod command;
@@ -31,6 +34,7 @@ pub mod fallback;
 pub mod gate;
 pub mod health;
 pub mod http;
+pub mod jobs;
 pub mod keys;
 pub mod memory;
 pub mod metrics;

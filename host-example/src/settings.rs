@@ -49,6 +49,7 @@ impl<'de> Deserialize<'de> for Length {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    read_only: Option<bool>,
     commands: Commands,
     retry: Retry,
     budget: Budget,
@@ -471,6 +472,8 @@ impl Settings {
     /// What cannot be so, by its table and key.
     pub fn apply(&self, config: &mut Config) -> Result<(), String> {
         config.policy = self.policy(config.policy)?;
+        set(&mut config.read_only, self.read_only);
+        set(&mut config.read_only, from_env("DAUR_READ_ONLY")?);
         let command = &mut config.command;
         within("commands", self.commands.apply(command))?;
         within("retry", self.retry.apply(&mut command.retry))?;
@@ -492,6 +495,17 @@ impl Settings {
             command.breakers.insert(name.clone(), (breaker, mode));
         }
         Ok(())
+    }
+}
+
+/// Yes or no, as the environment says it.
+fn from_env(name: &str) -> Result<Option<bool>, String> {
+    let Some(value) = std::env::var_os(name) else { return Ok(None) };
+    match value.to_str() {
+        Some("1" | "true") => Ok(Some(true)),
+        Some("0" | "false") => Ok(Some(false)),
+        Some("") => Ok(None),
+        _ => Err(format!("{name} must be `true` or `false`")),
     }
 }
 
