@@ -9,7 +9,6 @@ use axum::http::{Request, Response, header};
 use axum::response::IntoResponse;
 use daur_core::reliability::health;
 use daur_core::security::permission::Permissions;
-use daur_std::monitoring::prometheus::Format;
 use daur_std::reliability::health::handlers::{self, Detail};
 use http_body_util::channel::Channel;
 use tokio::time;
@@ -49,9 +48,7 @@ pub(super) async fn metrics_text(State(app): Shared, request: Request<Body>) -> 
     if !app.is_local(&request) {
         app.admit(&request, Permissions::READ)?;
     }
-    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let format = Format::accepted(accept.unwrap_or(""));
-    Ok(([(header::CONTENT_TYPE, format.content_type())], metrics::text(&app, format)).into_response())
+    Ok(metrics::answer(&app, request.headers()))
 }
 
 /// Streams open at a time; each costs a connection.

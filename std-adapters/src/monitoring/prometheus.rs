@@ -19,6 +19,8 @@ use daur_core::time::UnixTime;
 
 use series::{Data, Points, Series};
 
+use super::metrics::{self, Distribution, Kind, Registry};
+
 /// Which of the two text formats is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
@@ -183,6 +185,35 @@ impl Page {
         self.family(name, help, Type::Histogram)
     }
 
+    /// Puts in all that `registry` has. A gauge that was never set is no series; what the registry refused, rejected or put
+    /// into a series of overflow is told by `daur_metrics_*`, once for the first registry.
+    pub fn registry(&mut self, registry: &Registry) {
+        let metrics::Snapshot { families, refused, lost, rejected } = registry.snapshot();
+        for told in &families {
+            let mut family = self.family(&told.name, &told.help, told.kind.into());
+            for series in &told.series {
+                let labels = series.labels.pairs();
+                match &series.value {
+                    metrics::Value::Counter(total) => family.sample(&labels, *total),
+                    metrics::Value::Gauge(Some(value)) => family.sample(&labels, *value),
+                    metrics::Value::Gauge(None) => continue,
+                    metrics::Value::Histogram(told) => family.told(&labels, told),
+                };
+            }
+        }
+        let overflowed: u64 = families.iter().map(|family| family.overflowed).sum();
+        for (name, help, count) in [
+            ("daur_metrics_refused", "Handles that the registry had no room or no good name for.", refused),
+            ("daur_metrics_lost", "Records through such handles.", lost),
+            ("daur_metrics_rejected", "Values that were no numbers, or negative in a histogram.", rejected),
+            ("daur_metrics_overflowed", "Label sets that had to share a series of overflow.", overflowed),
+        ] {
+            if !self.places.contains_key(name) {
+                self.counter(name, help).sample(&[], count);
+            }
+        }
+    }
+
     fn family(&mut self, name: &str, help: &str, kind: Type) -> Family<'_> {
         let mut name = text::name(name, true);
         if kind == Type::Counter && name.ends_with("_total") {
@@ -239,6 +270,16 @@ impl Page {
     }
 }
 
+impl From<Kind> for Type {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Counter => Self::Counter,
+            Kind::Gauge => Self::Gauge,
+            Kind::Distribution => Self::Histogram,
+        }
+    }
+}
+
 /// A family on a [`Page`], to put series into.
 #[derive(Debug)]
 pub struct Family<'a> {
@@ -273,6 +314,11 @@ impl Family<'_> {
         unit: Unit,
     ) -> &mut Self {
         self.put(labels, |kind| (kind == Type::Histogram).then(|| Data::Distribution(Points::new(histogram, unit))))
+    }
+
+    /// Puts in a series of a histogram of a [`Registry`].
+    fn told(&mut self, labels: &[(&str, &str)], told: &Distribution) -> &mut Self {
+        self.put(labels, |kind| (kind == Type::Histogram).then(|| Data::Distribution(Points::of(told))))
     }
 
     /// Keeps a series that may be written, else counts it as dropped.

@@ -168,16 +168,16 @@ fn help(family: &Declared) -> String {
 }
 
 fn distribution(points: &Points, started: Option<UnixTime>, metric: &mut MetricEncoder<'_>) -> fmt::Result {
-    let Native { count, sum, schema, zero_count, ref spans, ref deltas } = points.native;
-    let octaves = points.octaves.iter().map(|(bound, count)| (points.unit.base(*bound), *count));
-    let below: u64 = points.octaves.iter().map(|(_, count)| count).sum();
+    let Native { count, sum, schema, zero_threshold, zero_count, ref spans, ref deltas } = points.native;
+    let octaves = points.octaves.iter().map(|octave| (octave.bound, octave.count));
+    let below = points.octaves.iter().fold(0, |below: u64, octave| below.saturating_add(octave.count));
     let classic: Vec<(f64, u64)> = octaves.chain([(f64::INFINITY, count.saturating_sub(below))]).collect();
     let Some(schema) = schema else {
         return metric.encode_histogram::<NoLabelSet>(sum, count, &classic, None);
     };
     let native = NativeHistogram {
         schema,
-        zero_threshold: Native::ZERO_THRESHOLD,
+        zero_threshold,
         zero_count,
         negative: NativeHistogramBuckets { spans: &[], deltas: &[] },
         positive: NativeHistogramBuckets { spans, deltas },

@@ -3,7 +3,8 @@
 use daur_core::monitoring::histogram::{Bucket, Cells, Histogram, Snapshot};
 use daur_core::time::Duration;
 
-use super::Native;
+use super::{Native, text};
+use crate::monitoring::metrics::{Count, Distribution};
 
 /// A value of a series. `From` takes integers and floats.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,32 +122,69 @@ pub(super) enum Data {
     Distribution(Points),
 }
 
-/// A histogram's buckets, out of its cells.
+/// A histogram's buckets, ready to be written.
 #[derive(Debug)]
 pub(super) struct Points {
-    pub(super) unit: Unit,
-    /// In the recorded unit.
-    pub(super) sum: u64,
-    /// Powers of two in the recorded unit, and how many values each alone holds above the one before.
-    pub(super) octaves: Vec<(u64, u64)>,
+    /// The sum, as text.
+    pub(super) sum: String,
+    pub(super) octaves: Vec<Octave>,
     pub(super) native: Native,
+}
+
+/// The values up to a power of two, above the one before.
+#[derive(Debug)]
+pub(super) struct Octave {
+    /// The upper bound in the base unit, and the same as text.
+    pub(super) bound: f64,
+    pub(super) le: String,
+    pub(super) count: u64,
 }
 
 impl Points {
     pub(super) fn new<L: Cells>(histogram: &Histogram<L>, unit: Unit) -> Self {
-        let mut octaves: Vec<(u64, u64)> = Vec::new();
+        let mut octaves: Vec<Octave> = Vec::new();
+        let octave = |power: u64| Octave { bound: unit.base(power), le: text::scaled_float(power, unit), count: 0 };
+        let mut last: Option<u64> = None;
         for Bucket { upper, count, .. } in histogram.buckets() {
             // The last power of two is 2^63: what is above has only the bucket of all.
             let Some(bound) = upper.max(1).checked_next_power_of_two() else { continue };
             // Octaves between that are empty are told too, so that sums over several hosts have the same buckets.
-            while let Some((last, _)) = octaves.last().filter(|(last, _)| *last < bound) {
-                octaves.push((last * 2, 0));
+            while last.is_none_or(|last| last < bound) {
+                let next = last.map_or(bound, |last| last * 2);
+                octaves.push(octave(next));
+                last = Some(next);
             }
-            match octaves.last_mut() {
-                Some((_, so_far)) => *so_far = so_far.saturating_add(count),
-                None => octaves.push((bound, count)),
+            if let Some(octave) = octaves.last_mut() {
+                octave.count = octave.count.saturating_add(count);
             }
         }
-        Self { unit, sum: histogram.sum(), octaves, native: Native::new(histogram, unit) }
+        Self { sum: text::scaled(histogram.sum(), unit), octaves, native: Native::new(histogram, unit) }
+    }
+
+    /// Of a histogram that counts in the base unit.
+    pub(super) fn of(told: &Distribution) -> Self {
+        let mut octaves: Vec<Octave> = Vec::new();
+        let mut last: Option<i32> = None;
+        let zeros = (told.zeros > 0).then_some((LOWEST, told.zeros));
+        // A bucket belongs to the octave that ends where it ends or above.
+        let buckets = told.buckets.iter().map(|Count { index, count }| (index.div_euclid(1 << Distribution::SCALE) + 1, *count));
+        for (power, count) in zeros.into_iter().chain(buckets) {
+            // The zeros may be far below the rest: what is between them is not told.
+            let start = if last == Some(LOWEST) { Some(power - 1) } else { last };
+            let mut next = start.map_or(power, |last| last + 1);
+            while next <= power {
+                let bound = f64::from(next).exp2();
+                octaves.push(Octave { bound, le: text::float(bound), count: 0 });
+                last = Some(next);
+                next += 1;
+            }
+            if let Some(octave) = octaves.last_mut() {
+                octave.count = octave.count.saturating_add(count);
+            }
+        }
+        Self { sum: text::value(Value::Float(told.sum)), octaves, native: Native::of(told) }
     }
 }
+
+/// The power of two that a [`Distribution`]'s zeros are up to.
+const LOWEST: i32 = -32;

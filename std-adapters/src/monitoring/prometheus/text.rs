@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use daur_core::monitoring::histogram::Snapshot;
 use daur_core::time::UnixTime;
 
-use super::series::{Data, Points, Series};
+use super::series::{Data, Octave, Points, Series};
 use super::{Declared, Format, Type, Unit, Value};
 
 /// A name of a metric (`colon`) or a label: other characters become `_`.
@@ -61,7 +61,7 @@ fn spell(labels: &[(String, String)]) -> String {
 }
 
 /// A value as text.
-fn value(value: Value) -> String {
+pub(super) fn value(value: Value) -> String {
     match value {
         Value::Unsigned(value) => value.to_string(),
         Value::Signed(value) => value.to_string(),
@@ -72,7 +72,7 @@ fn value(value: Value) -> String {
 }
 
 /// `value` units in the base unit, exactly.
-fn scaled(value: u64, unit: Unit) -> String {
+pub(super) fn scaled(value: u64, unit: Unit) -> String {
     let (per_base, digits) = match unit {
         Unit::One => return value.to_string(),
         Unit::Millis => (1_000, 3),
@@ -89,8 +89,16 @@ fn scaled(value: u64, unit: Unit) -> String {
 }
 
 /// The same for the label `le`, whose value is always spelt as a float.
-fn scaled_float(value: u64, unit: Unit) -> String {
-    let mut text = scaled(value, unit);
+pub(super) fn scaled_float(value: u64, unit: Unit) -> String {
+    with_point(scaled(value, unit))
+}
+
+/// A number as the label `le` spells it.
+pub(super) fn float(value: f64) -> String {
+    with_point(value.to_string())
+}
+
+fn with_point(mut text: String) -> String {
     if !text.contains('.') {
         text.push_str(".0");
     }
@@ -130,12 +138,12 @@ fn summary(lines: &mut Lines<'_>, snapshot: &Snapshot, unit: Unit) {
 
 fn distribution(lines: &mut Lines<'_>, points: &Points, created: Option<UnixTime>) {
     let mut so_far = 0_u64;
-    for (bound, count) in &points.octaves {
+    for Octave { le, count, .. } in &points.octaves {
         so_far = so_far.saturating_add(*count);
-        lines.add("_bucket", Some(("le", &scaled_float(*bound, points.unit))), &so_far.to_string());
+        lines.add("_bucket", Some(("le", le)), &so_far.to_string());
     }
     lines.add("_bucket", Some(("le", "+Inf")), &points.native.count.to_string());
-    lines.add("_sum", None, &scaled(points.sum, points.unit));
+    lines.add("_sum", None, &points.sum);
     lines.add("_count", None, &points.native.count.to_string());
     if let Some(created) = created {
         lines.add("_created", None, &scaled(created.as_millis(), Unit::Millis));
