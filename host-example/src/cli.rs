@@ -44,6 +44,8 @@ enum Command {
     /// What was done and refused
     #[command(subcommand)]
     Audit(Audit),
+    /// Print a dashboard for Grafana: import it there, and choose the Prometheus that scrapes /metrics
+    Grafana,
 }
 
 #[derive(Subcommand, Debug)]
@@ -260,6 +262,8 @@ pub enum Task {
     Keys(PathBuf, keys::Work),
     /// Something with the audit.
     Audit(PathBuf, chain::Work),
+    /// A text that is part of the program.
+    Print(&'static str),
 }
 
 impl Cli {
@@ -278,6 +282,7 @@ impl Cli {
                 Task::Keys(retire.data_dir.path, keys::Work::Retire(retire.number))
             }
             Some(Command::Audit(audit)) => audit.task(),
+            Some(Command::Grafana) => Task::Print(crate::metrics::GRAFANA),
         })
     }
 }

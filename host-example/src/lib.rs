@@ -54,6 +54,7 @@ pub mod settings;
 pub mod status;
 pub mod users;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -93,6 +94,7 @@ fn run(cli: Cli) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
         Task::Users(dir, work, policy) => runtime.block_on(users::run(&dir, work, &policy)).map(|()| true),
         Task::Keys(dir, work) => runtime.block_on(keys::run(&dir, work)).map(|()| true),
         Task::Audit(dir, work) => chain::run(&dir, work),
+        Task::Print(text) => std::io::stdout().write_all(text.as_bytes()).map(|()| true).map_err(Into::into),
     };
     // A password that is being hashed is not worth waiting for.
     runtime.shutdown_timeout(Duration::from_millis(200));

@@ -1,33 +1,62 @@
 //! Everything as Prometheus scrapes it.
 
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use daur_core::monitoring::histogram::Snapshot;
 use daur_core::performance::memory::Level;
 use daur_core::time::{Clock, Duration};
 use daur_std::clock::StdClock;
 use daur_std::link::{DeviceStatus, SeriesValue};
 use daur_std::monitoring::errors::KINDS;
-use daur_std::monitoring::prometheus::{Format, Page, Unit};
+use daur_std::monitoring::metrics::metrics;
+use daur_std::monitoring::prometheus::{Exposition, Format, Page, Unit};
 
 use crate::app::App;
 use crate::fallback::Cause;
 use crate::health::Shown;
+use crate::monitor::DURATION;
 
-/// The page of all figures.
+/// A dashboard of Grafana for these figures, as its JSON model; the data source is one of its variables.
+pub const GRAFANA: &str = include_str!("../grafana/daur.json");
+
+/// All figures, in the format that the request's headers ask for.
+#[must_use]
+pub fn answer(app: &App, headers: &HeaderMap) -> Response {
+    let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let format = Exposition::accepted(&accept.join(","));
+    let body = format.finish(page(app));
+    ([(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")], body).into_response()
+}
+
+/// All figures as text.
 #[must_use]
 pub fn text(app: &App, format: Format) -> String {
-    let mut page = Page::new(format);
+    String::from_utf8(Exposition::Text(format).finish(page(app))).unwrap_or_default()
+}
+
+/// The page of all figures, in whichever format it is finished.
+#[must_use]
+pub fn page(app: &App) -> Page {
+    let mut page = Page::new(Format::Prometheus);
+    let up = StdClock.now().since(app.started);
+    if let Some(since) = app.monitor.since {
+        page.started(since);
+    }
     page.gauge("daur_build_info", "The version, as a label.").sample(&[("version", env!("CARGO_PKG_VERSION"))], 1_u64);
-    page.gauge("daur_uptime_seconds", "Time since the server's start.")
-        .sample(&[], seconds(StdClock.now().since(app.started)));
+    page.gauge("daur_uptime_seconds", "Time since the server's start.").sample(&[], seconds(up));
     health(app, &mut page);
     requests(app, &mut page);
     commands(app, &mut page);
     models(app, &mut page);
     security(app, &mut page);
+    jobs(app, &mut page);
     machine(app, &mut page);
     for device in app.registry.snapshot() {
         of_device(&device, &mut page);
     }
-    page.finish()
+    // What other parts of the process and its libraries record.
+    page.registry(metrics());
+    page
 }
 
 fn seconds(length: Duration) -> f64 {
@@ -66,11 +95,10 @@ fn requests(app: &App, page: &mut Page) {
     for ((operation, status), count) in app.monitor.answers() {
         answers.sample(&[("operation", operation), ("status", &status.to_string())], count);
     }
+    // A histogram; its series are as many as there are routes.
+    page.histogram(DURATION, "How long requests took.");
+    page.registry(&app.monitor.metrics);
     let operations = app.monitor.operations();
-    let mut durations = page.summary("daur_http_request_duration_seconds", "How long requests took, since the start.");
-    for operation in operations.iter().filter(|operation| operation.time.count > 0) {
-        durations.snapshot(&[("operation", operation.op)], &operation.time, Unit::Nanos);
-    }
     let in_flight: u32 = operations.iter().map(|operation| operation.in_flight).sum();
     page.gauge("daur_http_requests_in_flight", "Requests under way.").sample(&[], in_flight);
     page.gauge("daur_event_streams", "Event streams open.").sample(&[], app.monitor.streams());
@@ -205,9 +233,9 @@ fn results(app: &App, page: &mut Page) {
     page.counter("daur_pool_panicked", "Jobs that panicked.").sample(&[], pool.panicked);
     page.counter("daur_pool_refused", "Jobs that found no room.").sample(&[], pool.refused);
     let mut waits = page.gauge("daur_pool_wait_seconds", "How long jobs have waited, since the start.");
-    for (quantile, wait) in [("0.5", pool.wait_p50_us), ("0.95", pool.wait_p95_us), ("0.99", pool.wait_p99_us)] {
+    for (percentile, wait) in [("50", pool.wait_p50_us), ("95", pool.wait_p95_us), ("99", pool.wait_p99_us)] {
         if let Some(wait) = wait {
-            waits.sample(&[("quantile", quantile)], wait as f64 / 1e6);
+            waits.sample(&[("percentile", percentile)], wait as f64 / 1e6);
         }
     }
 }
@@ -268,6 +296,19 @@ fn security(app: &App, page: &mut Page) {
     page.counter("daur_audit_lost", "Audit events that could not be kept.").sample(&[], audit.lost + audit.failed);
 }
 
+fn jobs(app: &App, page: &mut Page) {
+    for job in app.jobs.snapshot() {
+        let labels = [("job", job.id)];
+        page.counter("daur_job_runs", "Runs of the server's own periodic work.").sample(&labels, job.runs);
+        page.counter("daur_job_failures", "Such runs that failed.").sample(&labels, job.failed);
+        page.counter("daur_job_panics", "Such runs that panicked.").sample(&labels, job.panicked);
+        page.gauge("daur_job_failing", "Whether the last run failed.").sample(&labels, job.failing);
+        if let Some(took) = job.last_took_us {
+            page.gauge("daur_job_last_run_seconds", "How long the last run took.").sample(&labels, took as f64 / 1e6);
+        }
+    }
+}
+
 fn machine(app: &App, page: &mut Page) {
     let Some(sample) = app.system.current() else { return };
     if let Some(cpu) = sample.cpu_permille {
@@ -318,21 +359,16 @@ fn of_device(device: &DeviceStatus, page: &mut Page) {
         let labels = [("device", name), ("series", series.as_str())];
         match told.value {
             SeriesValue::Counter { total } => {
-                page.counter("daur_device_counter", "A counter of the device since its reset.").sample(&labels, total);
+                page.counter("daur_device_events", "A counter of the device since its reset.").sample(&labels, total);
             }
             SeriesValue::Gauge { value } => {
-                page.gauge("daur_device_gauge", "A gauge of the device.").sample(&labels, value);
+                page.gauge("daur_device_value", "A gauge of the device.").sample(&labels, value);
             }
             SeriesValue::Distribution { count, sum, p50, p95, p99, unit, .. } => {
                 let labels = [("device", name), ("series", series.as_str()), ("unit", unit.as_str())];
-                page.counter("daur_device_distribution_count", "Values of a distribution.").sample(&labels, count);
-                page.counter("daur_device_distribution_sum", "Their sum, in the unit of the label.")
-                    .sample(&labels, sum);
-                let mut quantiles = page.gauge("daur_device_distribution_quantile", "Its quantiles.");
-                for (quantile, value) in [("0.5", p50), ("0.95", p95), ("0.99", p99)] {
-                    let labels = [labels[0], labels[1], labels[2], ("quantile", quantile)];
-                    quantiles.sample(&labels, value);
-                }
+                let told = Snapshot { count, sum, p50: Some(p50), p95: Some(p95), p99: Some(p99), ..Snapshot::EMPTY };
+                page.summary("daur_device_distribution", "A distribution of the device, in the unit of the label.")
+                    .snapshot(&labels, &told, Unit::One);
             }
             _ => {}
         }

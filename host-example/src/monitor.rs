@@ -10,9 +10,10 @@ use axum::http::StatusCode;
 use daur_core::monitoring::histogram::{Auto, Quantile};
 use daur_core::monitoring::profiler::{self, Outcome, Profiler};
 use daur_core::shared::Shared;
-use daur_core::time::{Clock, Duration, Instant};
-use daur_std::clock::StdClock;
+use daur_core::time::{Clock, Duration, Instant, UnixTime, WallClock};
+use daur_std::clock::{StdClock, SystemWallClock};
 use daur_std::monitoring::errors::{self, ErrorTracker};
+use daur_std::monitoring::metrics::Registry;
 use daur_std::shared::StdShared;
 use serde::Serialize;
 
@@ -26,6 +27,9 @@ pub const HISTORY: usize = 300;
 const WINDOW: usize = 60;
 /// Operations measured by name: the routes, and what is none.
 const OPERATIONS: usize = ROUTES.len() + 3;
+
+/// The histogram of how long requests took, by operation.
+pub const DURATION: &str = "daur_http_request_duration_seconds";
 
 type Operations = Profiler<OPERATIONS, 8>;
 
@@ -41,6 +45,10 @@ pub struct Monitor {
     failed: AtomicU64,
     streams: AtomicU64,
     recent: Mutex<Recent>,
+    /// What goes to Prometheus beside all this: how long requests took, with native buckets.
+    pub metrics: Registry,
+    /// Since when is counted.
+    pub since: Option<UnixTime>,
 }
 
 struct Recent {
@@ -131,6 +139,8 @@ impl Monitor {
                 per_second: 0.0,
                 latency: Latency::default(),
             }),
+            metrics: Registry::new(),
+            since: SystemWallClock.unix_now(),
         })
     }
 
@@ -286,6 +296,7 @@ impl Measured<'_> {
             .entry((self.operation, status.as_u16()))
             .or_default() += 1;
         let took = StdClock.now().since(self.began);
+        monitor.metrics.histogram_of(DURATION, &[("operation", self.operation)]).record_duration(took.into());
         monitor.recent.lock().unwrap_or_else(PoisonError::into_inner).now.record(took.as_micros());
     }
 }

@@ -239,7 +239,7 @@ fn frames_of_the_firmware_arrive_and_show_in_status_and_metrics_with_its_boot_id
     assert_eq!(host.metric("daur_device_info", &[node, r#"boot_id="00000001""#]), Some(1.0));
     assert!(host.metric("daur_device_frames_total", &[node]) >= Some(40.0));
     assert_eq!(host.metric("daur_device_crc_errors_total", &[node]), Some(0.0));
-    assert!(host.metric("daur_device_counter_total", &[node, r#"series="reads""#]) >= Some(1.0));
+    assert!(host.metric("daur_device_events_total", &[node, r#"series="reads""#]) >= Some(1.0));
     host.stop();
 }
 

@@ -1,7 +1,7 @@
 //! The distribution of a value, in integers: a base-2 exponential histogram.
 
 mod cells;
-mod grid;
+pub mod grid;
 
 pub use cells::{Cell, Cells, Dense, Place, Window};
 
@@ -109,7 +109,8 @@ impl Quantile {
     }
 
     /// The nearest rank, counted from 1, among `count` values: `ceil(share * count)`, at least 1.
-    const fn rank(self, count: u64) -> u64 {
+    #[must_use]
+    pub const fn rank(self, count: u64) -> u64 {
         let (millions, rest) = (count / 1_000_000, count % 1_000_000);
         let rank = millions * self.0 as u64 + (rest * self.0 as u64).div_ceil(1_000_000);
         if rank == 0 { 1 } else { rank }

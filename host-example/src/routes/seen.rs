@@ -12,7 +12,6 @@ use daur_core::security::permission::Permissions;
 use daur_core::time::{UnixTime, WallClock};
 use daur_std::clock::SystemWallClock;
 use daur_std::monitoring::log::Level;
-use daur_std::monitoring::prometheus::Format;
 use daur_std::reliability::health::handlers::{self, Detail};
 use http_body_util::channel::Channel;
 use serde_json::json;
@@ -56,9 +55,7 @@ pub(super) async fn metrics_text(State(app): Shared, request: Request<Body>) -> 
     if !app.is_local(&request) {
         app.admit(&request, Permissions::READ)?;
     }
-    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let format = Format::accepted(accept.unwrap_or(""));
-    Ok(([(header::CONTENT_TYPE, format.content_type())], metrics::text(&app, format)).into_response())
+    Ok(metrics::answer(&app, request.headers()))
 }
 
 /// How far back a chart goes that does not say it, in milliseconds, and in how many steps.

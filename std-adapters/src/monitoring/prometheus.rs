@@ -1,11 +1,25 @@
-//! Figures as Prometheus and OpenMetrics text.
+//! Figures as Prometheus scrapes them: as text, as OpenMetrics and (feature `prometheus`) as protobuf.
 
+mod accept;
+mod native;
+#[cfg(feature = "prometheus")]
+mod protobuf;
+mod series;
 mod text;
 
-use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
+pub use native::Native;
+#[cfg(feature = "prometheus")]
+pub use protobuf::Exposition;
+pub use series::{Unit, Value};
 
-use daur_core::monitoring::histogram::{Bucket, Cells, Histogram, Snapshot};
+use std::collections::{HashMap, HashSet};
+
+use daur_core::monitoring::histogram::{Cells, Histogram, Snapshot};
+use daur_core::time::UnixTime;
+
+use series::{Data, Points, Series};
+
+use super::metrics::{self, Distribution, Kind, Registry};
 
 /// Which of the two text formats is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,14 +32,13 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a scraper's `Accept` header asks for.
+    /// The text that a scraper's `Accept` header asks for, by the weights in it; the classic one if it asks for neither. With
+    /// protobuf on offer too, ask `Exposition`.
     #[must_use]
     pub fn accepted(accept: &str) -> Self {
-        let wants = accept.split(',').filter_map(|range| range.split(';').next()).map(str::trim);
-        if wants.into_iter().any(|range| range.eq_ignore_ascii_case("application/openmetrics-text")) {
-            Self::OpenMetrics
-        } else {
-            Self::Prometheus
+        match accept::best(accept, &[accept::OPEN_METRICS, accept::TEXT]) {
+            Some(0) => Self::OpenMetrics,
+            _ => Self::Prometheus,
         }
     }
 
@@ -55,7 +68,7 @@ impl Type {
             Self::Counter => &["", "_total"],
             Self::Gauge => &[""],
             Self::Summary => &["", "_sum", "_count"],
-            Self::Histogram => &["", "_bucket", "_sum", "_count"],
+            Self::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
         }
     }
 
@@ -69,60 +82,21 @@ impl Type {
     }
 }
 
-/// A value of a series. `From` takes integers and floats.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Value {
-    /// A whole number, written exactly.
-    Unsigned(u64),
-    /// A whole number, written exactly.
-    Signed(i64),
-    /// A float.
-    Float(f64),
-}
-
-macro_rules! values {
-    ($($from:ty => $variant:ident),*) => {$(
-        impl From<$from> for Value {
-            fn from(value: $from) -> Self {
-                Self::$variant(value.into())
-            }
-        }
-    )*};
-}
-
-values!(u8 => Unsigned, u16 => Unsigned, u32 => Unsigned, u64 => Unsigned, bool => Unsigned,
-    i8 => Signed, i16 => Signed, i32 => Signed, i64 => Signed, f32 => Float, f64 => Float);
-
-impl From<usize> for Value {
-    fn from(value: usize) -> Self {
-        Self::Unsigned(value as u64)
-    }
-}
-
-/// What one recorded unit of a histogram is, in the base unit that Prometheus wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// The recorded unit is the base unit: bytes, items.
-    One,
-    /// Milliseconds were recorded, seconds are written.
-    Millis,
-    /// Microseconds were recorded, seconds are written.
-    Micros,
-    /// Nanoseconds were recorded, seconds are written.
-    Nanos,
-}
-
-/// Writes figures as text that Prometheus scrapes.
+/// Gathers figures and writes them as Prometheus scrapes them (the exporter of the seed's `MetricsCollector`).
 ///
 /// # Rules
 /// 1. Names are made of `A-Z a-z 0-9 _ :`, and label names of the same without `:`; any other
 ///    character becomes `_`. A label's value may be anything, and is escaped.
-/// 2. A family is written once with its `HELP` and `TYPE`, in one piece, whatever the order of the
-///    calls; its first declaration counts.
+/// 2. A family is written once with its `HELP`, `TYPE` and, where its name ends in one, `UNIT`, in one piece, whatever the
+///    order of the calls; its first declaration counts.
 /// 3. A counter's samples end in `_total`, whether you wrote that or not.
 /// 4. What would make a scraper refuse the whole page is left out and counted, and the page says how
 ///    much: a series that is there twice, a family whose name or whose samples' names are taken by
-///    another, reserved labels.
+///    another, reserved labels, a counter below zero.
+/// 5. All formats tell the same; only protobuf has a histogram's native buckets ([`Native`]) beside the classic ones.
+///
+/// # Cost
+/// O(series); a page is made for each scrape and holds a copy of its labels.
 ///
 /// # Example
 /// ```
@@ -147,9 +121,11 @@ pub enum Unit {
 ///
 /// # References
 /// Prometheus exposition formats; OpenMetrics 1.0.0 (draft-ietf-opsawg-openmetrics).
+#[doc(alias = "MetricsCollector")]
 #[derive(Debug)]
 pub struct Page {
     format: Format,
+    started: Option<UnixTime>,
     families: Vec<Declared>,
     places: HashMap<String, usize>,
     dropped: u64,
@@ -160,16 +136,34 @@ struct Declared {
     name: String,
     kind: Type,
     help: String,
-    lines: String,
+    series: Vec<Series>,
     /// The label sets that have been written.
-    series: HashSet<String>,
+    known: HashSet<Vec<(String, String)>>,
 }
+
+impl Declared {
+    /// The base unit in which the name ends.
+    fn unit(&self) -> Option<&'static str> {
+        const BASE: [&str; 9] =
+            ["seconds", "bytes", "ratio", "celsius", "meters", "volts", "amperes", "joules", "grams"];
+        BASE.into_iter()
+            .find(|unit| self.name.strip_suffix(unit).is_some_and(|rest| rest.len() > 1 && rest.ends_with('_')))
+    }
+}
+
+/// The family that tells what was left out, and its help.
+const DROPPED: (&str, &str) = ("daur_exposition_dropped", "Series left out of this page.");
 
 impl Page {
     /// An empty page.
     #[must_use]
     pub fn new(format: Format) -> Self {
-        Self { format, families: Vec::new(), places: HashMap::new(), dropped: 0 }
+        Self { format, started: None, families: Vec::new(), places: HashMap::new(), dropped: 0 }
+    }
+
+    /// Says since when histograms have counted, which OpenMetrics and protobuf tell: the start of the process, as a rule.
+    pub fn started(&mut self, at: UnixTime) {
+        self.started = Some(at);
     }
 
     /// The family of a total that only goes up.
@@ -192,6 +186,35 @@ impl Page {
         self.family(name, help, Type::Histogram)
     }
 
+    /// Puts in all that `registry` has. A gauge that was never set is no series; what the registry refused, rejected or put
+    /// into a series of overflow is told by `daur_metrics_*`, once for the first registry.
+    pub fn registry(&mut self, registry: &Registry) {
+        let metrics::Snapshot { families, refused, lost, rejected } = registry.snapshot();
+        for told in &families {
+            let mut family = self.family(&told.name, &told.help, told.kind.into());
+            for series in &told.series {
+                let labels = series.labels.pairs();
+                match &series.value {
+                    metrics::Value::Counter(total) => family.sample(&labels, *total),
+                    metrics::Value::Gauge(Some(value)) => family.sample(&labels, *value),
+                    metrics::Value::Gauge(None) => continue,
+                    metrics::Value::Histogram(told) => family.told(&labels, told),
+                };
+            }
+        }
+        let overflowed: u64 = families.iter().map(|family| family.overflowed).sum();
+        for (name, help, count) in [
+            ("daur_metrics_refused", "Handles that the registry had no room or no good name for.", refused),
+            ("daur_metrics_lost", "Records through such handles.", lost),
+            ("daur_metrics_rejected", "Values that were no numbers, or negative in a histogram.", rejected),
+            ("daur_metrics_overflowed", "Label sets that had to share a series of overflow.", overflowed),
+        ] {
+            if !self.places.contains_key(name) {
+                self.counter(name, help).sample(&[], count);
+            }
+        }
+    }
+
     fn family(&mut self, name: &str, help: &str, kind: Type) -> Family<'_> {
         let mut name = text::name(name, true);
         if kind == Type::Counter && name.ends_with("_total") {
@@ -211,8 +234,7 @@ impl Page {
         }
         let place = self.families.len();
         self.places.extend(names.into_iter().map(|name| (name, place)));
-        let help = text::help(help, self.format);
-        self.families.push(Declared { name, kind, help, lines: String::new(), series: HashSet::new() });
+        self.families.push(Declared { name, kind, help: help.to_owned(), series: Vec::new(), known: HashSet::new() });
         Some(place)
     }
 
@@ -225,23 +247,37 @@ impl Page {
     /// The page's text.
     #[must_use]
     pub fn finish(mut self) -> String {
-        if self.dropped > 0 {
-            let dropped = self.dropped;
-            self.counter("daur_exposition_dropped", "Series left out of this page.").sample(&[], dropped);
-        }
+        self.tell_dropped();
         let mut page = String::new();
-        for family in self.families.iter().filter(|family| !family.lines.is_empty()) {
-            // The classic format knows a counter by the name of its samples.
-            let suffix = if family.kind == Type::Counter && self.format == Format::Prometheus { "_total" } else { "" };
-            let (name, help, kind) = (&family.name, &family.help, family.kind.name());
-            // OpenMetrics wants TYPE anywhere before the samples, the classic format does not mind.
-            let _ = writeln!(page, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}");
-            page.push_str(&family.lines);
+        for family in self.written() {
+            text::family(&mut page, family, self.format, self.started);
         }
         if self.format == Format::OpenMetrics {
             page.push_str("# EOF\n");
         }
         page
+    }
+
+    fn tell_dropped(&mut self) {
+        if self.dropped > 0 {
+            let dropped = self.dropped;
+            self.counter(DROPPED.0, DROPPED.1).sample(&[], dropped);
+        }
+    }
+
+    /// The families that have something to tell.
+    fn written(&self) -> impl Iterator<Item = &Declared> {
+        self.families.iter().filter(|family| !family.series.is_empty())
+    }
+}
+
+impl From<Kind> for Type {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Counter => Self::Counter,
+            Kind::Gauge => Self::Gauge,
+            Kind::Distribution => Self::Histogram,
+        }
     }
 }
 
@@ -257,87 +293,50 @@ impl Family<'_> {
     /// Puts in the series of a counter or gauge.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Into<Value>) -> &mut Self {
         let value = value.into();
-        self.put(labels, &[Type::Counter, Type::Gauge], |family, labels| {
-            let suffix = if family.kind == Type::Counter { "_total" } else { "" };
+        self.put(labels, |kind| match kind {
             // A counter that is not a number or below zero is no counter.
-            let refused = family.kind == Type::Counter && !text::counts(value);
-            if !refused {
-                line(family, suffix, labels, None, &text::value(value));
-            }
-            !refused
+            Type::Counter => value.counts().then_some(Data::Value(value)),
+            Type::Gauge => Some(Data::Value(value)),
+            Type::Summary | Type::Histogram => None,
         })
     }
 
     /// Puts in a series of a summary: sum, count and the quantiles that the snapshot has.
     pub fn snapshot(&mut self, labels: &[(&str, &str)], snapshot: &Snapshot, unit: Unit) -> &mut Self {
-        self.put(labels, &[Type::Summary], |family, labels| {
-            for (quantile, value) in [("0.5", snapshot.p50), ("0.95", snapshot.p95), ("0.99", snapshot.p99)] {
-                // Without values there are no quantiles: NaN, as the client libraries write.
-                let value = value.map_or_else(|| "NaN".to_owned(), |value| text::scaled(value, unit));
-                line(family, "", labels, Some(("quantile", quantile)), &value);
-            }
-            line(family, "_sum", labels, None, &text::scaled(snapshot.sum, unit));
-            line(family, "_count", labels, None, &snapshot.count.to_string());
-            true
-        })
+        self.put(labels, |kind| (kind == Type::Summary).then_some(Data::Summary(*snapshot, unit)))
     }
 
-    /// Puts in a series of a histogram, with a bucket for every power of two from the lowest value
-    /// to the highest: those bounds are bounds of our own buckets, so the counts are exact.
+    /// Puts in a series of a histogram. Its classic buckets are the powers of two of the recorded unit, from the lowest value to
+    /// the highest: those bounds are bounds of our own buckets, so the counts are exact. Its native ones are [`Native`]'s.
     pub fn distribution<L: Cells>(
         &mut self,
         labels: &[(&str, &str)],
         histogram: &Histogram<L>,
         unit: Unit,
     ) -> &mut Self {
-        let (buckets, sum) = (histogram.buckets(), histogram.sum());
-        self.put(labels, &[Type::Histogram], |family, labels| {
-            let mut total = 0_u64;
-            let mut cumulative: Vec<(u64, u64)> = Vec::new();
-            for Bucket { upper, count, .. } in buckets {
-                total = total.saturating_add(count);
-                // The last power of two is 2^63: what is above has only the bucket of all.
-                let Some(bound) = upper.max(1).checked_next_power_of_two() else { continue };
-                match cumulative.last_mut() {
-                    Some((last, so_far)) if *last == bound => *so_far = total,
-                    _ => cumulative.push((bound, total)),
-                }
-            }
-            for (bound, so_far) in &cumulative {
-                line(family, "_bucket", labels, Some(("le", &text::scaled_float(*bound, unit))), &so_far.to_string());
-            }
-            line(family, "_bucket", labels, Some(("le", "+Inf")), &total.to_string());
-            line(family, "_sum", labels, None, &text::scaled(sum, unit));
-            line(family, "_count", labels, None, &total.to_string());
-            true
-        })
+        self.put(labels, |kind| (kind == Type::Histogram).then(|| Data::Distribution(Points::new(histogram, unit))))
     }
 
-    /// Writes a series that may be written, else counts it as dropped.
-    fn put(
-        &mut self,
-        labels: &[(&str, &str)],
-        kinds: &[Type],
-        write: impl FnOnce(&mut Declared, &str) -> bool,
-    ) -> &mut Self {
-        let written = self.family.as_deref_mut().filter(|family| kinds.contains(&family.kind)).is_some_and(|family| {
-            let Some(labels) = text::labels(labels) else { return false };
-            !family.series.contains(&labels) && write(family, &labels) && family.series.insert(labels)
-        });
-        *self.dropped += u64::from(!written);
+    /// Puts in a series of a histogram of a [`Registry`].
+    fn told(&mut self, labels: &[(&str, &str)], told: &Distribution) -> &mut Self {
+        self.put(labels, |kind| (kind == Type::Histogram).then(|| Data::Distribution(Points::of(told))))
+    }
+
+    /// Keeps a series that may be written, else counts it as dropped.
+    fn put(&mut self, labels: &[(&str, &str)], data: impl FnOnce(Type) -> Option<Data>) -> &mut Self {
+        let put = || {
+            let family = self.family.as_deref_mut()?;
+            let labels = text::labels(labels)?;
+            if family.known.contains(&labels) {
+                return None;
+            }
+            let data = data(family.kind)?;
+            family.known.insert(labels.clone());
+            family.series.push(Series { labels, data });
+            Some(())
+        };
+        let dropped = put().is_none();
+        *self.dropped += u64::from(dropped);
         self
     }
-}
-
-/// One sample of a family.
-fn line(family: &mut Declared, suffix: &str, labels: &str, extra: Option<(&str, &str)>, value: &str) {
-    let Declared { name, lines, .. } = family;
-    let _ = write!(lines, "{name}{suffix}");
-    let _ = match (labels, extra) {
-        ("", None) => Ok(()),
-        (labels, None) => write!(lines, "{{{labels}}}"),
-        ("", Some((name, value))) => write!(lines, "{{{name}=\"{value}\"}}"),
-        (labels, Some((name, value))) => write!(lines, "{{{labels},{name}=\"{value}\"}}"),
-    };
-    let _ = writeln!(lines, " {value}");
 }

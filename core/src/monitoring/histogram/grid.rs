@@ -1,4 +1,14 @@
-//! The grid of bucket boundaries: powers of the 32nd root of two, in integers.
+//! The grid of bucket boundaries: powers of the 32nd root of two, in integers, and for a host's floats.
+//!
+//! # Example
+//! ```
+//! use daur_core::monitoring::histogram::grid;
+//!
+//! // A quarter of a second lies in a bucket whose upper bound it is.
+//! let index = grid::index_of(0.25).unwrap();
+//! assert_eq!((index, grid::upper_of(index), grid::upper_of(index - 1) < 0.25), (-65, 0.25, true));
+//! assert!((grid::middle_of(index) / 0.25 - 1.0).abs() < 0.01084);
+//! ```
 
 /// Sub-buckets of an octave: 2^5, at scale 5.
 pub(super) const PER_OCTAVE: u32 = 32;
@@ -162,6 +172,53 @@ pub(super) fn error_ppm(shift: u32) -> u32 {
     ((u64::from(error) * 1_000_000 + u64::from(u32::MAX)) >> 32) as u32
 }
 
+/// The scale-5 index of a positive finite float, of OpenTelemetry's definition; `None` of any other.
+///
+/// Exact: no logarithm is taken. At scale `5 - n` the index is this one shifted right by `n`.
+#[inline]
+#[must_use]
+pub fn index_of(value: f64) -> Option<i32> {
+    let bits = value.to_bits();
+    // Normal numbers, of which the sign bit is 0.
+    if bits.wrapping_sub(1 << 52) < (0x7FE << 52) {
+        return Some(index_of_normal(bits));
+    }
+    // What remains of the positive finite ones has no leading bit of its own: `bits` of 2^-1074.
+    (bits != 0 && bits < 1 << 52).then(|| index_of_long(bits) - 1_074 * PER_OCTAVE.cast_signed())
+}
+
+/// [`index_of`] of the bits of a normal positive number.
+#[inline]
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "11 bits, and at most 33")]
+fn index_of_normal(bits: u64) -> i32 {
+    let mantissa = (bits << 11) | (1 << 63);
+    let below = below(mantissa >> 57);
+    let above = BOUNDS.get(below).is_some_and(|bound| mantissa > *bound);
+    let octave = (bits >> 52) as i32 - 1_023;
+    octave * PER_OCTAVE.cast_signed() + below as i32 + i32::from(above) - 1
+}
+
+/// The greatest float in the bucket `index` of scale 5; infinite above all floats, 0 below them.
+#[must_use]
+pub fn upper_of(index: i32) -> f64 {
+    let steps = index.saturating_add(1);
+    let octave = steps.div_euclid(PER_OCTAVE.cast_signed());
+    let bound = BOUNDS[steps.rem_euclid(PER_OCTAVE.cast_signed()).unsigned_abs() as usize & 31];
+    match octave {
+        1_024.. => f64::INFINITY,
+        -1_022.. => f64::from_bits((u64::from((octave + 1_023).unsigned_abs()) << 52) | ((bound << 1) >> 12)),
+        -1_074.. => f64::from_bits(bound >> (-1_011 - octave)),
+        _ => 0.0,
+    }
+}
+
+/// The value that is equally far, relatively, from both ends of the bucket `index` of scale 5: at most 1.083 %.
+#[must_use]
+pub fn middle_of(index: i32) -> f64 {
+    let (low, high) = (upper_of(index.saturating_sub(1)), upper_of(index));
+    if high.is_finite() && low > 0.0 { low * (2.0 / (1.0 + low / high)) } else { high.min(f64::MAX) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,5 +299,30 @@ mod tests {
             }
         }
         assert_eq!([0, 1, 2].map(error_ppm), [10_831, 21_658, 43_295]);
+    }
+
+    #[test]
+    fn a_float_is_where_the_integer_is_and_beyond_where_its_bounds_say() {
+        for shift in 0..53 {
+            for value in [1_u64 << shift, (1 << shift) + 1, (1 << shift) - 1, 0x1F_FFFF_FFFF_FFFF >> (52 - shift)] {
+                if value > 0 {
+                    assert_eq!(index_of(value as f64), Some(index(value)), "{value}");
+                }
+            }
+        }
+        // From the least float on: some buckets there hold none.
+        for index in -34_368..32_768 {
+            let (below, last) = (upper_of(index - 1), upper_of(index));
+            if below < last {
+                assert_eq!(index_of(last), Some(index), "{last:e}");
+                let first = f64::from_bits(below.to_bits() + 1);
+                assert_eq!(index_of(first).map(|at| at >= index), Some(true), "{first:e}");
+                assert!(first > last || index_of(first) == Some(index), "{first:e}");
+            }
+        }
+        for nothing in [0.0, -0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -f64::MIN_POSITIVE] {
+            assert_eq!(index_of(nothing), None);
+        }
+        assert_eq!((index_of(f64::MAX), upper_of(32_767)), (Some(32_767), f64::INFINITY));
     }
 }
