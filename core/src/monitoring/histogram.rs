@@ -62,11 +62,10 @@ pub type Auto<const N: usize> = Histogram<Window<u32, N>>;
 pub struct Histogram<L> {
     count: u64,
     sum: u64,
-    /// The complement of the lowest value, so that an empty histogram is all zeros: a `static` one then
-    /// takes no flash.
-    not_min: u64,
-    /// 0 while empty.
-    max: u64,
+    /// The lowest value, and how far the highest is above it: one comparison for both. 0 while empty, so that a
+    /// `static` histogram takes no flash.
+    low: u64,
+    span: u64,
     /// 0 or 1. The spare values of a `bool` would mark an empty place in a table of histograms, which
     /// would then not be all zeros.
     saturated: u8,
@@ -190,7 +189,7 @@ impl Snapshot {
 
 impl<L: Cells> Histogram<L> {
     /// Nothing recorded.
-    pub const EMPTY: Self = Self { count: 0, sum: 0, not_min: 0, max: 0, saturated: 0, cells: L::EMPTY };
+    pub const EMPTY: Self = Self { count: 0, sum: 0, low: 0, span: 0, saturated: 0, cells: L::EMPTY };
 
     /// Where a merged count stops.
     const MOST: u64 = u64::MAX / 2;
@@ -204,21 +203,88 @@ impl<L: Cells> Histogram<L> {
     /// Counts `value`.
     #[inline]
     pub fn record(&mut self, value: u64) {
+        // A constant choice: a 32-bit core has no 64-bit steps, and most values fit in 32 bits.
+        match u32::try_from(value) {
+            Ok(word) if usize::BITS < 64 => self.record_word(word),
+            _ if usize::BITS < 64 => self.record_rare(value),
+            _ => self.record_long(value),
+        }
+    }
+
+    /// Kept apart, so that its registers are not the common path's.
+    #[cold]
+    #[inline(never)]
+    fn record_rare(&mut self, value: u64) {
+        self.record_long(value);
+    }
+
+    #[inline]
+    fn record_long(&mut self, value: u64) {
+        self.figures(value);
+        if !self.cells.add(value) {
+            self.saturated = 1;
+        }
+    }
+
+    /// [`record_long`](Self::record_long) of a value below 2^32: carries into upper halves are rare.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower halves")]
+    fn record_word(&mut self, value: u32) {
+        const UPPER: u64 = !0 << 32;
+        match (self.count as u32).checked_add(1) {
+            Some(low) => self.count = (self.count & UPPER) | u64::from(low),
+            None => self.carry(1, 0),
+        }
+        match (self.sum as u32).checked_add(value) {
+            Some(low) => self.sum = (self.sum & UPPER) | u64::from(low),
+            None => self.carry(0, value),
+        }
+        if u64::from(value).wrapping_sub(self.low) > self.span {
+            self.widen(u64::from(value));
+        }
+        if !self.cells.add_word(value) {
+            self.saturated = 1;
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn carry(&mut self, count: u64, sum: u32) {
+        self.count = self.count.wrapping_add(count);
+        match self.sum.checked_add(u64::from(sum)) {
+            Some(sum) => self.sum = sum,
+            None => self.saturate_sum(),
+        }
+    }
+
+    #[inline]
+    fn figures(&mut self, value: u64) {
         // Does not wrap: a merge stops at half of what there is, and nobody counts the other half.
         self.count = self.count.wrapping_add(1);
         match self.sum.checked_add(value) {
             Some(sum) => self.sum = sum,
             None => self.saturate_sum(),
         }
-        if value > self.max {
-            self.max = value;
+        if value.wrapping_sub(self.low) > self.span {
+            self.widen(value);
         }
-        if !value > self.not_min {
-            self.not_min = !value;
+    }
+
+    /// Takes a value in that is not between the lowest and the highest, and has been counted.
+    #[cold]
+    #[inline(never)]
+    fn widen(&mut self, value: u64) {
+        if self.count == 1 {
+            self.low = value;
+            return;
         }
-        if !self.cells.add(value) {
-            self.saturated = 1;
-        }
+        let high = self.highest().max(value);
+        self.low = self.low.min(value);
+        self.span = high.wrapping_sub(self.low);
+    }
+
+    const fn highest(&self) -> u64 {
+        self.low.wrapping_add(self.span)
     }
 
     #[cold]
@@ -230,14 +296,15 @@ impl<L: Cells> Histogram<L> {
 
     /// Adds all that `other` has counted.
     pub fn merge(&mut self, other: &Self) {
+        let low = [self.min(), other.min()].into_iter().flatten().min().unwrap_or(0);
+        self.span = self.highest().max(other.highest()).saturating_sub(low);
+        self.low = low;
         let count = self.count.saturating_add(other.count);
         self.count = count.min(Self::MOST);
         match self.sum.checked_add(other.sum) {
             Some(sum) => self.sum = sum,
             None => self.saturate_sum(),
         }
-        self.not_min = self.not_min.max(other.not_min);
-        self.max = self.max.max(other.max);
         let fits = self.cells.merge(&other.cells);
         self.saturated |= other.saturated | u8::from(!fits || count > Self::MOST);
     }
@@ -257,13 +324,13 @@ impl<L: Cells> Histogram<L> {
     /// The lowest value.
     #[must_use]
     pub const fn min(&self) -> Option<u64> {
-        if self.count == 0 { None } else { Some(!self.not_min) }
+        if self.count == 0 { None } else { Some(self.low) }
     }
 
     /// The highest value.
     #[must_use]
     pub const fn max(&self) -> Option<u64> {
-        if self.count == 0 { None } else { Some(self.max) }
+        if self.count == 0 { None } else { Some(self.highest()) }
     }
 
     /// Whether a cell or the sum has reached its end.
@@ -299,9 +366,9 @@ impl<L: Cells> Histogram<L> {
         let middle = match place {
             Place::Zero => 0,
             Place::At(index) => grid::middle(index, shift),
-            Place::Above => self.max,
+            Place::Above => self.highest(),
         };
-        Some(middle.max(!self.not_min).min(self.max))
+        Some(middle.max(self.low).min(self.highest()))
     }
 
     /// The bucket in which that value lies: its true bounds.
@@ -319,7 +386,7 @@ impl<L: Cells> Histogram<L> {
             return None;
         }
         let rank = q.rank(total);
-        Some((rank, self.cells.nth_from_above(total.saturating_sub(rank), self.max)?))
+        Some((rank, self.cells.nth_from_above(total.saturating_sub(rank), self.highest())?))
     }
 
     /// The buckets that are not empty, lowest first.
@@ -368,8 +435,8 @@ impl<L: Cells> PartialEq for Histogram<L> {
     fn eq(&self, other: &Self) -> bool {
         self.count == other.count
             && self.sum == other.sum
-            && self.not_min == other.not_min
-            && self.max == other.max
+            && self.low == other.low
+            && self.span == other.span
             && self.saturated == other.saturated
             && self.cells.shift() == other.cells.shift()
             && self.buckets().eq(other.buckets())

@@ -1,12 +1,14 @@
 //! Counters, gauges, and named series of samples.
 
 mod stats;
+mod tally;
 
 use core::borrow::Borrow;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 pub use stats::{Sample, Stats, Summary};
+pub use tally::Tally;
 
 use crate::time::Instant;
 
