@@ -3,6 +3,8 @@
 mod cells;
 pub mod grid;
 
+use super::long::Long;
+
 pub use cells::{Cell, Cells, Dense, Place, Window};
 
 /// A histogram of 32 octaves at scale 5, with 32-bit cells: the one to take if 4 KiB are there.
@@ -60,8 +62,8 @@ pub type Auto<const N: usize> = Histogram<Window<u32, N>>;
 #[derive(Clone, Debug)]
 #[repr(C)] // The cells come last, and what is in every record stays near the start.
 pub struct Histogram<L> {
-    count: u64,
-    sum: u64,
+    count: Long,
+    sum: Long,
     /// The lowest value, and how far the highest is above it: one comparison for both. 0 while empty, so that a
     /// `static` histogram takes no flash.
     low: u64,
@@ -189,7 +191,7 @@ impl Snapshot {
 
 impl<L: Cells> Histogram<L> {
     /// Nothing recorded.
-    pub const EMPTY: Self = Self { count: 0, sum: 0, low: 0, span: 0, saturated: 0, cells: L::EMPTY };
+    pub const EMPTY: Self = Self { count: Long::ZERO, sum: Long::ZERO, low: 0, span: 0, saturated: 0, cells: L::EMPTY };
 
     /// Where a merged count stops.
     const MOST: u64 = u64::MAX / 2;
@@ -220,53 +222,27 @@ impl<L: Cells> Histogram<L> {
 
     #[inline]
     fn record_long(&mut self, value: u64) {
-        self.figures(value);
-        if !self.cells.add(value) {
+        // Does not end: a merge stops at half of what there is, and nobody counts the other half.
+        self.count.add_word(1);
+        let sums = self.sum.add(value);
+        if value.wrapping_sub(self.low) > self.span {
+            self.widen(value);
+        }
+        if !(self.cells.add(value) && sums) {
             self.saturated = 1;
         }
     }
 
-    /// [`record_long`](Self::record_long) of a value below 2^32: carries into upper halves are rare.
+    /// [`record_long`](Self::record_long) of a value below 2^32.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the lower halves")]
     fn record_word(&mut self, value: u32) {
-        const UPPER: u64 = !0 << 32;
-        match (self.count as u32).checked_add(1) {
-            Some(low) => self.count = (self.count & UPPER) | u64::from(low),
-            None => self.carry(1, 0),
-        }
-        match (self.sum as u32).checked_add(value) {
-            Some(low) => self.sum = (self.sum & UPPER) | u64::from(low),
-            None => self.carry(0, value),
-        }
+        self.count.add_word(1);
+        let sums = self.sum.add_word(value);
         if u64::from(value).wrapping_sub(self.low) > self.span {
             self.widen(u64::from(value));
         }
-        if !self.cells.add_word(value) {
+        if !(self.cells.add_word(value) && sums) {
             self.saturated = 1;
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn carry(&mut self, count: u64, sum: u32) {
-        self.count = self.count.wrapping_add(count);
-        match self.sum.checked_add(u64::from(sum)) {
-            Some(sum) => self.sum = sum,
-            None => self.saturate_sum(),
-        }
-    }
-
-    #[inline]
-    fn figures(&mut self, value: u64) {
-        // Does not wrap: a merge stops at half of what there is, and nobody counts the other half.
-        self.count = self.count.wrapping_add(1);
-        match self.sum.checked_add(value) {
-            Some(sum) => self.sum = sum,
-            None => self.saturate_sum(),
-        }
-        if value.wrapping_sub(self.low) > self.span {
-            self.widen(value);
         }
     }
 
@@ -274,7 +250,7 @@ impl<L: Cells> Histogram<L> {
     #[cold]
     #[inline(never)]
     fn widen(&mut self, value: u64) {
-        if self.count == 1 {
+        if self.count() == 1 {
             self.low = value;
             return;
         }
@@ -287,50 +263,40 @@ impl<L: Cells> Histogram<L> {
         self.low.wrapping_add(self.span)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn saturate_sum(&mut self) {
-        self.sum = u64::MAX;
-        self.saturated = 1;
-    }
-
     /// Adds all that `other` has counted.
     pub fn merge(&mut self, other: &Self) {
         let low = [self.min(), other.min()].into_iter().flatten().min().unwrap_or(0);
         self.span = self.highest().max(other.highest()).saturating_sub(low);
         self.low = low;
-        let count = self.count.saturating_add(other.count);
-        self.count = count.min(Self::MOST);
-        match self.sum.checked_add(other.sum) {
-            Some(sum) => self.sum = sum,
-            None => self.saturate_sum(),
-        }
+        let count = self.count().saturating_add(other.count());
+        self.count = Long::new(count.min(Self::MOST));
+        let sums = self.sum.add(other.sum());
         let fits = self.cells.merge(&other.cells);
-        self.saturated |= other.saturated | u8::from(!fits || count > Self::MOST);
+        self.saturated |= other.saturated | u8::from(!fits || !sums || count > Self::MOST);
     }
 
     /// Values recorded.
     #[must_use]
     pub const fn count(&self) -> u64 {
-        self.count
+        self.count.get()
     }
 
     /// The sum of the values.
     #[must_use]
     pub const fn sum(&self) -> u64 {
-        self.sum
+        self.sum.get()
     }
 
     /// The lowest value.
     #[must_use]
     pub const fn min(&self) -> Option<u64> {
-        if self.count == 0 { None } else { Some(self.low) }
+        if self.count() == 0 { None } else { Some(self.low) }
     }
 
     /// The highest value.
     #[must_use]
     pub const fn max(&self) -> Option<u64> {
-        if self.count == 0 { None } else { Some(self.highest()) }
+        if self.count() == 0 { None } else { Some(self.highest()) }
     }
 
     /// Whether a cell or the sum has reached its end.
@@ -359,7 +325,7 @@ impl<L: Cells> Histogram<L> {
         if rank == 1 {
             return self.min();
         }
-        if rank == self.count {
+        if rank == self.count() {
             return self.max();
         }
         let shift = self.cells.shift();
@@ -381,7 +347,7 @@ impl<L: Cells> Histogram<L> {
     /// The rank of `q` and the place of the value that has it.
     fn find(&self, q: Quantile) -> Option<(u64, Place)> {
         // What saturated cells have missed has no rank.
-        let total = if self.is_saturated() { self.cells.slots().map(|(_, n)| n).sum() } else { self.count };
+        let total = if self.is_saturated() { self.cells.slots().map(|(_, n)| n).sum() } else { self.count() };
         if total == 0 {
             return None;
         }
@@ -406,8 +372,8 @@ impl<L: Cells> Histogram<L> {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
-            count: self.count,
-            sum: self.sum,
+            count: self.count(),
+            sum: self.sum(),
             min: self.min(),
             max: self.max(),
             p50: self.quantile(Quantile::P50),

@@ -115,8 +115,7 @@ pub(super) fn index_of_word(value: u32) -> i32 {
 fn normalised(word: u32) -> (u32, u32) {
     // Cores without atomic instructions have none that counts zeros either, and these steps are
     // shorter there than the library's function.
-    let octave =
-        if cfg!(target_has_atomic = "32") { 31_u32.wrapping_sub(word.leading_zeros()) } else { top_bit(word) };
+    let octave = if cfg!(target_has_atomic = "32") { 31_u32.wrapping_sub(word.leading_zeros()) } else { top_bit(word) };
     (word << (31_u32.wrapping_sub(octave) & 31), octave)
 }
 
@@ -323,7 +322,7 @@ mod tests {
             }
         }
         // From the least float on: some buckets there hold none.
-        for index in -34_368..32_768 {
+        for index in -34_368..32_767 {
             let (below, last) = (upper_of(index - 1), upper_of(index));
             if below < last {
                 assert_eq!(index_of(last), Some(index), "{last:e}");

@@ -1,5 +1,7 @@
 //! Count, sum, least and greatest, in 24 bytes.
 
+use crate::monitoring::long::Long;
+
 /// Keeps how many values there were, their sum, the lowest and the highest (of the seed's `MetricsCollector`).
 ///
 /// For a figure in a hot path of which no quantile is wanted; with quantiles take a
@@ -29,11 +31,10 @@
 /// ```
 #[doc(alias = "MetricsCollector")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Tally {
-    count: u64,
-    sum: u64,
+    count: Long,
+    sum: Long,
     /// The lowest value, and how far the highest is above it.
     low: u32,
     span: u32,
@@ -43,14 +44,14 @@ impl Tally {
     /// No value.
     #[must_use]
     pub const fn new() -> Self {
-        Self { count: 0, sum: 0, low: 0, span: 0 }
+        Self { count: Long::ZERO, sum: Long::ZERO, low: 0, span: 0 }
     }
 
     /// Counts `value`.
     #[inline]
     pub const fn record(&mut self, value: u32) {
-        self.count = self.count.wrapping_add(1);
-        self.sum = self.sum.saturating_add(value as u64);
+        self.count.add_word(1);
+        self.sum.add_word(value);
         if value.wrapping_sub(self.low) > self.span {
             self.widen(value);
         }
@@ -61,7 +62,7 @@ impl Tally {
     #[inline(never)]
     const fn widen(&mut self, value: u32) {
         let high = self.low.wrapping_add(self.span);
-        if self.count == 1 {
+        if self.count() == 1 {
             self.low = value;
         } else if value < self.low {
             self.low = value;
@@ -76,8 +77,8 @@ impl Tally {
         let low = [self.min(), other.min()].into_iter().flatten().min().unwrap_or(0);
         let high = [self.max(), other.max()].into_iter().flatten().max().unwrap_or(0);
         *self = Self {
-            count: self.count.saturating_add(other.count),
-            sum: self.sum.saturating_add(other.sum),
+            count: Long::new(self.count().saturating_add(other.count())),
+            sum: Long::new(self.sum().saturating_add(other.sum())),
             low,
             span: high.wrapping_sub(low),
         };
@@ -86,36 +87,36 @@ impl Tally {
     /// Values counted.
     #[must_use]
     pub const fn count(&self) -> u64 {
-        self.count
+        self.count.get()
     }
 
     /// Their sum.
     #[must_use]
     pub const fn sum(&self) -> u64 {
-        self.sum
+        self.sum.get()
     }
 
     /// The lowest.
     #[must_use]
     pub const fn min(&self) -> Option<u32> {
-        if self.count == 0 { None } else { Some(self.low) }
+        if self.count() == 0 { None } else { Some(self.low) }
     }
 
     /// The highest.
     #[must_use]
     pub const fn max(&self) -> Option<u32> {
-        if self.count == 0 { None } else { Some(self.low.wrapping_add(self.span)) }
+        if self.count() == 0 { None } else { Some(self.low.wrapping_add(self.span)) }
     }
 
     /// The mean, rounded down.
     #[must_use]
     pub const fn mean(&self) -> Option<u64> {
-        self.sum.checked_div(self.count)
+        self.sum().checked_div(self.count())
     }
 
     /// Whether the sum has reached its end.
     #[must_use]
     pub const fn is_saturated(&self) -> bool {
-        self.sum == u64::MAX
+        self.sum() == u64::MAX
     }
 }

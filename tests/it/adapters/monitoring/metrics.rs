@@ -237,7 +237,8 @@ fn a_family_is_described_before_or_after_its_first_series() {
     let _ = registry.counter("hits_total");
     registry.describe("hits_total", "Hits \\ and\nmisses.", None);
     let snapshot = registry.snapshot();
-    let told: Vec<_> = snapshot.families.iter().map(|f| (f.name.as_str(), f.help.as_str(), f.unit.as_deref())).collect();
+    let told: Vec<_> =
+        snapshot.families.iter().map(|f| (f.name.as_str(), f.help.as_str(), f.unit.as_deref())).collect();
     assert_eq!(told, [("hits", "Hits \\ and\nmisses.", None), ("took_seconds", "How long.", Some("seconds"))]);
     // Words are bounded too.
     registry.describe("third", "", None);
