@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub mod fuzz;
+pub mod lognormal;
 pub mod traces;
 
 /// The README's examples compile and hold.

@@ -3,6 +3,8 @@
 mod cells;
 pub mod grid;
 
+use super::long::Long;
+
 pub use cells::{Cell, Cells, Dense, Place, Window};
 
 /// A histogram of 32 octaves at scale 5, with 32-bit cells: the one to take if 4 KiB are there.
@@ -60,13 +62,12 @@ pub type Auto<const N: usize> = Histogram<Window<u32, N>>;
 #[derive(Clone, Debug)]
 #[repr(C)] // The cells come last, and what is in every record stays near the start.
 pub struct Histogram<L> {
-    count: u64,
-    sum: u64,
-    /// The complement of the lowest value, so that an empty histogram is all zeros: a `static` one then
-    /// takes no flash.
-    not_min: u64,
-    /// 0 while empty.
-    max: u64,
+    count: Long,
+    sum: Long,
+    /// The lowest value, and how far the highest is above it: one comparison for both. 0 while empty, so that a
+    /// `static` histogram takes no flash.
+    low: u64,
+    span: u64,
     /// 0 or 1. The spare values of a `bool` would mark an empty place in a table of histograms, which
     /// would then not be all zeros.
     saturated: u8,
@@ -190,7 +191,7 @@ impl Snapshot {
 
 impl<L: Cells> Histogram<L> {
     /// Nothing recorded.
-    pub const EMPTY: Self = Self { count: 0, sum: 0, not_min: 0, max: 0, saturated: 0, cells: L::EMPTY };
+    pub const EMPTY: Self = Self { count: Long::ZERO, sum: Long::ZERO, low: 0, span: 0, saturated: 0, cells: L::EMPTY };
 
     /// Where a merged count stops.
     const MOST: u64 = u64::MAX / 2;
@@ -204,66 +205,98 @@ impl<L: Cells> Histogram<L> {
     /// Counts `value`.
     #[inline]
     pub fn record(&mut self, value: u64) {
-        // Does not wrap: a merge stops at half of what there is, and nobody counts the other half.
-        self.count = self.count.wrapping_add(1);
-        match self.sum.checked_add(value) {
-            Some(sum) => self.sum = sum,
-            None => self.saturate_sum(),
+        // A constant choice: a 32-bit core has no 64-bit steps, and most values fit in 32 bits.
+        match u32::try_from(value) {
+            Ok(word) if usize::BITS < 64 => self.record_word(word),
+            _ if usize::BITS < 64 => self.record_rare(value),
+            _ => self.record_long(value),
         }
-        if value > self.max {
-            self.max = value;
+    }
+
+    /// Kept apart, so that its registers are not the common path's.
+    #[cold]
+    #[inline(never)]
+    fn record_rare(&mut self, value: u64) {
+        self.record_long(value);
+    }
+
+    #[inline]
+    fn record_long(&mut self, value: u64) {
+        // Does not end: a merge stops at half of what there is, and nobody counts the other half.
+        self.count.add_word(1);
+        let sums = self.sum.add(value);
+        if value.wrapping_sub(self.low) > self.span {
+            self.widen(value);
         }
-        if !value > self.not_min {
-            self.not_min = !value;
-        }
-        if !self.cells.add(value) {
+        if !(self.cells.add(value) && sums) {
             self.saturated = 1;
         }
     }
 
+    /// [`record_long`](Self::record_long) of a value below 2^32.
+    #[inline]
+    fn record_word(&mut self, value: u32) {
+        self.count.add_word(1);
+        let sums = self.sum.add_word(value);
+        if u64::from(value).wrapping_sub(self.low) > self.span {
+            self.widen(u64::from(value));
+        }
+        if !(self.cells.add_word(value) && sums) {
+            self.saturated = 1;
+        }
+    }
+
+    /// Takes a value in that is not between the lowest and the highest, and has been counted.
     #[cold]
     #[inline(never)]
-    fn saturate_sum(&mut self) {
-        self.sum = u64::MAX;
-        self.saturated = 1;
+    fn widen(&mut self, value: u64) {
+        if self.count() == 1 {
+            self.low = value;
+            return;
+        }
+        let high = self.highest().max(value);
+        self.low = self.low.min(value);
+        self.span = high.wrapping_sub(self.low);
+    }
+
+    const fn highest(&self) -> u64 {
+        self.low.wrapping_add(self.span)
     }
 
     /// Adds all that `other` has counted.
     pub fn merge(&mut self, other: &Self) {
-        let count = self.count.saturating_add(other.count);
-        self.count = count.min(Self::MOST);
-        match self.sum.checked_add(other.sum) {
-            Some(sum) => self.sum = sum,
-            None => self.saturate_sum(),
-        }
-        self.not_min = self.not_min.max(other.not_min);
-        self.max = self.max.max(other.max);
+        let low = [self.min(), other.min()].into_iter().flatten().min().unwrap_or(0);
+        self.span = self.highest().max(other.highest()).saturating_sub(low);
+        self.low = low;
+        let count = self.count().saturating_add(other.count());
+        self.count = Long::new(count.min(Self::MOST));
+        let sums = self.sum.add(other.sum());
         let fits = self.cells.merge(&other.cells);
-        self.saturated |= other.saturated | u8::from(!fits || count > Self::MOST);
+        self.saturated |= other.saturated | u8::from(!fits || !sums || count > Self::MOST);
     }
 
     /// Values recorded.
     #[must_use]
     pub const fn count(&self) -> u64 {
-        self.count
+        self.count.get()
     }
 
     /// The sum of the values.
     #[must_use]
     pub const fn sum(&self) -> u64 {
-        self.sum
+        self.sum.get()
     }
 
     /// The lowest value.
     #[must_use]
     pub const fn min(&self) -> Option<u64> {
-        if self.count == 0 { None } else { Some(!self.not_min) }
+        if self.count() == 0 { None } else { Some(self.low) }
     }
 
     /// The highest value.
     #[must_use]
     pub const fn max(&self) -> Option<u64> {
-        if self.count == 0 { None } else { Some(self.max) }
+        if self.count() == 0 { None } else { Some(self.highest()) }
     }
 
     /// Whether a cell or the sum has reached its end.
@@ -292,16 +325,16 @@ impl<L: Cells> Histogram<L> {
         if rank == 1 {
             return self.min();
         }
-        if rank == self.count {
+        if rank == self.count() {
             return self.max();
         }
         let shift = self.cells.shift();
         let middle = match place {
             Place::Zero => 0,
             Place::At(index) => grid::middle(index, shift),
-            Place::Above => self.max,
+            Place::Above => self.highest(),
         };
-        Some(middle.max(!self.not_min).min(self.max))
+        Some(middle.max(self.low).min(self.highest()))
     }
 
     /// The bucket in which that value lies: its true bounds.
@@ -314,12 +347,12 @@ impl<L: Cells> Histogram<L> {
     /// The rank of `q` and the place of the value that has it.
     fn find(&self, q: Quantile) -> Option<(u64, Place)> {
         // What saturated cells have missed has no rank.
-        let total = if self.is_saturated() { self.cells.slots().map(|(_, n)| n).sum() } else { self.count };
+        let total = if self.is_saturated() { self.cells.slots().map(|(_, n)| n).sum() } else { self.count() };
         if total == 0 {
             return None;
         }
         let rank = q.rank(total);
-        Some((rank, self.cells.nth_from_above(total.saturating_sub(rank), self.max)?))
+        Some((rank, self.cells.nth_from_above(total.saturating_sub(rank), self.highest())?))
     }
 
     /// The buckets that are not empty, lowest first.
@@ -339,8 +372,8 @@ impl<L: Cells> Histogram<L> {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
-            count: self.count,
-            sum: self.sum,
+            count: self.count(),
+            sum: self.sum(),
             min: self.min(),
             max: self.max(),
             p50: self.quantile(Quantile::P50),
@@ -368,8 +401,8 @@ impl<L: Cells> PartialEq for Histogram<L> {
     fn eq(&self, other: &Self) -> bool {
         self.count == other.count
             && self.sum == other.sum
-            && self.not_min == other.not_min
-            && self.max == other.max
+            && self.low == other.low
+            && self.span == other.span
             && self.saturated == other.saturated
             && self.cells.shift() == other.cells.shift()
             && self.buckets().eq(other.buckets())

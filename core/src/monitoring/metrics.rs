@@ -1,13 +1,16 @@
 //! Counters, gauges, and named series of samples.
 
 mod stats;
+mod tally;
 
 use core::borrow::Borrow;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 pub use stats::{Sample, Stats, Summary};
+pub use tally::Tally;
 
+use super::long::Long;
 use crate::time::Instant;
 
 /// Counts what only goes up.
@@ -28,33 +31,45 @@ use crate::time::Instant;
 /// assert_eq!(frames.total(), 3);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(from = "u64", into = "u64"))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Counter(u64);
+pub struct Counter(Long);
+
+impl From<u64> for Counter {
+    fn from(total: u64) -> Self {
+        Self(Long::new(total))
+    }
+}
+
+impl From<Counter> for u64 {
+    fn from(counter: Counter) -> Self {
+        counter.total()
+    }
+}
 
 impl Counter {
     /// Nothing counted.
     #[must_use]
     pub const fn new() -> Self {
-        Self(0)
+        Self(Long::ZERO)
     }
 
     /// Counts one.
     #[inline]
     pub const fn increment(&mut self) {
-        self.add(1);
+        self.0.add_word(1);
     }
 
     /// Counts `n`.
     #[inline]
     pub const fn add(&mut self, n: u64) {
-        self.0 = self.0.saturating_add(n);
+        self.0.add(n);
     }
 
     /// What has been counted.
     #[must_use]
     pub const fn total(self) -> u64 {
-        self.0
+        self.0.get()
     }
 }
 

@@ -7,3 +7,9 @@ pub mod metrics;
 pub mod profiler;
 pub mod report;
 pub mod system;
+
+#[cfg_attr(not(target_pointer_width = "64"), path = "long/halves.rs")]
+mod long;
+#[cfg(all(test, target_pointer_width = "64"))]
+#[path = "long/halves.rs"]
+mod long_halves;

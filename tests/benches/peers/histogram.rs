@@ -1,4 +1,5 @@
-//! Recording a value, with count, sum, least and greatest, beside `prometheus` and `hdrhistogram`.
+//! Recording a value, with count, sum, least and greatest, beside `prometheus`, `hdrhistogram`
+//! and `sketches-ddsketch`.
 
 use std::hint::black_box;
 
@@ -32,9 +33,11 @@ fn peers() -> Vec<Subject> {
             .buckets(prometheus::exponential_buckets(1.0, 2.0, 20).expect("valid buckets")),
     )
     .expect("a valid histogram");
+    let mut sketch = sketches_ddsketch::DDSketch::new(sketches_ddsketch::Config::new(0.01083, 2_048, 1.0));
     vec![
-        record("hdrhistogram (two digits; keeps no sum)", move |value| hdr.saturating_record(value)),
-        record("prometheus (20 buckets; atomic)", move |value| prometheus.observe(value as f64)),
+        record("hdrhistogram (two digits; keeps no sum)", move |value| hdr.saturating_record(value)).target(0.65),
+        record("prometheus (20 buckets; atomic)", move |value| prometheus.observe(value as f64)).target(0.14),
+        record("sketches-ddsketch (1.083 %)", move |value| sketch.add(value as f64)),
     ]
 }
 
@@ -51,9 +54,12 @@ pub(crate) fn run(options: &Options) {
 
     let mut full: Box<Full> = Box::new(Full::new());
     let mut hdr = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 1 << 32, 2).expect("valid bounds");
+    let mut sketch = sketches_ddsketch::DDSketch::new(sketches_ddsketch::Config::new(0.01083, 2_048, 1.0));
     for value in values() {
         full.record(value);
         hdr.saturating_record(value);
+        #[expect(clippy::cast_precision_loss, reason = "few bits")]
+        sketch.add(value as f64);
     }
     let subjects = vec![
         subject("daur Full", 256, move || {
@@ -64,6 +70,11 @@ pub(crate) fn run(options: &Options) {
         subject("hdrhistogram", 256, move || {
             for _ in 0..256 {
                 black_box(black_box(&hdr).value_at_quantile(0.99));
+            }
+        }),
+        subject("sketches-ddsketch", 256, move || {
+            for _ in 0..256 {
+                _ = black_box(black_box(&sketch).quantile(0.99));
             }
         }),
     ];

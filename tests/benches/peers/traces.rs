@@ -149,7 +149,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// What `fill` leaves allocated, divided among `n` entries.
-fn per_entry<T>(n: usize, fill: impl FnOnce() -> T) -> f64 {
+pub(crate) fn per_entry<T>(n: usize, fill: impl FnOnce() -> T) -> f64 {
     let before = LIVE.get();
     let filled = fill();
     let after = LIVE.get();

@@ -85,6 +85,9 @@ pub trait Cells: sealed::Sealed {
     /// Counts `value`; `false` if a cell was full.
     fn add(&mut self, value: u64) -> bool;
 
+    /// [`add`](Cells::add) in 32-bit steps.
+    fn add_word(&mut self, value: u32) -> bool;
+
     /// Adds what `other` has counted; `false` if a cell was full.
     fn merge(&mut self, other: &Self) -> bool;
 
@@ -128,7 +131,19 @@ pub struct Dense<C, const OCTAVES: usize> {
 impl<C: Cell, const OCTAVES: usize> sealed::Sealed for Dense<C, OCTAVES> {}
 
 impl<C: Cell, const OCTAVES: usize> Dense<C, OCTAVES> {
+    #[inline]
+    #[expect(clippy::cast_sign_loss, reason = "-1 becomes a cell that does not exist")]
+    fn count(&mut self, index: i32, value: u64) -> bool {
+        // The index of 0 has no cell in the rows, no more than that of 1.
+        match self.rows.as_flattened_mut().get_mut(index as usize) {
+            Some(cell) => cell.bump(),
+            None => self.outside(value),
+        }
+    }
+
     /// Counts what has no cell in the rows: 0, 1 and all above.
+    #[cold]
+    #[inline(never)]
     fn outside(&mut self, value: u64) -> bool {
         match value {
             0 => self.zeros.bump(),
@@ -145,14 +160,13 @@ impl<C: Cell, const OCTAVES: usize> Cells for Dense<C, OCTAVES> {
     };
 
     #[inline]
-    #[expect(clippy::cast_sign_loss, reason = "-1 becomes a cell that does not exist")]
     fn add(&mut self, value: u64) -> bool {
-        // The index of 0 has no cell in the rows, no more than that of 1.
-        let index = grid::index(value) as u32;
-        match self.rows.as_flattened_mut().get_mut(index as usize) {
-            Some(cell) => cell.bump(),
-            None => self.outside(value),
-        }
+        self.count(grid::index(value), value)
+    }
+
+    #[inline]
+    fn add_word(&mut self, value: u32) -> bool {
+        self.count(grid::index_of_word(value), u64::from(value))
     }
 
     fn merge(&mut self, other: &Self) -> bool {
@@ -224,6 +238,23 @@ impl<C: Cell, const N: usize> Window<C, N> {
         self.cells.get_mut(index.wrapping_sub(self.base) as usize)
     }
 
+    #[inline]
+    fn count(&mut self, index: i32) -> bool {
+        match self.cell(index >> (self.shift & 31)) {
+            Some(cell) => cell.bump(),
+            None => self.count_outside(index),
+        }
+    }
+
+    /// Counts what the window does not cover yet.
+    #[cold]
+    #[inline(never)]
+    fn count_outside(&mut self, index: i32) -> bool {
+        let fits = self.make_room(index, index, 0);
+        let counted = self.cell(index >> (self.shift & 31)).is_some_and(Cell::bump);
+        fits & counted
+    }
+
     /// The first and the last bucket in use.
     fn used(&self) -> Option<(i32, i32)> {
         let mut used = (self.base..).zip(&self.cells).filter(|(_, cell)| **cell != C::ZERO).map(|(index, _)| index);
@@ -233,7 +264,6 @@ impl<C: Cell, const N: usize> Window<C, N> {
 
     /// Halves and moves until the window covers `low..=high` (at the scale of `shift`) besides what is in
     /// use. `false` if a cell was full.
-    #[cold]
     #[expect(clippy::cast_possible_wrap, clippy::cast_possible_truncation, reason = "a window has few cells")]
     fn make_room(&mut self, low: i32, high: i32, shift: u32) -> bool {
         let target = self.shift.max(shift);
@@ -306,16 +336,12 @@ impl<C: Cell, const N: usize> Cells for Window<C, N> {
 
     #[inline]
     fn add(&mut self, value: u64) -> bool {
-        if value == 0 {
-            return self.zeros.bump();
-        }
-        let index = grid::index(value);
-        if let Some(cell) = self.cell(index >> (self.shift & 31)) {
-            return cell.bump();
-        }
-        let fits = self.make_room(index, index, 0);
-        let counted = self.cell(index >> (self.shift & 31)).is_some_and(Cell::bump);
-        fits & counted
+        if value == 0 { self.zeros.bump() } else { self.count(grid::index(value)) }
+    }
+
+    #[inline]
+    fn add_word(&mut self, value: u32) -> bool {
+        if value == 0 { self.zeros.bump() } else { self.count(grid::index_of_word(value)) }
     }
 
     fn merge(&mut self, other: &Self) -> bool {

@@ -33,14 +33,51 @@ static BOUNDS: [u64; 33] = [
     0xFFFF_FFFF_FFFF_FFFF,
 ];
 
-/// `FIRST[t]` is how many boundaries lie below the `t`-th 64th of an octave. A 64th is narrower than
-/// the narrowest sub-bucket, so the answer is off by one at most and one comparison settles it.
+/// For each 64th of an octave: how many boundaries lie below it, in the upper bits, and below them what the lower bits of a
+/// mantissa must be added to for a carry if that mantissa is above the one boundary inside. (A 64th is narrower
+/// than the narrowest sub-bucket, so there is one at most.) An addition thus counts the boundaries below.
+static STEPS: [u64; 64] = steps();
+const LOW: u64 = (1 << 57) - 1;
+
+/// [`STEPS`] of 32-bit mantissas.
+static WORD_STEPS: [u32; 64] = word_steps();
+const WORD_LOW: u32 = (1 << 25) - 1;
+
+const fn steps() -> [u64; 64] {
+    let mut steps = [0; 64];
+    let mut t = 0;
+    while t < 64 {
+        let start = (1 << 63) | ((t as u64) << 57);
+        let mut below = 0;
+        while BOUNDS[below] < start {
+            below += 1;
+        }
+        let inside = BOUNDS[below] >> 57 == start >> 57;
+        let carries = if inside { LOW - (BOUNDS[below] & LOW) } else { 0 };
+        steps[t] = ((below as u64) << 57) + carries;
+        t += 1;
+    }
+    steps
+}
+
+/// A mantissa's lower half would be zero, which is not above any boundary's lower half.
+#[expect(clippy::cast_possible_truncation, reason = "32 upper bits")]
+const fn word_steps() -> [u32; 64] {
+    let (long, mut word) = (steps(), [0; 64]);
+    let mut t = 0;
+    while t < 64 {
+        // What has to be added for a carry, without the lower half: rounded down, since a boundary is.
+        word[t] = (long[t] >> 32) as u32;
+        t += 1;
+    }
+    word
+}
+
+/// The position of the top bit, by the top five bits of a product with de Bruijn's sequence.
 #[rustfmt::skip]
-static FIRST: [u8; 64] = [
-    0, 1, 2, 3, 3, 4, 5, 5, 6, 7, 7, 8, 8, 9, 10, 10,
-    11, 11, 12, 13, 13, 14, 14, 15, 15, 16, 16, 17, 17, 18, 18, 19,
-    19, 20, 20, 21, 21, 22, 22, 22, 23, 23, 24, 24, 25, 25, 26, 26,
-    26, 27, 27, 28, 28, 28, 29, 29, 30, 30, 30, 31, 31, 31, 32, 32,
+static TOP_BIT: [u8; 32] = [
+    0, 9, 1, 10, 13, 21, 2, 29, 11, 14, 16, 18, 22, 25, 3, 30,
+    8, 12, 20, 28, 15, 17, 24, 7, 19, 27, 23, 6, 26, 5, 4, 31,
 ];
 
 /// `ERROR[shift]` is (r - 1) / (r + 1) in units of 2^-32, where r is the ratio of a bucket's bounds at
@@ -52,44 +89,25 @@ static ERROR: [u32; 12] = [
 ];
 
 /// The scale-5 index of `value`: the `i` with 2^(i/32) < value <= 2^((i+1)/32). Of 0 it says something
-/// below -1 or, without an instruction that counts zeros, -1.
+/// below -1.
 #[inline]
 pub(super) fn index(value: u64) -> i32 {
-    // A constant choice: a 32-bit core has no 64-bit shifts, and most values fit in 32 bits.
-    if usize::BITS >= 64 {
-        index_of_long(value)
-    } else if value >> 32 == 0 {
-        index_of_word(value)
-    } else {
-        index_of_rare(value)
-    }
-}
-
-/// Kept apart, so that its registers are not the common path's.
-#[cold]
-#[inline(never)]
-fn index_of_rare(value: u64) -> i32 {
     index_of_long(value)
 }
 
 #[inline]
 fn index_of_long(value: u64) -> i32 {
     let zeros = value.leading_zeros();
-    let mantissa = value << (zeros & 63);
-    let below = below(mantissa >> 57);
-    let above = BOUNDS.get(below).is_some_and(|bound| mantissa > *bound);
-    place(63_u32.wrapping_sub(zeros), below, above)
+    place(63_u32.wrapping_sub(zeros), below(value << (zeros & 63)))
 }
 
-/// [`index`] of a value below 2^32, in 32-bit steps.
+/// [`index`] of a value below 2^32, in 32-bit steps: a 32-bit core has no 64-bit shifts. Of 0 it says something below -1
+/// or, without an instruction that counts zeros, -1.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the value fits; the upper half of a boundary does")]
-fn index_of_word(value: u64) -> i32 {
-    let (mantissa, octave) = normalised(value as u32);
-    let below = below(u64::from(mantissa >> 25));
-    // The mantissa's lower half would be zero, which is not above any boundary's lower half.
-    let above = BOUNDS.get(below).is_some_and(|bound| mantissa > (*bound >> 32) as u32);
-    place(octave, below, above)
+pub(super) fn index_of_word(value: u32) -> i32 {
+    let (mantissa, octave) = normalised(value);
+    let below = WORD_STEPS[(mantissa >> 25 & 63) as usize].wrapping_add(mantissa & WORD_LOW) >> 25;
+    place(octave, below)
 }
 
 /// `word` shifted until its top bit is 1, and how far that bit was from the lowest before.
@@ -97,31 +115,32 @@ fn index_of_word(value: u64) -> i32 {
 fn normalised(word: u32) -> (u32, u32) {
     // Cores without atomic instructions have none that counts zeros either, and these steps are
     // shorter there than the library's function.
-    if cfg!(target_has_atomic = "32") {
-        let zeros = word.leading_zeros();
-        return (word << (zeros & 31), 31_u32.wrapping_sub(zeros));
-    }
-    let (mut word, mut octave) = (word, 31_u32);
-    for step in [16, 8, 4, 2, 1] {
-        if word >> (32 - step) == 0 {
-            word <<= step;
-            octave = octave.wrapping_sub(step);
-        }
-    }
-    (word, octave)
+    let octave = if cfg!(target_has_atomic = "32") { 31_u32.wrapping_sub(word.leading_zeros()) } else { top_bit(word) };
+    (word << (31_u32.wrapping_sub(octave) & 31), octave)
 }
 
-/// Boundaries of the octave certainly below a mantissa whose top seven bits (the first of them is 1)
-/// are `top`.
+/// The position of the top bit; of 0 it says 0.
 #[inline]
-fn below(top: u64) -> usize {
-    usize::from(FIRST[(top & 63) as usize])
+fn top_bit(word: u32) -> u32 {
+    let mut ones = word | (word >> 1);
+    ones |= ones >> 2;
+    ones |= ones >> 4;
+    ones |= ones >> 8;
+    ones |= ones >> 16;
+    u32::from(TOP_BIT[(ones.wrapping_mul(0x07C4_ACDD) >> 27) as usize])
+}
+
+/// Boundaries of the octave below a mantissa whose top bit is 1.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "at most 33")]
+fn below(mantissa: u64) -> u32 {
+    (STEPS[(mantissa >> 57 & 63) as usize].wrapping_add(mantissa & LOW) >> 57) as u32
 }
 
 #[inline]
-#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "at most 2048")]
-fn place(octave: u32, below: usize, above: bool) -> i32 {
-    (octave.wrapping_mul(PER_OCTAVE).wrapping_add(below as u32).wrapping_add(u32::from(above)) as i32).wrapping_sub(1)
+#[expect(clippy::cast_possible_wrap, reason = "at most 2048")]
+fn place(octave: u32, below: u32) -> i32 {
+    (octave.wrapping_mul(PER_OCTAVE).wrapping_add(below) as i32).wrapping_sub(1)
 }
 
 /// The largest integer in the bucket `index` at scale `5 - shift`.
@@ -191,11 +210,9 @@ pub fn index_of(value: f64) -> Option<i32> {
 #[inline]
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "11 bits, and at most 33")]
 fn index_of_normal(bits: u64) -> i32 {
-    let mantissa = (bits << 11) | (1 << 63);
-    let below = below(mantissa >> 57);
-    let above = BOUNDS.get(below).is_some_and(|bound| mantissa > *bound);
+    let below = below((bits << 11) | (1 << 63));
     let octave = (bits >> 52) as i32 - 1_023;
-    octave * PER_OCTAVE.cast_signed() + below as i32 + i32::from(above) - 1
+    octave * PER_OCTAVE.cast_signed() + below as i32 - 1
 }
 
 /// The greatest float in the bucket `index` of scale 5; infinite above all floats, 0 below them.
@@ -240,8 +257,8 @@ mod tests {
                 let expected = i32::try_from(below).unwrap() - 1 - i32::from(on_one);
                 assert_eq!(index_of_long(value), expected, "{value}");
                 assert_eq!(index(value), expected, "{value}");
-                if value >> 32 == 0 {
-                    assert_eq!(index_of_word(value), expected, "{value}");
+                if let Ok(word) = u32::try_from(value) {
+                    assert_eq!(index_of_word(word), expected, "{value}");
                 }
             }
         }
@@ -249,16 +266,10 @@ mod tests {
     }
 
     #[test]
-    fn counting_zeros_in_steps_is_counting_zeros() {
+    fn the_top_bit_by_multiplication_is_that_by_counting_zeros() {
         for value in (0..32).flat_map(|bit| [1_u32 << bit, (1 << bit) | 1, u32::MAX >> bit]) {
-            let (mut word, mut octave) = (value, 31_u32);
-            for step in [16, 8, 4, 2, 1] {
-                if word >> (32 - step) == 0 {
-                    word <<= step;
-                    octave -= step;
-                }
-            }
-            assert_eq!((word, octave), normalised(value));
+            assert_eq!(top_bit(value), 31 - value.leading_zeros());
+            assert_eq!(normalised(value).0, value << value.leading_zeros());
         }
     }
 
@@ -311,7 +322,7 @@ mod tests {
             }
         }
         // From the least float on: some buckets there hold none.
-        for index in -34_368..32_768 {
+        for index in -34_368..32_767 {
             let (below, last) = (upper_of(index - 1), upper_of(index));
             if below < last {
                 assert_eq!(index_of(last), Some(index), "{last:e}");

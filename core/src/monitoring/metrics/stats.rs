@@ -326,13 +326,40 @@ fn root(square: f64) -> f64 {
     root
 }
 
-/// The sums of floats: compensated, and the moments by Welford's method.
+/// The sums of floats, and the moments by Welford's method: each a float and what its additions have cut off.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Floats {
-    sum: f64,
-    lost: f64,
-    mean: f64,
-    moment: f64,
+    sum: Pair,
+    mean: Pair,
+    moment: Pair,
+}
+
+/// A float, and the rest that has no room in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Pair {
+    value: f64,
+    rest: f64,
+}
+
+impl Pair {
+    const fn of(value: f64) -> Self {
+        Self { value, rest: 0.0 }
+    }
+
+    /// Adds `more`; at its end, and no further, if the sum is not finite: from an infinity only a NaN would follow.
+    fn add(&mut self, more: f64) -> bool {
+        let sum = self.value + more;
+        if !sum.is_finite() {
+            *self = Self::of(f64::MAX.copysign(sum));
+            return false;
+        }
+        // Knuth: what the addition has cut off, exactly.
+        let taken = sum - self.value;
+        let lost = (self.value - (sum - taken)) + (more - taken);
+        self.value = sum;
+        self.rest += lost;
+        true
+    }
 }
 
 impl sealed::Sealed for f64 {}
@@ -343,29 +370,24 @@ impl Sample for f64 {
     const ZERO: Self = 0.0;
 
     fn begin(first: Self) -> Floats {
-        Floats { sum: first, lost: 0.0, mean: first, moment: 0.0 }
+        Floats { sum: Pair::of(first), mean: Pair::of(first), moment: Pair::default() }
     }
 
     fn accumulate(sums: &mut Floats, value: Self, _: Self, count: u64) -> bool {
-        let sum = sums.sum + value;
-        let fits = sum.is_finite();
-        if fits {
-            // Neumaier: what the addition has cut off.
-            sums.lost +=
-                if sums.sum.abs() >= value.abs() { (sums.sum - sum) + value } else { (value - sum) + sums.sum };
-            sums.sum = sum;
-        } else {
-            // At its end and no further: from an infinity only a NaN would follow.
-            (sums.sum, sums.lost) = (Self::MAX.copysign(value), 0.0);
+        let fits = sums.sum.add(value);
+        let distance = (value - sums.mean.value) - sums.mean.rest;
+        let step = distance / count as Self;
+        if !distance.is_finite() {
+            sums.moment = Pair::of(Self::MAX);
+            return false;
         }
-        let distance = value - sums.mean;
-        let mean = sums.mean + distance / count as Self;
-        let moment = sums.moment + distance * (value - mean);
-        if mean.is_finite() {
-            sums.mean = mean;
+        // Of the two factors of the usual step the second is the first without its part of the new mean.
+        let square = distance * (distance - step);
+        let spread = if square.is_finite() { sums.moment.add(square) } else { false };
+        if !spread {
+            sums.moment = Pair::of(Self::MAX);
         }
-        sums.moment = if moment.is_finite() { moment } else { Self::MAX };
-        fits && mean.is_finite() && moment.is_finite()
+        sums.mean.add(step) && spread && fits
     }
 
     fn plus(self, other: Self) -> (Self, bool) {
@@ -378,15 +400,15 @@ impl Sample for f64 {
     }
 
     fn sum(sums: &Floats, _: Self, _: u64) -> (Self, bool) {
-        let sum = sums.sum + sums.lost;
-        (sum, sum.is_finite())
+        let sum = sums.sum.value + sums.sum.rest;
+        if sum.is_finite() { (sum, true) } else { (Self::MAX.copysign(sum), false) }
     }
 
     fn mean(sums: &Floats, _: Self, _: u64) -> Self {
-        sums.mean
+        sums.mean.value + sums.mean.rest
     }
 
     fn variance(sums: &Floats, count: u64) -> Self {
-        sums.moment / (count as Self - 1.0)
+        (sums.moment.value + sums.moment.rest) / (count as Self - 1.0)
     }
 }

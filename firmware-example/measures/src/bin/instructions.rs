@@ -10,8 +10,9 @@ use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use daur_core::id::{BootId, DeviceId};
 use daur_core::monitoring::errors::{self, Errors};
-use daur_core::monitoring::histogram::{Auto, Full};
+use daur_core::monitoring::histogram::{Auto, Dense, Full, Histogram};
 use daur_core::monitoring::log::{self, Level, Log};
+use daur_core::monitoring::metrics::{self, Collector, Counter, Gauge, IsrCounter, Stats, Tally};
 use daur_core::monitoring::profiler::{self, Profiler};
 use daur_core::monitoring::system::{self, Field, Idle, Sample, System};
 use daur_core::performance::balancer::{
@@ -318,6 +319,21 @@ fn monitoring() {
     }
     #[cfg(not(target_has_atomic = "32"))]
     let _ = Full::new; // 4 KiB and more are too much for this board's stack
+    let mut dense: Histogram<Dense<u16, 16>> = Histogram::new();
+    measure("histogram_record_dense", || black_box(&mut dense).record(black_box(12_345)));
+    let mut counter = Counter::new();
+    measure("counter_increment", || black_box(&mut counter).increment());
+    let counter = IsrCounter::new();
+    measure("counter_increment_isr", || black_box(&counter).increment());
+    let mut tally = Tally::new();
+    measure("tally_record", || black_box(&mut tally).record(black_box(12_345)));
+    let mut gauge = Gauge::new();
+    measure("gauge_set", || black_box(&mut gauge).set(black_box(21)));
+    let mut stats = Stats::new(7_i32, now());
+    measure("stats_record", || black_box(&mut stats).record(black_box(12), now()));
+    let mut metrics: Collector<&'static str, 4, 4, i32> = Collector::new(metrics::Config::DEFAULT);
+    measure("collector_add", || _ = black_box(black_box(&mut metrics).add(black_box("reads"), black_box(1), now())));
+    const { assert!(size_of::<Counter>() <= 8 && size_of::<Tally>() <= 24) };
     log();
     errors();
     profiler();
