@@ -48,7 +48,7 @@ export function jobs(st) {
   if (!all.length) { empty(body, "No job so far."); return; }
   keyed(body, all.slice(0, 100), (j) => j.id,
     (j) => h("tr", {}, h("th", { scope: "row" }, h("span"), h("span", { class: "sub bad" })), h("td", {}, h("span", { class: "badge" })), ...Array.from({ length: 6 }, () => h("td")),
-      h("td", { class: "acts" }, ...(j.runnable ? [h("button", { type: "button", class: "small", "data-needs": "admin", "aria-label": `Run ${j.name} now`, onclick: () => act({ title: `Run ${j.name} now?`, text: "It runs once, at once; its next time stays as it is.", yes: "Run", method: "POST", path: `/api/jobs/${encodeURIComponent(j.id)}/run`, done: `${j.name} was started` }) }, "Run")] : []))),
+      h("td", { class: "acts" }, ...(j.runnable !== false ? [h("button", { type: "button", class: "small", "data-needs": "admin", "aria-label": `Run ${j.name} now`, onclick: () => act({ title: `Run ${j.name} now?`, text: "It runs once, at once; its next time stays as it is.", yes: "Run", method: "POST", path: `/api/jobs/${encodeURIComponent(j.id)}/run`, done: `${j.name} was started` }) }, "Run")] : []))),
     (tr, j) => {
       text(tr.children[0].firstChild, words(j.name)); text(tr.children[0].lastChild, j.last_error ? j.last_error : "");
       badge(tr.children[1].firstChild, pick(JOBS, j.state, "amber"), words(j.state));

@@ -132,7 +132,7 @@ $("logout").addEventListener("click", async () => { source?.close(); await api("
 const THEMES = ["system", "light", "dark"];
 function theme(name) {
   if (name === "system") delete document.documentElement.dataset.theme; else document.documentElement.dataset.theme = name;
-  text($("theme"), `Theme: ${name}`);
+  text($("theme-name"), name); $("theme").setAttribute("aria-label", `Theme: ${name}`);
 }
 let looks = "system";
 try { looks = localStorage.getItem("daur.theme") ?? "system"; } catch { /* a browser that keeps nothing */ }

@@ -138,9 +138,9 @@ export class Chart {
     this.legend = series.length > 1 ? h("p", { class: "legend" }, ...series.map((one, i) => h("span", {}, s("svg", { class: "key", viewBox: "0 0 18 4", "aria-hidden": "true" }, s("path", { class: `line s${i + 1}`, d: "M0 2H18" })), `${one.name} `, h("b")))) : null;
     this.body = h("tbody");
     this.table = h("table", {}, h("caption", { class: "sr" }, `${name} over time, the newest first`), h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Time"), ...series.map((one) => h("th", { scope: "col" }, one.name)))), this.body);
-    this.details = h("details", { class: "data" }, h("summary", {}, "Table", h("span", { class: "sr" }, ` of ${name}`)), h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Table of ${name}` }, this.table));
+    this.details = h("details", { class: "data" }, h("summary", {}, "Table", h("span", { class: "sr" }, ` of ${name}`)), h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": `Table of ${name}` }, this.table));
     this.details.addEventListener("toggle", () => this.fill());
-    this.card = h("section", { class: "card tile", id: `tile-${id}`, "aria-labelledby": `h-${id}` }, h("header", {}, h("h3", { id: `h-${id}` }, name), this.value), this.note, this.legend, this.el, this.details);
+    this.card = h("div", { class: "card tile", role: "group", id: `tile-${id}`, "aria-labelledby": `h-${id}` }, h("header", {}, h("h3", { id: `h-${id}` }, name), this.value), this.note, this.legend, this.el, this.details);
     const place = (e) => { const b = this.el.getBoundingClientRect(); return this.start + ((e.clientX - b.left) / b.width) * (this.end - this.start); };
     this.el.addEventListener("pointermove", (e) => this.stand(place(e)));
     this.el.addEventListener("pointerleave", () => { if (document.activeElement !== this.el) this.stand(null); });

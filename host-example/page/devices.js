@@ -102,7 +102,7 @@ function card(d) {
     } catch { say("bad", "The server does not answer."); }
     button.disabled = false;
   });
-  const log = h("details", { class: "data", "data-part": "log-box", open: "" }, h("summary", { "data-part": "log-title" }, "Log"), h("ul", { class: "lines", "data-part": "log" }));
+  const log = h("details", { class: "data", "data-part": "log-box", open: "" }, h("summary", { "data-part": "log-title" }, "Log"), h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": `Log of the device at ${d.endpoint}` }, h("ul", { class: "lines", "data-part": "log" })));
   return h("article", { class: "card device", "aria-label": `Device at ${d.endpoint}` },
     h("header", {}, h("h3", { "data-part": "name" }), h("span", { class: "badge", "data-part": "state" }), h("span", { class: "grow" }), h("span", { class: "quiet", "data-part": "seen" })),
     h("p", { class: "quiet link" }, d.endpoint),

@@ -27,7 +27,11 @@ export function s(tag, props, ...children) {
 }
 export const icon = (name) => s("svg", { class: "icon", "aria-hidden": "true" }, s("use", { href: `#i-${name}` }));
 
-export function text(el, value) { const t = String(value ?? ""); if (el.textContent !== t) el.textContent = t; }
+export function text(el, value) {
+  const wanted = String(value ?? ""), only = el.firstChild;
+  // The node of the text is kept: a page of a thousand numbers makes none anew.
+  if (only?.nodeType === Node.TEXT_NODE && !only.nextSibling) { if (only.data !== wanted) only.data = wanted; } else if (only || wanted) el.textContent = wanted;
+}
 export function attr(el, name, value) {
   if (value == null) { if (el.hasAttribute(name)) el.removeAttribute(name); } else if (el.getAttribute(name) !== String(value)) el.setAttribute(name, value);
 }
@@ -64,7 +68,7 @@ export function keyed(parent, items, key, make, update) {
 // The focus of what goes away goes to the heading above it, not to the top of the page.
 function rescue(el, parent) {
   if (!el.contains(document.activeElement)) return;
-  const heading = parent.closest("section, article")?.querySelector("h2, h3");
+  const heading = parent.closest("section, article, .tile")?.querySelector("h2, h3");
   if (heading) { heading.tabIndex = -1; heading.focus({ preventScroll: true }); }
 }
 
@@ -109,7 +113,7 @@ export const empty = (parent, words) => keyed(parent, [words], (w) => w, (w) => 
 
 const group = new Intl.NumberFormat("en");
 const known = (n) => typeof n === "number" && Number.isFinite(n);
-export const count = (n) => (known(n) ? group.format(n) : "–");
+export const count = (n) => (known(n) ? (Math.abs(n) < 1e15 ? group.format(n) : n.toExponential(2)) : "–");
 export const trim = (x) => (x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2));
 export function micros(us) {
   if (!known(us)) return "–";

@@ -11,7 +11,7 @@ const CHARTS = [
   { id: "requests", name: "Requests", series: [one("rps", "Requests")], format: rate, value: (st) => rate(st.requests.per_second), note: (st) => `${count(st.requests.total)} in all, ${count(st.requests.refused)} refused, ${count(st.requests.failed)} failed` },
   { id: "latency", name: "Latency", series: [one("p50", "p50"), one("p95", "p95"), one("p99", "p99")], format: micros, log: true, value: (st) => micros(st.latency.p95_us), note: (st) => `p95 of the last minute, ${count(st.latency.count)} requests` },
   { id: "hits", name: "Cache hits", series: [one("hit", "Hits")], format: percent, top: () => 1000, value: (st) => percent(st.cache.hit_permille), note: (st) => `${count(st.cache.hits)} hits, ${count(st.cache.misses)} misses` },
-  { id: "network", name: "Network", series: [one("net_rx", "received"), one("net_tx", "sent")], format: perSecond, base: 1024, value: (st) => perSecond(st.system?.received_per_second), note: () => "received, without the machine’s talk with itself" },
+  { id: "network", name: "Network", series: [one("net_rx", "received"), one("net_tx", "sent")], format: perSecond, base: 1024, value: (st) => perSecond(st.system?.received_per_second), note: () => "received; without the machine’s talk with itself" },
 ];
 
 // What of a status is a point of the charts.
@@ -28,9 +28,8 @@ export function charts(st) {
   for (const spec of CHARTS) {
     let chart = tiles.get(spec.id);
     if (!chart) { chart = new Chart(spec); tiles.set(spec.id, chart); $("tiles").append(chart.card); }
-    const [value, unit] = String(spec.value(st)).split(/ |(?=\/s)/);
-    const shown = `${value} ${unit ?? ""}`;
-    if (chart.value.dataset.text !== shown) { chart.value.dataset.text = shown; chart.value.replaceChildren(value, ...(unit ? [" ", h("small", {}, unit)] : [])); }
+    const [, value, unit] = String(spec.value(st)).match(/^([^ /]*) ?(.*)$/), shown = `${value} ${unit}`;
+    if (chart.value.dataset.text !== shown) { chart.value.dataset.text = shown; chart.value.replaceChildren(value, ...(unit ? [h("small", {}, ` ${unit}`)] : [])); }
     text(chart.note, spec.note(st)); attr(chart.note, "title", spec.note(st));
     chart.draw({ points, start, end, step, range: history.range });
   }

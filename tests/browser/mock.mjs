@@ -54,8 +54,8 @@ export function status(now = Date.now()) {
     devices: [device("boiler-7"), device("", { endpoint: "tcp:127.0.0.1:9", id: null, connected: false, link_error: "Connection refused (os error 111)", last_seen_ms: null, boot_id: null, frames: 0, lost: 0, crc_errors: 0, firmware: null, reset_cause: null, series: {}, breakers: {}, caches: {}, errors: {}, log: [], system: null })],
     logs: { sent: 0, written: 0, dropped: 0, last_seq: 0, level: "info" },
     jobs: [
-      { id: "sample", name: "sample", state: "running", period_ms: 1_000, runs: 9_000, failed: 0, last_ms: now - 400, last_took_us: 310, next_ms: now + 600, last_error: null },
-      { id: "tidy", name: "tidy", state: "idle", period_ms: 60_000, runs: 150, failed: 2, last_ms: now - 20_000, last_took_us: 8_200, next_ms: now + 40_000, last_error: "the database is locked", runnable: true },
+      { id: "sample", name: "sample", state: "running", period_ms: 1_000, runs: 9_000, failed: 0, last_ms: now - 400, last_took_us: 310, next_ms: now + 600, last_error: null, runnable: false },
+      { id: "tidy", name: "tidy", state: "idle", period_ms: 60_000, runs: 150, failed: 2, last_ms: now - 20_000, last_took_us: 8_200, next_ms: now + 40_000, last_error: "the database is locked" },
     ],
     point: { t: now, cpu, memory, rps, p50, p95: p50 * 6, p99: p50 * 30, hit: 700 },
   };
