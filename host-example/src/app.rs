@@ -25,7 +25,10 @@ use crate::config::{Config, DataDir};
 use crate::events::{self, Events};
 use crate::gate::{Caller, Gate, check_origin};
 use crate::health::Health;
+use crate::history::History;
 use crate::http::Peer;
+use crate::jobs::Jobs;
+use crate::logs::Logs;
 use crate::memory::Memory;
 use crate::model::Models;
 use crate::monitor::Monitor;
@@ -65,8 +68,14 @@ pub struct App {
     pub registry: Registry,
     /// What it asks itself.
     pub health: Health,
+    /// What it does by itself, again and again.
+    pub jobs: Jobs,
     /// What is counted.
     pub monitor: Arc<Monitor>,
+    /// What the figures were.
+    pub history: History,
+    /// What is said about it all.
+    pub logs: Logs,
     /// The machine.
     pub system: system::Monitor,
     /// The latest status as JSON, for all streams.
@@ -106,6 +115,7 @@ impl App {
         config.events.validate().map_err(|error| format!("[events] {error}"))?;
         config.memory.validate().map_err(|error| format!("[memory] {error}"))?;
         config.model.validate().map_err(|error| format!("[model] {error}"))?;
+        config.history.validate().map_err(|error| format!("[history] {error}"))?;
         config.health.validate().map_err(|error| format!("[health] {error}"))?;
         let dir = DataDir::open(&config.data_dir)
             .map_err(|error| format!("the data directory {} cannot be used: {error}", config.data_dir.display()))?;
@@ -121,6 +131,11 @@ impl App {
             .map_err(|error| format!("[model] {error}"))?;
         let (events, writer_of_events) = events::open(&dir.events(), config.events)
             .map_err(|error| format!("the events cannot be kept: {error}"))?;
+        let monitor = Arc::new(Monitor::new());
+        let breakers = commands.programs().len() + models.snapshot().upstreams.len();
+        let history = History::open(&dir.history(), config.history, breakers)
+            .map_err(|error| format!("the history cannot be kept: {error}"))?;
+        history.recall(&monitor, config.sample_every);
         let memory = Memory::new(&config.memory).map_err(|error| format!("[memory] {error}"))?;
         memory.register("results", 0, results.shrinker())?;
         memory.register("last_good", 1, commands.shrinker())?;
@@ -141,7 +156,10 @@ impl App {
             memory,
             registry,
             health: Health::new(&dir.database()),
-            monitor: Arc::new(Monitor::new()),
+            jobs: Jobs::default(),
+            monitor,
+            history,
+            logs: Logs(config.logger.clone()),
             system,
             latest: watch::Sender::new(Arc::from("")),
             stop,
@@ -166,7 +184,8 @@ impl App {
     /// Lets a request pass whose sender is known, permitted `needed`, and not too fast.
     ///
     /// # Errors
-    /// `unauthenticated`, `forbidden`, `rate_limited`; all are audited.
+    /// `unauthenticated`, `forbidden`, `rate_limited`; all are audited. On a server that is read-only, whatever needs a
+    /// permission and is no question is `forbidden`.
     pub fn admit(&self, request: &Request<Body>, needed: Permissions) -> Result<Caller, Problem> {
         let what = format!("{} {}", request.method(), request.uri().path());
         let source = source(request);
@@ -184,6 +203,10 @@ impl App {
         if !caller.permissions().contains(needed) {
             let detail = format!("This needs the permission `{needed}`, which this user does not have.");
             return Err(refused(Problem::new(Code::Forbidden, detail), "permission"));
+        }
+        // Whatever needs no permission is about the caller's own session.
+        if self.config.read_only && !request.method().is_safe() && needed != Permissions::NONE {
+            return Err(refused(read_only(), "read-only"));
         }
         Ok(caller)
     }
@@ -239,6 +262,12 @@ impl App {
             self.audit.note(Event::new(Kind::AccessDenied, Outcome::Denied, actor, source, detail));
         }
     }
+}
+
+/// What a server says that only shows.
+#[must_use]
+pub fn read_only() -> Problem {
+    Problem::new(Code::Forbidden, "This server is read-only: nothing can be changed here.")
 }
 
 fn is_local_name(host: &str) -> bool {

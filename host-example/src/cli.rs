@@ -14,6 +14,7 @@ use daur_core::security::policy::Policy;
 use daur_core::time::{Duration, UnixTime, WallClock};
 use daur_std::clock::SystemWallClock;
 use daur_std::link::Endpoint;
+use daur_std::monitoring::log::Level;
 
 use crate::audit::{Wanted, head_of, kind_by_name};
 use crate::config::Config;
@@ -106,6 +107,15 @@ struct Serve {
     /// The fleet key that device keys are derived from; by default fleet.key in the data directory
     #[arg(long, value_name = "FILE")]
     fleet_key_file: Option<PathBuf>,
+    /// Only show: refuse everything that changes something, but logins and logouts; or DAUR_READ_ONLY=1
+    #[arg(long)]
+    read_only: bool,
+    /// What is less grave is not logged: error, warn, info, debug or trace; or RUST_LOG
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<Level>,
+    /// How lines look on stderr; a terminal gets colours, unless NO_COLOR is set
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
     /// End a command that runs for longer
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = some_time)]
     command_timeout: Duration,
@@ -116,6 +126,15 @@ struct Serve {
     /// leaves out
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+/// How lines of the log look.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum LogFormat {
+    /// For people
+    Human,
+    /// An object of JSON a line
+    Json,
 }
 
 #[derive(Args, Debug)]
@@ -325,13 +344,17 @@ impl Serve {
         // A probe may take as long as any command.
         let lease = &mut config.command.breaker.probe_lease;
         *lease = self.command_timeout.times(2).max(*lease);
-        // Without a file too: the environment has a word on the policy.
+        // Without a file too: the environment has a word on some of it.
         match self.config {
             Some(path) => Settings::load(&path)?
                 .apply(&mut config)
                 .map_err(|error| format!("the config file {}: {error}", path.display()))?,
             None => Settings::default().apply(&mut config)?,
         }
+        config.read_only |= self.read_only;
+        config.log.take(&std::env::var("RUST_LOG").unwrap_or_default());
+        config.log.level = self.log_level.unwrap_or(config.log.level);
+        config.log.json = self.log_format.map_or(config.log.json, |format| format == LogFormat::Json);
         Ok(config)
     }
 }

@@ -45,6 +45,7 @@ use tokio::time;
 pub use config::{AnyMode, BUCKETS, CALLS, Config, WAITING};
 pub use shown::{Answer, BudgetStatus, Places, ProgramStatus, mode_name, state_name};
 
+use crate::breakers::{Force, by_itself};
 use crate::fallback::{Good, LastGood, Run, Used};
 use crate::http::stopped;
 use crate::problem::{Code, Problem};
@@ -225,6 +226,14 @@ impl Commands {
         self.programs.get(command.program).map_or("", |program| program.name)
     }
 
+    /// Does something by hand with the breaker of a program; gives its state. `None` if there is no such program.
+    pub fn force(&self, name: &str, how: Force) -> Option<breaker::State> {
+        let program = self.programs.iter().find(|program| program.name == name)?;
+        let state = program.executor.with(|executor, now| how.apply(executor.breaker(), now));
+        program.tell();
+        Some(state)
+    }
+
     /// The output of an admitted command: kept, or fresh.
     ///
     /// # Errors
@@ -303,11 +312,13 @@ impl Commands {
                 let detail = format!("The command took longer than {} and was ended.", self.config.timeout);
                 Problem::new(Code::Timeout, detail)
             }
-            Failure::Open { retry_at } => {
-                let wait = retry_at.since(StdClock.now());
-                let detail = format!("`{name}` failed too often; it is not started now.");
-                Problem::new(Code::CircuitOpen, detail).retry_after(wait)
-            }
+            Failure::Open { retry_at } => match by_itself(retry_at) {
+                Some(at) => {
+                    let detail = format!("`{name}` failed too often; it is not started now.");
+                    Problem::new(Code::CircuitOpen, detail).retry_after(at.since(StdClock.now()))
+                }
+                None => Problem::new(Code::CircuitOpen, format!("An operator holds the breaker of `{name}` open.")),
+            },
             failure => Problem::internal("a program could not be run", &failure),
         })
     }

@@ -9,15 +9,18 @@ use std::path::{Path, PathBuf};
 use daur_core::security::policy::Policy;
 use daur_core::time::Duration;
 use daur_std::link::Endpoint;
+use daur_std::monitoring::log::Logger;
 use daur_std::security::keys;
 
-use crate::{command, events, health, http, memory, model, pool, results};
+use crate::{command, events, health, history, http, logs, memory, model, pool, results};
 
 /// Says how one server runs.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Whether it only shows: what changes anything is refused, but logins and logouts.
+    pub read_only: bool,
     /// Where everything it keeps lies; nothing is written elsewhere.
     pub data_dir: PathBuf,
     /// The devices it reads.
@@ -40,6 +43,12 @@ pub struct Config {
     pub memory: memory::Config,
     /// What the server asks itself.
     pub health: health::Config,
+    /// What is kept for the charts.
+    pub history: history::Config,
+    /// What is logged.
+    pub log: logs::Config,
+    /// The log, once there is one.
+    pub logger: Option<Logger>,
     /// Limits of the connections.
     pub http: http::Config,
     /// How often the numbers are read for the dashboard.
@@ -54,6 +63,7 @@ impl Config {
     pub fn new(listen: SocketAddr, data_dir: PathBuf) -> Self {
         Self {
             listen,
+            read_only: false,
             data_dir,
             devices: Vec::new(),
             fleet_key_file: None,
@@ -65,6 +75,9 @@ impl Config {
             events: events::Config::DEFAULT,
             memory: memory::Config::default(),
             health: health::Config::DEFAULT,
+            history: history::Config::DEFAULT,
+            log: logs::Config::default(),
+            logger: None,
             http: http::Config::DEFAULT,
             sample_every: Duration::from_secs(1),
             system_every: Duration::from_secs(2),
@@ -133,6 +146,18 @@ impl DataDir {
     #[must_use]
     pub fn events(&self) -> PathBuf {
         self.0.join("events.db")
+    }
+
+    /// What the figures were.
+    #[must_use]
+    pub fn history(&self) -> PathBuf {
+        self.0.join("history.db")
+    }
+
+    /// The log's files.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.0.join("logs")
     }
 
     /// Where commands run.

@@ -21,6 +21,7 @@ use daur_std::clock::StdClock;
 use daur_std::shared::StdShared;
 use serde::Serialize;
 
+use crate::breakers::by_itself;
 use crate::runner::{self, Output};
 
 /// Says which outputs are remembered, and for how long they are good.
@@ -199,7 +200,7 @@ impl<C: Clock> LastGood<C> {
         let cause = run.result.as_ref().err().and_then(Cause::of);
         let (true, Some(cause)) = (self.is_on(), cause) else { return (run, None) };
         let retry_at = match run.result {
-            Err(Failure::Open { retry_at }) => Some(retry_at),
+            Err(Failure::Open { retry_at }) => by_itself(retry_at),
             _ => None,
         };
         self.table.with(|table, now| {

@@ -9,11 +9,14 @@
 //! * [`gate`]: who is asking, and may they; [`audit`]: what they did, in a chain.
 //! * [`command`]: policy, cache, executor; [`fallback`]: the last good output, for when there is none;
 //!   [`runner`]: a program without a shell, and no trace of it after.
+//! * [`breakers`]: what an operator does with them by hand.
 //! * [`model`]: a chat's answer, from the cache or from one of several upstreams.
 //! * [`results`]: what both have given before; [`pool`]: what waits for the disk.
 //! * [`events`]: what happened, by name; [`memory`]: how short it is, and who gives back.
 //! * [`monitor`], [`status`], [`metrics`]: what is counted, and how it is shown; [`page`]: the dashboard.
-//! * [`health`]: what the server asks itself, for `/livez`, `/readyz` and `/startupz`.
+//! * [`history`]: what the figures were; [`logs`]: what is said about it all.
+//! * [`health`]: what the server asks itself, for `/livez`, `/readyz` and `/startupz`; [`jobs`]: what it does again and
+//!   again.
 //! * [`problem`]: what a client is told when it is refused.
 //! * [`app`]: all of it together; [`cli`], [`config`], [`settings`]: how it is set up.
 //! * [`users`], [`keys`], [`chain`]: what the command line does beside a server that runs.
@@ -22,6 +25,7 @@
 pub mod app;
 pub mod audit;
 pub mod body;
+pub mod breakers;
 pub mod chain;
 pub mod cli;
 pub mod command;
@@ -30,8 +34,11 @@ pub mod events;
 pub mod fallback;
 pub mod gate;
 pub mod health;
+pub mod history;
 pub mod http;
+pub mod jobs;
 pub mod keys;
+pub mod logs;
 pub mod memory;
 pub mod metrics;
 pub mod model;
@@ -47,30 +54,20 @@ pub mod settings;
 pub mod status;
 pub mod users;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use tracing::Level;
+use daur_std::monitoring::log::Logger;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::cli::{Cli, Task};
+use crate::config::DataDir;
 
 /// The program: reads the command line and does what it says.
 #[must_use]
 pub fn main_entry() -> ExitCode {
     let cli = Cli::parse();
-    let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    // One level for all: what is told, and to whom it may be shown, does not depend on it.
-    let level = std::env::var("RUST_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
-    let log = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_ansi(ansi)
-        .with_target(false)
-        .finish();
-    // In a test's process there may be one already.
-    let _ = tracing::subscriber::set_global_default(log);
     let verifies = cli.verifies();
     match run(cli) {
         Ok(true) => ExitCode::SUCCESS,
@@ -85,7 +82,8 @@ pub fn main_entry() -> ExitCode {
 
 /// Does what is asked for; says whether it was found in order.
 fn run(cli: Cli) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
-    let task = cli.task()?;
+    let mut task = cli.task()?;
+    let logger = start_log(&mut task)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = match task {
         Task::Serve(config) => runtime.block_on(server::run(*config)).map(|()| true),
@@ -95,5 +93,27 @@ fn run(cli: Cli) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
     };
     // A password that is being hashed is not worth waiting for.
     runtime.shutdown_timeout(Duration::from_millis(200));
+    logger.shutdown(logs::LAST_LINES);
     result
+}
+
+/// Opens the log: a server's is in its data directory too, and is known to it.
+fn start_log(task: &mut Task) -> Result<Logger, Box<dyn std::error::Error + Send + Sync>> {
+    let logger = match task {
+        Task::Serve(config) => {
+            let unusable = |error| format!("the data directory {} cannot be used: {error}", config.data_dir.display());
+            let dir = DataDir::open(&config.data_dir).map_err(unusable)?;
+            let logger = config.log.open(Some(dir.logs())).map_err(|error| format!("[log] {error}"))?;
+            config.logger = Some(logger.clone());
+            logger
+        }
+        _ => {
+            let mut config = logs::Config::default();
+            config.take(&std::env::var("RUST_LOG").unwrap_or_default());
+            config.open(None)?
+        }
+    };
+    // In a test's process there may be a subscriber already.
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(logger.layer()));
+    Ok(logger)
 }

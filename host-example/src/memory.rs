@@ -119,6 +119,7 @@ const PERIOD_MIN: Duration = Duration::from_millis(10);
 #[derive(Clone)]
 pub struct Memory {
     optimizer: MemoryOptimizer,
+    period: Duration,
     began: Instant,
 }
 
@@ -168,7 +169,7 @@ fn word<S: serde::Serializer>(level: &Level, serializer: S) -> Result<S::Ok, S::
 }
 
 impl Memory {
-    /// Watches, once [`keep_watching`](MemoryOptimizer::keep_watching) is run.
+    /// Watches, as long as it is [polled](Self::poll).
     ///
     /// # Errors
     /// An invalid config.
@@ -179,7 +180,7 @@ impl Memory {
             None => builder,
             Some(provider) => builder.provider(move || provider.sample()),
         };
-        Ok(Self { optimizer: builder.build()?, began: StdClock.now() })
+        Ok(Self { optimizer: builder.build()?, period: config.period, began: StdClock.now() })
     }
 
     /// Has `shrink` give back when memory is short: those of a lower `cost` first.
@@ -197,9 +198,19 @@ impl Memory {
         Ok(())
     }
 
-    /// Reads and acts whenever that is due. Never ends.
-    pub fn keep_watching(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.optimizer.keep_watching()
+    /// Reads and acts, if that is due. Blocks.
+    ///
+    /// # Errors
+    /// Why nothing could be read.
+    pub fn poll(&self) -> Result<(), String> {
+        self.optimizer.poll().error.map_or(Ok(()), |error| Err(error.to_string()))
+    }
+
+    /// When that is due next.
+    #[must_use]
+    pub fn poll_at(&self) -> Instant {
+        let (now, period) = (StdClock.now(), self.period);
+        self.optimizer.poll_at().unwrap_or(now + period).min(now + period).max(now + PERIOD_MIN)
     }
 
     /// How short memory is.

@@ -26,6 +26,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
+use daur_core::reliability::breaker;
 use daur_core::reliability::retry::{Decision, Retry};
 use daur_core::time::{Duration, Instant};
 use daur_std::performance::balancer::{Endpoints, Pick};
@@ -40,6 +41,8 @@ pub use chat::{Chat, Reply, Wanted};
 pub use config::{Config, Keep, KeySource, UPSTREAMS, Upstream};
 pub use shown::{Answer, Snapshot, UpstreamStatus};
 
+use crate::breakers::{Force, by_itself};
+use crate::command::state_name;
 use crate::http::stopped;
 use crate::problem::{Code, Problem};
 use crate::results::{Results, Source};
@@ -100,6 +103,17 @@ impl Models {
             config,
             stop,
         })
+    }
+
+    /// Does something by hand with the breaker of an upstream; gives its state. `None` if there is no such upstream.
+    pub fn force(&self, name: &str, how: Force) -> Option<breaker::State> {
+        if how == Force::Reset {
+            // Somebody has mended it, so it gets its share too.
+            self.upstreams.restore(name);
+        }
+        let state = self.upstreams.with_breaker(name, |breaker, now| how.apply(breaker, now))?;
+        tracing::warn!(upstream = name, state = state_name(state), "an operator has set a model's breaker");
+        Some(state)
     }
 
     /// The answer to a chat: kept, or fresh.
@@ -285,7 +299,11 @@ impl Models {
     /// What a client is told when no upstream may be asked.
     fn nobody(&self) -> Problem {
         let now = now();
-        let wait = self.free_at(now).unwrap_or(now).since(now);
+        let free = self.free_at(now).unwrap_or(now);
+        let Some(free) = by_itself(free) else {
+            return Problem::new(Code::CircuitOpen, "An operator holds the breakers of all models open.");
+        };
+        let wait = free.since(now);
         let resting = self.listed.iter().any(|upstream| upstream.rests(now).is_some());
         let (code, detail) = if resting {
             (Code::Overloaded, "The models have too much work at the moment.")

@@ -1,10 +1,12 @@
 //! What the server counts about itself: requests, their times, errors, and the last five minutes.
 
+mod operations;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
 use daur_core::monitoring::errors::{self, Errors};
 use daur_core::monitoring::histogram::{Auto, Quantile};
 use daur_core::monitoring::profiler::{self, Outcome, Profiler};
@@ -14,12 +16,14 @@ use daur_std::clock::StdClock;
 use daur_std::shared::StdShared;
 use serde::Serialize;
 
+pub use operations::{ROUTES, operation};
+
 /// Points of history, one a sample.
 pub const HISTORY: usize = 300;
 /// Samples that the shown percentiles look back on: a minute, at a sample a second.
 const WINDOW: usize = 60;
-/// Operations measured by name; there are fewer routes.
-const OPERATIONS: usize = 32;
+/// Operations measured by name: the routes, and what is none.
+const OPERATIONS: usize = ROUTES.len() + 3;
 
 type Operations = Profiler<OPERATIONS, 8>;
 
@@ -189,6 +193,14 @@ impl Monitor {
         point
     }
 
+    /// Takes points of before this start, the oldest first.
+    pub fn recall(&self, points: impl Iterator<Item = Point>) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.points = points.chain(recent.points.drain(..)).collect();
+        let surplus = recent.points.len().saturating_sub(HISTORY);
+        recent.points.drain(..surplus);
+    }
+
     /// The points of history, the oldest first.
     #[must_use]
     pub fn history(&self) -> Vec<Point> {
@@ -279,47 +291,6 @@ impl Drop for Stream {
     fn drop(&mut self) {
         self.0.streams.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// The name of an operation in the tables: its method and its route, never what a client made up.
-#[must_use]
-pub fn operation(method: &Method, route: Option<&str>) -> &'static str {
-    const KNOWN: [(&str, &str, &str); 25] = [
-        ("GET", "/", "GET /"),
-        ("POST", "/api/login", "POST /api/login"),
-        ("POST", "/api/logout", "POST /api/logout"),
-        ("POST", "/api/token/refresh", "POST /api/token/refresh"),
-        ("GET", "/api/session", "GET /api/session"),
-        ("GET", "/api/sessions", "GET /api/sessions"),
-        ("DELETE", "/api/sessions/{number}", "DELETE /api/sessions/{number}"),
-        ("GET", "/api/users", "GET /api/users"),
-        ("POST", "/api/users", "POST /api/users"),
-        ("PATCH", "/api/users/{name}", "PATCH /api/users/{name}"),
-        ("DELETE", "/api/users/{name}", "DELETE /api/users/{name}"),
-        ("POST", "/api/command", "POST /api/command"),
-        ("POST", "/api/model", "POST /api/model"),
-        ("GET", "/api/status", "GET /api/status"),
-        ("GET", "/api/events", "GET /api/events"),
-        ("GET", "/api/devices", "GET /api/devices"),
-        ("GET", "/api/devices/{id}", "GET /api/devices/{id}"),
-        ("POST", "/api/devices/{id}/commands", "POST /api/devices/{id}/commands"),
-        ("GET", "/api/devices/{id}/audit", "GET /api/devices/{id}/audit"),
-        ("GET", "/api/audit", "GET /api/audit"),
-        ("GET", "/api/audit/verify", "GET /api/audit/verify"),
-        ("GET", "/metrics", "GET /metrics"),
-        ("GET", "/livez", "GET /livez"),
-        ("GET", "/readyz", "GET /readyz"),
-        ("GET", "/startupz", "GET /startupz"),
-    ];
-    let Some(route) = route else { return "unknown route" };
-    if route.starts_with("/assets/") {
-        return "GET /assets";
-    }
-    let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
-    KNOWN
-        .iter()
-        .find(|(known_method, known_route, _)| *known_method == method && *known_route == route)
-        .map_or("wrong method", |(_, _, name)| name)
 }
 
 /// A length of time in whole microseconds, as JSON shows it.

@@ -4,6 +4,7 @@
 //! client can do about it and nothing of the server's inside.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
@@ -170,9 +171,15 @@ impl Problem {
     }
 
     /// An error inside, logged here and told to the client without what it was.
-    pub fn internal(what: &str, error: &dyn std::fmt::Display) -> Self {
+    pub fn internal(what: &str, error: &dyn fmt::Display) -> Self {
         tracing::error!(%error, "{what}");
         Self::new(Code::Internal, "The server could not do this; its log says why.")
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
     }
 }
 

@@ -18,7 +18,7 @@ use daur_core::performance::memory::Shrink;
 use daur_core::time::{Duration, WallClock};
 use daur_std::clock::{StdClock, SystemWallClock};
 use daur_std::performance::cache::{self, SharedCache};
-use daur_std::services::result_cache::{self, Computed, ResultCache};
+use daur_std::services::result_cache::{self, Computed, ResultCache, Stored};
 use serde::Serialize;
 
 use crate::pool::Pool;
@@ -57,7 +57,28 @@ impl Config {
 /// A result, as it is kept.
 pub type Bytes = Arc<[u8]>;
 
-type Memory = SharedCache<Vec<u8>, Bytes, daur_core::performance::cache::Lru<u8>, cache::Seeded, StdClock>;
+/// A result in memory. Its bytes are counted as long as it is there.
+struct Held {
+    value: Bytes,
+    size: u64,
+    sum: Arc<AtomicU64>,
+}
+
+impl Held {
+    fn new(key: &[u8], value: &Bytes, sum: &Arc<AtomicU64>) -> Arc<Self> {
+        let size = (key.len() + value.len()) as u64;
+        sum.fetch_add(size, Ordering::Relaxed);
+        Arc::new(Self { value: Arc::clone(value), size, sum: Arc::clone(sum) })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.sum.fetch_sub(self.size, Ordering::Relaxed);
+    }
+}
+
+type Memory = SharedCache<Vec<u8>, Arc<Held>, daur_core::performance::cache::Lru<u8>, cache::Seeded, StdClock>;
 
 /// Where a result came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +106,8 @@ pub struct Answer {
 pub struct Results {
     /// Where nothing is kept in memory, those who ask at the same time still meet here.
     memory: Arc<Memory>,
+    /// Bytes of all keys and values in it.
+    bytes: Arc<AtomicU64>,
     file: Arc<ResultCache>,
     pool: Pool,
     config: Config,
@@ -159,7 +182,8 @@ impl Results {
         let limits = cache::Config { max_size: config.entries.max(1), ..cache::Config::DEFAULT };
         Ok(Self {
             // A clock that is exact: what is kept for a millisecond is not kept for four.
-            memory: Arc::new(SharedCache::with_clock(limits, StdClock)?.weighing(|key, value| size(key, value))),
+            memory: Arc::new(SharedCache::with_clock(limits, StdClock)?.weighing(|_, held| held.size as usize)),
+            bytes: Arc::default(),
             file: Arc::new(ResultCache::open(path, config.file)?),
             pool,
             config,
@@ -184,21 +208,21 @@ impl Results {
         E: From<Problem>,
         F: Future<Output = Result<Computed, E>>,
     {
-        if let Some(value) = self.memory.get(key) {
-            return Ok(self.told(value, Source::Memory));
+        if let Some(held) = self.memory.get(key) {
+            return Ok(self.told(Arc::clone(&held.value), Source::Memory));
         }
         let mut led = false;
         let look = async || {
             led = true;
-            self.look(key, ttl, compute).await
+            self.look(key, ttl, compute).await.map(|value| Held::new(key, &value, &self.bytes))
         };
         match self.memory.try_get_or_insert_async(key, look).await {
-            Ok(value) if led => {
+            Ok(held) if led => {
                 // It was for those who waited, and for nobody after them.
                 self.memory.remove(key);
-                Ok(self.told(value, Source::Computed))
+                Ok(self.told(Arc::clone(&held.value), Source::Computed))
             }
-            Ok(value) => Ok(self.told(value, Source::Shared)),
+            Ok(held) => Ok(self.told(Arc::clone(&held.value), Source::Shared)),
             Err(Stop::Done(value, source)) => Ok(self.told(value, source)),
             Err(Stop::Failed(error)) => Err(error),
         }
@@ -240,7 +264,10 @@ impl Results {
         if entries == 0 || value.len() > value_bytes || ttl < LEAST {
             return false;
         }
-        !matches!(self.memory.insert_with_ttl(key.to_vec(), Arc::clone(value), ttl), Inserted::Refused(..))
+        !matches!(
+            self.memory.insert_with_ttl(key.to_vec(), Held::new(key, value, &self.bytes), ttl),
+            Inserted::Refused(..)
+        )
     }
 
     /// Keeps a result in the place of whatever is kept under its key.
@@ -250,6 +277,27 @@ impl Results {
         }
         if !self.remember(key, value, ttl) {
             self.memory.remove(key);
+        }
+    }
+
+    /// Forgets all results, in memory and in the file; says how many there were.
+    ///
+    /// # Errors
+    /// `overloaded` if the pool is full; `internal` if the file could not be emptied: then the memory is empty all the same.
+    pub async fn clear(&self) -> Result<u64, Problem> {
+        let (file, in_memory) = (Arc::clone(&self.file), self.memory.len() as u64);
+        self.memory.clear();
+        let (stored, in_file) = self
+            .pool
+            .run(move || {
+                let before = file.snapshot().rows;
+                (file.clear(), before)
+            })
+            .await?;
+        // What was in the file is kept in memory too, as far as that has room.
+        match stored {
+            Stored::Yes => Ok(in_memory.max(in_file)),
+            _ => Err(Problem::internal("the results' file could not be emptied", &"it is down, or full")),
         }
     }
 
@@ -287,23 +335,12 @@ impl Results {
                 hit_permille: of(in_memory, all),
                 entries: self.memory.len(),
                 capacity: if self.config.entries == 0 { 0 } else { self.memory.capacity() },
-                bytes: bytes(&self.memory),
+                bytes: self.bytes.load(Ordering::Relaxed),
                 evicted: self.memory.snapshot().evicted,
             },
             file: FileSnapshot { hit_permille: of(in_file, in_file + misses), counters: self.file.snapshot() },
         }
     }
-}
-
-/// Bytes of all keys and values.
-fn bytes(memory: &Memory) -> u64 {
-    let mut sum = 0;
-    memory.for_each(|key, value| sum += size(key, value) as u64);
-    sum
-}
-
-fn size(key: &[u8], value: &Bytes) -> usize {
-    key.len() + value.len()
 }
 
 /// What is good for less is not worth a place in memory.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use daur_core::security::audit::Head;
-use daur_core::time::Duration;
+use daur_core::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use crate::app::{App, Writers};
 use crate::config::Config;
+use crate::jobs::Job;
 use crate::{audit, http, routes, status};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -24,10 +25,8 @@ pub struct Server {
     app: Arc<App>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<usize>,
-    sampling: JoinHandle<()>,
     checking: JoinHandle<()>,
-    tidying: JoinHandle<()>,
-    watching: JoinHandle<()>,
+    jobs: JoinSet<()>,
     writers: Writers,
 }
 
@@ -60,11 +59,9 @@ impl Server {
                 }
             }
         });
-        let sampling = tokio::spawn(status::sampler(Arc::clone(&app)));
-        let tidying = tokio::spawn(tidy(Arc::clone(&app)));
-        let watching = tokio::spawn(app.memory.keep_watching());
+        let jobs = begin_jobs(&app);
         let serving = tokio::spawn(http::serve(listener, routes::router(Arc::clone(&app)), limits, stopped));
-        Ok(Self { address, app, stop, serving, sampling, checking, tidying, watching, writers })
+        Ok(Self { address, app, stop, serving, checking, jobs, writers })
     }
 
     /// The server's parts.
@@ -83,11 +80,10 @@ impl Server {
         if cut > 0 {
             tracing::warn!(cut, "connections were cut");
         }
-        let _ = self.sampling.await;
         let _ = self.checking.await;
         self.app.pool.close(LAST_WORK).await;
-        let _ = self.tidying.await;
-        self.watching.abort();
+        let mut jobs = self.jobs;
+        while jobs.join_next().await.is_some() {}
         drop(self.app);
         let Writers { audit, events } = self.writers;
         let (head, ()) =
@@ -103,22 +99,40 @@ impl Server {
 const LAST_WORK: Duration = Duration::from_secs(5);
 
 /// How often what time has ended is forgotten.
-const TIDY_EVERY: StdDuration = StdDuration::from_secs(60);
+const TIDY_EVERY: Duration = Duration::from_secs(60);
 
-/// Forgets sessions, revoked tokens and locks whose time is over, now and then.
-async fn tidy(app: Arc<App>) {
-    let mut stop = app.stop.clone();
-    let mut ticks = tokio::time::interval(TIDY_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = http::stopped(&mut stop) => return,
-        }
-        let gate = Arc::clone(&app.gate);
-        // Where nobody has time for it, the next minute will do.
-        let _ = app.pool.run_late(move || gate.poll()).await;
-    }
+/// Begins the server's own periodic work; each job ends with the server.
+fn begin_jobs(app: &Arc<App>) -> JoinSet<()> {
+    let mut jobs = JoinSet::new();
+    let every = |length: Duration| move |began: Instant| began + length;
+    let own = || (Arc::clone(app), app.stop.clone());
+    let (of, stop) = own();
+    jobs.spawn(async move {
+        let sample = || {
+            let app = Arc::clone(&of);
+            async move { status::sample(&app) }
+        };
+        of.jobs.keep(Job::Sample, stop, every(of.config.sample_every), sample).await;
+    });
+    let (of, stop) = own();
+    jobs.spawn(async move {
+        let tidy = || {
+            let (gate, pool) = (Arc::clone(&of.gate), of.pool.clone());
+            // Where nobody has time for it, the next minute will do.
+            async move { pool.run_late(move || gate.poll()).await.map_err(|problem| problem.to_string()) }
+        };
+        of.jobs.keep(Job::Tidy, stop, every(TIDY_EVERY), tidy).await;
+    });
+    let (of, stop) = own();
+    jobs.spawn(async move {
+        let next = |_| of.memory.poll_at();
+        let look = || {
+            let memory = of.memory.clone();
+            async move { spawn_blocking(move || memory.poll()).await.map_err(|error| error.to_string())? }
+        };
+        of.jobs.keep(Job::Memory, stop, next, look).await;
+    });
+    jobs
 }
 
 /// One line that says how to add a user.

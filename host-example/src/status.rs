@@ -1,13 +1,12 @@
 //! Everything at one moment: what `/api/status` answers and the dashboard shows.
 
 mod attention;
-
-use std::sync::Arc;
+mod machine;
 
 use daur_core::time::{Clock, UnixTime, WallClock};
 use daur_std::clock::{StdClock, SystemWallClock};
 use daur_std::link::DeviceStatus;
-use daur_std::monitoring::system;
+use daur_std::monitoring::history;
 use daur_std::performance::batch;
 use serde::Serialize;
 use serde_json::json;
@@ -16,8 +15,10 @@ use crate::app::App;
 use crate::audit;
 use crate::command::{BudgetStatus, Places, ProgramStatus};
 use crate::gate::Limits;
-use crate::monitor::{self, Latency, Point, Requests, micros};
-use crate::{events, fallback, health, memory, model, pool, results};
+use crate::monitor::{Latency, Point, Requests, micros};
+use crate::{events, fallback, health, jobs, logs, memory, model, pool, results};
+
+pub use machine::{Disk, NetworkRates, System};
 
 /// Holds the state of every machine of the server.
 #[derive(Debug, Serialize)]
@@ -34,6 +35,14 @@ pub struct FullStatus {
     pub health: Health,
     /// What is wrong, the worst first.
     pub attention: Vec<Attention>,
+    /// Whether it only shows.
+    pub read_only: bool,
+    /// What became of the log's lines; `None` if there is no log.
+    pub logs: Option<logs::Snapshot>,
+    /// What is kept for the charts.
+    pub history: history::Snapshot,
+    /// What it does by itself, again and again.
+    pub jobs: Vec<jobs::Shown>,
     /// The machine.
     pub system: Option<System>,
     /// Requests in numbers.
@@ -110,31 +119,6 @@ pub struct Attention {
     pub text: String,
 }
 
-/// The machine and this process.
-#[derive(Debug, Serialize)]
-pub struct System {
-    cpu_permille: Option<u32>,
-    cpus: Option<u32>,
-    memory_used: Option<u64>,
-    memory_total: Option<u64>,
-    memory_limited: Option<bool>,
-    load1: Option<f64>,
-    uptime_s: Option<u64>,
-    disks: Vec<Disk>,
-    received_per_second: Option<u64>,
-    sent_per_second: Option<u64>,
-    process_memory: Option<u64>,
-    process_cpu_permille: Option<u32>,
-}
-
-/// One disk.
-#[derive(Debug, Serialize)]
-pub struct Disk {
-    name: String,
-    used: u64,
-    total: u64,
-}
-
 /// One operation since the start.
 #[derive(Debug, Serialize)]
 pub struct Operation {
@@ -172,32 +156,6 @@ pub struct Security {
     batches: batch::Snapshot,
 }
 
-/// Rates of the network, from two samples.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NetworkRates {
-    last: Option<(UnixTime, u64, u64)>,
-    rates: Option<(u64, u64)>,
-}
-
-impl NetworkRates {
-    /// Takes a new sample into account.
-    pub fn update(&mut self, sample: &system::Sample) {
-        let Some(at) = sample.taken_at else { return };
-        // Loopback is talk with oneself.
-        let outside = || sample.networks.iter().filter(|network| network.name != "lo");
-        let (received, sent) = (outside().map(|n| n.received).sum(), outside().map(|n| n.transmitted).sum());
-        if let Some((then, before_received, before_sent)) = self.last {
-            let millis = at.as_millis().saturating_sub(then.as_millis());
-            if millis == 0 {
-                return;
-            }
-            let rate = |now: u64, before: u64| now.saturating_sub(before).saturating_mul(1_000) / millis;
-            self.rates = Some((rate(received, before_received), rate(sent, before_sent)));
-        }
-        self.last = Some((at, received, sent));
-    }
-}
-
 /// Everything at this moment.
 #[must_use]
 pub fn full(app: &App) -> FullStatus {
@@ -216,7 +174,11 @@ pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
         uptime_ms: StdClock.now().since(app.started).as_millis(),
         health: Health::of(app),
         attention: Vec::new(),
-        system: app.system.current().map(|sample| machine(&sample, rates)),
+        read_only: app.config.read_only,
+        logs: app.logs.snapshot(),
+        history: app.history.snapshot(),
+        jobs: app.jobs.snapshot(),
+        system: app.system.current().map(|sample| System::of(&sample, rates)),
         requests: app.monitor.requests(),
         latency: app.monitor.latency(),
         operations: operations(app),
@@ -258,32 +220,6 @@ pub fn point(app: &App) -> Point {
         memory: sample.as_ref().and_then(|sample| sample.memory).map(|memory| memory.used),
         hit: app.results.snapshot().hit_permille,
         ..Point::default()
-    }
-}
-
-fn machine(sample: &system::Sample, rates: &NetworkRates) -> System {
-    let mut disks: Vec<Disk> = Vec::new();
-    for disk in &sample.disks {
-        // A bind mount shows the same disk again under another name.
-        let used = disk.total.saturating_sub(disk.available);
-        let again = disks.iter().any(|seen| seen.total == disk.total && seen.used == used);
-        if disk.total > 0 && !again {
-            disks.push(Disk { name: disk.mount.clone(), used, total: disk.total });
-        }
-    }
-    System {
-        cpu_permille: sample.cpu_permille,
-        cpus: sample.cpus,
-        memory_used: sample.memory.map(|memory| memory.used),
-        memory_total: sample.memory.map(|memory| memory.total),
-        memory_limited: sample.memory.map(|memory| memory.limited),
-        load1: sample.load_permille.map(|[one, ..]| f64::from(one) / 1e3),
-        uptime_s: sample.uptime_seconds,
-        disks,
-        received_per_second: rates.rates.map(|(received, _)| received),
-        sent_per_second: rates.rates.map(|(_, sent)| sent),
-        process_memory: sample.process.map(|process| process.memory),
-        process_cpu_permille: sample.process.and_then(|process| process.cpu_permille),
     }
 }
 
@@ -340,28 +276,17 @@ fn errors(app: &App) -> Errors {
     })
 }
 
-/// Takes a sample every so often and shows it to all streams, until the server stops.
-pub async fn sampler(app: Arc<App>) {
-    let mut stop = app.stop.clone();
-    let mut ticks = tokio::time::interval(app.config.sample_every.into());
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = crate::http::stopped(&mut stop) => return,
-        }
-        app.health.beat();
-        let rates = app.update_rates();
-        let point = app.monitor.sample(point(&app));
-        match serde_json::to_string(&full_with(&app, point, &rates)) {
-            Ok(text) => drop(app.latest.send_replace(text.into())),
-            Err(error) => tracing::error!(%error, "the status is not JSON"),
-        }
-    }
-}
-
-/// The history as it is sent to a new stream.
-#[must_use]
-pub fn history(app: &App) -> Vec<monitor::Point> {
-    app.monitor.history()
+/// Takes a sample, and shows it to all streams.
+///
+/// # Errors
+/// That it cannot be shown.
+pub fn sample(app: &App) -> Result<(), String> {
+    app.health.beat();
+    let rates = app.update_rates();
+    let point = app.monitor.sample(point(app));
+    app.history.append(app, &point);
+    let text = serde_json::to_string(&full_with(app, point, &rates));
+    let text = text.map_err(|error| format!("the status is not JSON: {error}"))?;
+    app.latest.send_replace(text.into());
+    Ok(())
 }

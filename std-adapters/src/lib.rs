@@ -132,6 +132,8 @@ pub mod rng;
 pub mod security;
 pub mod services;
 pub mod shared;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 pub use monitoring::profiler::performance_monitor;
 pub use performance::balancer::load_balancer;

@@ -6,6 +6,8 @@ use crate::security::audit::{self, Entry};
 use crate::text::Text;
 use crate::time::{Duration, Instant};
 
+pub use crate::monitoring::log::Level;
+
 /// The number of this list of records, sent in [`Record::Hello`]. It grows by one whenever a variant is added.
 pub const SCHEMA: u16 = 2;
 
@@ -370,22 +372,6 @@ wire_enum! {
         ForcedOpen = "forced_open",
         /// Lets them through whatever happens.
         Disabled = "disabled",
-    }
-}
-
-wire_enum! {
-    /// Says how grave a line of the log is.
-    Level {
-        /// Somebody must look.
-        Error = "error",
-        /// Somebody should look.
-        Warn = "warn",
-        /// Good to know.
-        Info = "info",
-        /// For whoever looks for a fault.
-        Debug = "debug",
-        /// Everything.
-        Trace = "trace",
     }
 }
 

@@ -9,6 +9,7 @@ use daur_core::shared::Shared;
 use serde::Serialize;
 
 use super::{Commands, Program};
+use crate::breakers::by_itself;
 use crate::fallback::{self, Used};
 
 /// What a client gets for a command.
@@ -158,7 +159,7 @@ impl Commands {
                     opened: shown.breaker.opened,
                     refused: shown.breaker.refused,
                     late: shown.breaker.late,
-                    retry_in_ms: shown.breaker.retry_at.map(|at| at.since(now).as_millis()),
+                    retry_in_ms: shown.breaker.retry_at.and_then(by_itself).map(|at| at.since(now).as_millis()),
                     runs: shown.runs,
                     succeeded: shown.succeeded,
                     retries: shown.retries,

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::upstream::now;
 use super::{Models, Reply};
+use crate::breakers::by_itself;
 use crate::command::state_name;
 use crate::results::Source;
 
@@ -87,7 +88,7 @@ impl Models {
         // Both were added in the order of the config, and none is ever removed.
         let upstreams = self.listed.iter().zip(&shown.endpoints).map(|(upstream, shown)| {
             let worker = &shown.worker;
-            let open = shown.breaker.as_ref().and_then(|breaker| breaker.retry_at);
+            let open = shown.breaker.as_ref().and_then(|breaker| breaker.retry_at).and_then(by_itself);
             let wait = open.max(upstream.rests(now)).filter(|at| *at > now);
             UpstreamStatus {
                 name: upstream.name.clone(),

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Answer, Shared, as_json, to_its_end};
-use crate::app::{App, source};
+use crate::app::{App, read_only, source};
 use crate::body;
 use crate::gate::{COOKIE, Issued, Refused, check_origin};
 use crate::http::Peer;
@@ -182,6 +182,11 @@ pub(super) async fn end_session(
     let all = caller.permissions().contains(Permissions::ADMIN);
     let listed = listed(&app, (!all).then(|| caller.name())).await?;
     let Session { user, .. } = listed.into_iter().find(|session| session.number == number).ok_or_else(unknown)?;
+    // One's own is a logout.
+    if app.config.read_only && user != caller.name() {
+        app.note_refusal(caller.name(), &from, &format!("session {number} of {user}: read-only"));
+        return Err(read_only());
+    }
     app.audit.ready().await?;
     to_its_end(async move {
         let gate = app.gate.clone();

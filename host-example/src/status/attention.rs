@@ -15,24 +15,24 @@ pub(super) fn attention(status: &FullStatus) -> Vec<Attention> {
         add("red", format!("Health check failed: {failing}"));
     }
     for check in status.health.checks.iter().filter(|check| check.status == "degraded") {
-        // Breakers and the cache have lines of their own.
-        if !matches!(check.name.as_str(), "programs" | "models" | "cache") {
+        // Breakers, the cache and the history have lines of their own.
+        if !matches!(check.name.as_str(), "programs" | "models" | "cache" | "history") {
             let reason = check.reason.as_deref().unwrap_or("worse than it should be");
             add("amber", format!("Health check {}: {reason}", check.name));
         }
     }
     for breaker in &status.breakers {
         match breaker.state {
-            "open" | "forced_open" => add("red", format!("Breaker of {} is open", breaker.name)),
+            "open" => add("red", format!("Breaker of {} is open", breaker.name)),
             "half_open" => add("amber", format!("Breaker of {} is probing", breaker.name)),
-            _ => {}
+            by_hand => add_held(&mut add, &breaker.name, by_hand),
         }
     }
     for upstream in &status.models.upstreams {
         match upstream.state {
-            "open" | "forced_open" => add("red", format!("Breaker of the model {} is open", upstream.name)),
+            "open" => add("red", format!("Breaker of the model {} is open", upstream.name)),
             "half_open" => add("amber", format!("Breaker of the model {} is probing", upstream.name)),
-            _ => {}
+            by_hand => add_held(&mut add, &format!("the model {}", upstream.name), by_hand),
         }
     }
     for (place, device) in status.devices.iter().enumerate() {
@@ -84,6 +84,26 @@ pub(super) fn attention(status: &FullStatus) -> Vec<Attention> {
     if status.bulkhead.waiting > 0 && status.bulkhead.waiting * 2 >= status.bulkhead.room {
         add("amber", format!("{} commands wait for a place", status.bulkhead.waiting));
     }
+    match (status.pool.queued, status.pool.room as u64) {
+        (queued, room) if queued >= room => add("red", format!("The pool is full: {queued} jobs wait for the disk")),
+        (queued, room) if queued * 2 >= room => add("amber", format!("{queued} jobs wait for the disk")),
+        _ => {}
+    }
+    for job in status.jobs.iter().filter(|job| job.failing) {
+        let said = job.last_error.as_deref().unwrap_or("it does not say why");
+        add("amber", format!("The server's job {} fails: {said}", job.id));
+    }
+    if status.events.lost > 0 {
+        add("amber", format!("{} events were not recorded", status.events.lost));
+    }
+    if let Some(dropped @ 1..) = status.logs.as_ref().map(|logs| logs.dropped) {
+        add("amber", format!("{dropped} lines of the log were dropped"));
+    }
+    if !status.history.up {
+        add("amber", "The history is down: charts have gaps".to_owned());
+    } else if status.history.lost > 0 {
+        add("amber", format!("{} values of the history were lost", status.history.lost));
+    }
     if !status.cache.file.counters.up {
         add("amber", "The result cache is down".to_owned());
     }
@@ -95,6 +115,15 @@ pub(super) fn attention(status: &FullStatus) -> Vec<Attention> {
     }
     all.sort_by_key(|attention: &Attention| attention.level != "red");
     all
+}
+
+/// A breaker that an operator holds.
+fn add_held(add: &mut impl FnMut(&'static str, String), name: &str, state: &str) {
+    match state {
+        "forced_open" => add("red", format!("Breaker of {name} is held open by hand")),
+        "disabled" => add("amber", format!("Breaker of {name} is held closed by hand")),
+        _ => {}
+    }
 }
 
 fn users(n: u32) -> String {

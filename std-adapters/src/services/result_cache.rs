@@ -16,9 +16,10 @@ use daur_core::time::{Duration, UnixTime, WallClock};
 use rusqlite::Connection;
 
 use self::flight::Flights;
-use self::store::{Fault, Found, Row};
+use self::store::{Found, Row};
 use self::writer::{Ack, Work, Writer};
 use crate::error::Error;
+use crate::sqlite::{self, Fault};
 
 /// Bytes that a queued entry costs beside its key and value.
 const ENTRY_OVERHEAD: u64 = 128;
@@ -292,7 +293,7 @@ impl ResultCache {
         let stats = Stats::default();
         let store = match store::open(&path, &config) {
             Err((Fault::Damaged, _)) => {
-                store::quarantine(&path)
+                sqlite::quarantine(&path)
                     .map_err(|error| Error::io(format!("moving the damaged {} aside", path.display()), error))?;
                 stats.quarantined.fetch_add(1, Relaxed);
                 store::open(&path, &config)

@@ -67,6 +67,11 @@ impl Fake {
     }
 }
 
+/// An upstream of that name.
+pub(super) fn one(fake: &Fake, name: &str) -> Config_ {
+    fake.upstream(name)
+}
+
 fn answer(text: &str) -> String {
     let message = json!({ "role": "assistant", "content": text });
     json!({

@@ -292,6 +292,16 @@ impl<T, const N: usize, C: Clock> Endpoints<T, N, C> {
         })
     }
 
+    /// Does `act` with an endpoint's breaker: holds it open or closed by hand, say. `None` if there is no endpoint of this
+    /// name, or it has none.
+    pub fn with_breaker<R>(&self, name: &str, act: impl FnOnce(&mut Breaker<HostMode>, Instant) -> R) -> Option<R> {
+        self.with(|inner, now| {
+            let worker = inner.find(name)?;
+            let breaker = inner.places[worker].as_mut()?.breaker.as_mut()?;
+            Some(act(breaker, now))
+        })
+    }
+
     /// Endpoints.
     pub fn len(&self) -> usize {
         self.with(|inner, _| inner.places.iter().flatten().count())

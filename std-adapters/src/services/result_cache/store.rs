@@ -1,55 +1,29 @@
-//! The file: its schema, its statements, its faults and its quarantine.
+//! The file: its schema and its statements.
 
-use std::ffi::OsString;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use super::Config;
+use crate::sqlite::{self, Fault, Format, Identity, PAGE, used_pages};
 
-const PAGE: u64 = 4_096;
-/// `Daur` in ASCII: tells our files from those of others.
-const APPLICATION: i64 = 0x4461_7572;
-const SCHEMA: i64 = 1;
+const FORMAT: Format = Format {
+    // `Daur` in ASCII.
+    application: 0x4461_7572,
+    version: 1,
+    create: "CREATE TABLE IF NOT EXISTS entries (
+                 id INTEGER PRIMARY KEY,
+                 key BLOB NOT NULL UNIQUE,
+                 value BLOB NOT NULL,
+                 created INTEGER NOT NULL,
+                 expires INTEGER NOT NULL,
+                 checksum INTEGER NOT NULL
+             );
+             CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires);",
+    discard: "DROP TABLE IF EXISTS entries",
+};
 /// Rows that one statement of eviction or expiry takes.
 const STEP: i64 = 32;
-/// Damaged databases that are kept beside the live one.
-const QUARANTINES: usize = 3;
-
-/// What a fault asks of the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// The file is damaged: put it into quarantine.
-    Damaged,
-    /// Another process holds the lock.
-    Busy,
-    /// There is no room.
-    Full,
-    /// A good database that is not ours: leave it alone.
-    Foreign,
-    /// Anything else: open the file again.
-    Other,
-}
-
-impl Fault {
-    pub(super) fn of(error: &rusqlite::Error) -> Self {
-        let error = match error {
-            rusqlite::Error::SqliteFailure(error, _) => error,
-            // Our statements are right, so it is the schema or a row that is wrong.
-            _ => return Self::Damaged,
-        };
-        match (error.code, error.extended_code) {
-            // `Unknown` is "no such table"; 522 is a read past the file's end.
-            (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown, _)
-            | (ErrorCode::SystemIoFailure, 522) => Self::Damaged,
-            (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => Self::Busy,
-            (ErrorCode::DiskFull, _) => Self::Full,
-            _ => Self::Other,
-        }
-    }
-}
 
 /// One entry, as it is written.
 #[derive(Debug)]
@@ -70,36 +44,6 @@ pub(super) enum Found {
     Nothing,
 }
 
-/// Which files are open, so that a deleted or replaced one is noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Identity {
-    database: Option<(u64, u64)>,
-    wal: Option<(u64, u64)>,
-}
-
-impl Identity {
-    fn of(path: &Path) -> Self {
-        Self { database: file_identity(path), wal: file_identity(&beside(path, "-wal")) }
-    }
-}
-
-#[cfg(unix)]
-fn file_identity(path: &Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    fs::metadata(path).ok().map(|data| (data.dev(), data.ino()))
-}
-
-#[cfg(not(unix))]
-fn file_identity(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|_| (0, 0))
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
 /// The writer's connection.
 pub(super) struct Store {
     connection: Connection,
@@ -109,49 +53,9 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens or creates the database and makes it ready for readers.
-    pub(super) fn open(path: &Path, config: &Config) -> Result<Self, rusqlite::Error> {
-        create_private(path);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(config.busy_timeout.into())?;
-        let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-        let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        if application != APPLICATION && objects > 0 {
-            return Err(foreign());
-        }
-        // In this order: vacuuming is chosen before the first table, the journal before any reader.
-        connection.pragma_update(None, "page_size", PAGE.cast_signed())?;
-        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        if application != APPLICATION {
-            connection.pragma_update(None, "application_id", APPLICATION)?;
-        }
-        connection.pragma_update_and_check(None, "journal_size_limit", 4 << 20, |_| Ok(()))?;
-        connection.pragma_update(None, "cache_size", -2_048)?;
-        connection.pragma_update(None, "trusted_schema", false)?;
-        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if version != SCHEMA {
-            // A cache of another version is worth nothing.
-            connection.execute_batch("DROP TABLE IF EXISTS entries")?;
-            connection.pragma_update(None, "user_version", SCHEMA)?;
-        }
-        connection.execute_batch(
-            "CREATE TABLE IF NOT EXISTS entries (
-                 id INTEGER PRIMARY KEY,
-                 key BLOB NOT NULL UNIQUE,
-                 value BLOB NOT NULL,
-                 created INTEGER NOT NULL,
-                 expires INTEGER NOT NULL,
-                 checksum INTEGER NOT NULL
-             );
-             CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires);",
-        )?;
-        // SQLite does not go below the pages that are in use.
-        let pages = config.max_bytes / PAGE;
-        connection.pragma_update_and_check(None, "max_page_count", pages.cast_signed(), |_| Ok(()))?;
+    fn new(connection: Connection, path: &Path, config: &Config) -> Result<Self, rusqlite::Error> {
         let rows = connection.query_row("SELECT count(*) FROM entries", [], |row| row.get::<_, i64>(0))?;
+        let pages = config.max_bytes / PAGE;
         Ok(Self {
             connection,
             identity: Identity::of(path),
@@ -162,13 +66,7 @@ impl Store {
 
     /// Whether the open files are still the ones that the path names.
     pub(super) fn is_in_place(&mut self, path: &Path) -> bool {
-        let present = Identity::of(path);
-        // The log appears with the first write.
-        let appeared = self.identity.wal.is_none() && present.database == self.identity.database;
-        if appeared {
-            self.identity = present;
-        }
-        present.database.is_some() && present == self.identity
+        self.identity.is_in_place(path)
     }
 
     /// Bytes in use; free pages inside the file are not counted.
@@ -239,67 +137,25 @@ impl Store {
 
     /// Gives up to `pages` free pages back to the file system.
     pub(super) fn shrink(&self, pages: u64) -> Result<(), rusqlite::Error> {
-        let free = page_figure(&self.connection, "PRAGMA freelist_count")?.min(pages);
-        if free == 0 {
-            return Ok(());
-        }
-        let mut statement = self.connection.prepare(&format!("PRAGMA incremental_vacuum({free})"))?;
-        let mut steps = statement.query([])?;
-        while steps.next()?.is_some() {}
-        Ok(())
+        sqlite::shrink(&self.connection, pages)
     }
 }
 
 /// Whether the file is a readable database of another program.
 pub(super) fn is_foreign(path: &Path) -> bool {
-    let look = || -> Result<bool, rusqlite::Error> {
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-        let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        Ok(application != APPLICATION && objects > 0)
-    };
-    look().unwrap_or(false)
-}
-
-fn foreign() -> rusqlite::Error {
-    rusqlite::Error::InvalidPath(PathBuf::from("a database of another program"))
+    sqlite::is_foreign(path, &FORMAT)
 }
 
 /// Opens the database for the writer, and sorts its refusals.
 pub(super) fn open(path: &Path, config: &Config) -> Result<Store, (Fault, rusqlite::Error)> {
-    if fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() == 0) {
-        // SQLite would take it for a new database and apply a log left beside it.
-        quarantine(path).map_err(|error| (Fault::Other, rusqlite::Error::ToSqlConversionFailure(error.into())))?;
-    }
-    Store::open(path, config).map_err(|error| match error {
-        rusqlite::Error::InvalidPath(_) => (Fault::Foreign, error),
-        error => (Fault::of(&error), error),
-    })
-}
-
-fn page_figure(connection: &Connection, pragma: &str) -> Result<u64, rusqlite::Error> {
-    connection.prepare_cached(pragma)?.query_row([], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
-}
-
-fn used_pages(connection: &Connection) -> Result<u64, rusqlite::Error> {
-    let pages = page_figure(connection, "PRAGMA page_count")?;
-    Ok(pages.saturating_sub(page_figure(connection, "PRAGMA freelist_count")?))
+    let connection = sqlite::open(path, &FORMAT, config.busy_timeout, config.max_bytes)?;
+    Store::new(connection, path, config).map_err(|error| (Fault::of(&error), error))
 }
 
 /// Deletes the oldest rows.
 fn evict(connection: &Connection) -> Result<u64, rusqlite::Error> {
     let oldest = "DELETE FROM entries WHERE id IN (SELECT id FROM entries ORDER BY id LIMIT ?1)";
     Ok(connection.prepare_cached(oldest)?.execute([STEP])? as u64)
-}
-
-/// A results' file may hold what only its owner may read. SQLite gives its log the same rights.
-fn create_private(path: &Path) {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    // If this fails, the file is there already or SQLite says what is wrong.
-    let _ = options.open(path);
 }
 
 /// A reader's connection.
@@ -337,44 +193,6 @@ pub(super) fn look_up(connection: &Connection, key: &[u8], now: i64) -> Result<F
         }
         Err(error) => Err(error),
     }
-}
-
-/// Renames the database and what belongs to it, so that a new one can take its place. Keeps the
-/// newest few.
-pub(super) fn quarantine(path: &Path) -> io::Result<PathBuf> {
-    let stamp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let target = beside(path, &format!(".quarantine-{stamp:020}"));
-    for suffix in ["-wal", "-shm", ""] {
-        match fs::rename(beside(path, suffix), beside(&target, suffix)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    let mut kept = quarantined(path);
-    kept.sort();
-    for old in kept.iter().rev().skip(QUARANTINES) {
-        for suffix in ["-wal", "-shm", ""] {
-            let _ = fs::remove_file(beside(old, suffix));
-        }
-    }
-    Ok(target)
-}
-
-/// The damaged databases beside `path`.
-fn quarantined(path: &Path) -> Vec<PathBuf> {
-    let mut prefix = path.file_name().unwrap_or_default().to_owned();
-    prefix.push(".quarantine-");
-    let prefix = prefix.into_encoded_bytes();
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let ours = entries.filter(|entry| {
-        let name = entry.file_name().into_encoded_bytes();
-        name.strip_prefix(prefix.as_slice()).is_some_and(|rest| rest.iter().all(u8::is_ascii_digit))
-    });
-    ours.map(|entry| entry.path()).collect()
 }
 
 /// A sum over everything that a row says.

@@ -5,8 +5,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::store::{self, Fault, Row, Store};
+use super::store::{self, Row, Store};
 use super::{Inner, Stored};
+use crate::sqlite::{self, Fault};
 
 /// How often an idle writer looks whether its file is still there.
 const TICK: Duration = Duration::from_secs(1);
@@ -223,7 +224,7 @@ impl Writer {
     }
 
     fn put_aside(&self) {
-        match store::quarantine(&self.inner.path) {
+        match sqlite::quarantine(&self.inner.path) {
             Ok(_) => self.inner.stats.quarantined.fetch_add(1, Relaxed),
             Err(_) => self.inner.stats.faults.fetch_add(1, Relaxed),
         };

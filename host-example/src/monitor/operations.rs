@@ -1,0 +1,67 @@
+//! The names of operations.
+
+use axum::http::Method;
+
+/// Every route but the page's own files: its method and its path.
+pub const ROUTES: [&str; 35] = [
+    "GET /",
+    "POST /api/login",
+    "POST /api/logout",
+    "POST /api/token/refresh",
+    "GET /api/session",
+    "GET /api/sessions",
+    "DELETE /api/sessions/{number}",
+    "GET /api/users",
+    "POST /api/users",
+    "PATCH /api/users/{name}",
+    "DELETE /api/users/{name}",
+    "POST /api/command",
+    "POST /api/model",
+    "GET /api/status",
+    "GET /api/events",
+    "GET /api/history",
+    "GET /api/logs",
+    "PUT /api/log-level",
+    "GET /api/reports/{format}",
+    "GET /api/analytics",
+    "POST /api/breakers/{name}/reset",
+    "POST /api/breakers/{name}/force-open",
+    "POST /api/breakers/{name}/force-close",
+    "POST /api/cache/clear",
+    "POST /api/jobs/{id}/run",
+    "GET /api/devices",
+    "GET /api/devices/{id}",
+    "POST /api/devices/{id}/commands",
+    "GET /api/devices/{id}/audit",
+    "GET /api/audit",
+    "GET /api/audit/verify",
+    "GET /metrics",
+    "GET /livez",
+    "GET /readyz",
+    "GET /startupz",
+];
+
+/// The name of an operation in the tables: its method and its route, never what a client made up.
+#[must_use]
+pub fn operation(method: &Method, route: Option<&str>) -> &'static str {
+    let Some(route) = route else { return "unknown route" };
+    if route.starts_with("/assets/") {
+        return "GET /assets";
+    }
+    let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
+    ROUTES.into_iter().find(|known| known.split_once(' ') == Some((method, route))).unwrap_or("wrong method")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_is_a_route_or_one_of_three_others() {
+        assert_eq!(operation(&Method::GET, Some("/api/status")), "GET /api/status");
+        assert_eq!(operation(&Method::HEAD, Some("/api/status")), "GET /api/status");
+        assert_eq!(operation(&Method::POST, Some("/api/status")), "wrong method");
+        assert_eq!(operation(&Method::GET, Some("/assets/app.js")), "GET /assets");
+        assert_eq!(operation(&Method::GET, None), "unknown route");
+    }
+}

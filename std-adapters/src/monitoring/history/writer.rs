@@ -1,0 +1,243 @@
+//! The one thread that reads and writes.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::store::{self, Store};
+use super::{Inner, Question, Series, Step};
+use crate::sqlite::{self, Fault};
+
+/// How often an idle writer looks whether its file is still there, and tries again what it could not write.
+const TICK: Duration = Duration::from_secs(1);
+/// Work that one transaction takes.
+const BATCH: usize = 256;
+/// Free pages that one idle tick gives back to the file system.
+const SHRINK_PAGES: u64 = 64;
+
+/// What the writer is asked to do.
+pub(super) enum Work {
+    Append {
+        /// In milliseconds since 1970.
+        at: u64,
+        values: Vec<(Arc<str>, f64)>,
+    },
+    Query {
+        question: Question,
+        answer: Box<dyn FnOnce(Series) + Send>,
+    },
+    Flush {
+        done: Box<dyn FnOnce() + Send>,
+    },
+    Stop,
+}
+
+/// What is to be written: by series, tier and step. Values of one step are one row, however many they are.
+#[derive(Default)]
+pub(super) struct Pending {
+    pub(super) rows: BTreeMap<Arc<str>, BTreeMap<(usize, u64), Step>>,
+    /// The time of the latest append, whatever the ones before it said.
+    pub(super) present: u64,
+}
+
+impl Pending {
+    /// Values of one series that wait: each is in every tier once.
+    pub(super) fn values(rows: &BTreeMap<(usize, u64), Step>) -> u64 {
+        rows.iter().filter(|((tier, _), _)| *tier == 0).map(|(_, step)| step.count).sum()
+    }
+}
+
+pub(super) struct Writer {
+    inner: Arc<Inner>,
+    queue: Receiver<Work>,
+    store: Option<Store>,
+    pending: Pending,
+    /// Series that had a value since this history was opened: none of them makes room.
+    fresh: HashSet<Arc<str>>,
+}
+
+impl Writer {
+    pub(super) fn new(inner: Arc<Inner>, queue: Receiver<Work>) -> Self {
+        Self { inner, queue, store: None, pending: Pending::default(), fresh: HashSet::new() }
+    }
+
+    /// Opens the file; if it is damaged, a new one in its place.
+    pub(super) fn open(&mut self) -> Result<(), (Fault, rusqlite::Error)> {
+        let opened = store::open(&self.inner.path, &self.inner.config).or_else(|(fault, error)| {
+            if fault != Fault::Damaged {
+                return Err((fault, error));
+            }
+            self.put_aside();
+            store::open(&self.inner.path, &self.inner.config)
+        });
+        let opened = opened.inspect_err(|_| self.fault()).map(|store| {
+            // Until somebody appends, the latest row tells what the present is.
+            if self.pending.present == 0 {
+                self.pending.present = store.latest();
+            }
+            self.store = Some(store);
+        });
+        self.publish();
+        opened
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            match self.queue.recv_timeout(TICK) {
+                Ok(first) => {
+                    self.check_place();
+                    let mut stop = self.serve(first);
+                    for _ in 1..BATCH {
+                        let Ok(work) = self.queue.try_recv() else { break };
+                        stop |= self.serve(work);
+                    }
+                    self.write();
+                    if stop {
+                        return self.give_up();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.tick(),
+                Err(RecvTimeoutError::Disconnected) => return self.give_up(),
+            }
+        }
+    }
+
+    /// Does one piece of work; true when it was told to stop.
+    fn serve(&mut self, work: Work) -> bool {
+        match work {
+            Work::Append { at, values } => {
+                self.pending.present = at;
+                for (name, value) in values {
+                    let rows = self.pending.rows.entry(name).or_default();
+                    for (tier, config) in self.inner.config.tiers.iter().enumerate() {
+                        let step = config.step.as_millis().max(1);
+                        let row = rows.entry((tier, at / step));
+                        row.and_modify(|row| *row = row.with(Step::of(value))).or_insert(Step::of(value));
+                    }
+                }
+            }
+            Work::Query { question, answer } => {
+                self.write();
+                let plan = question.plan(&self.inner.config, self.pending.present);
+                answer(self.attempt(|store| store.read(&plan)).unwrap_or_else(|| plan.unanswered()));
+            }
+            Work::Flush { done } => {
+                self.write();
+                done();
+            }
+            Work::Stop => return true,
+        }
+        false
+    }
+
+    /// Commits what waits. What cannot be written goes on waiting.
+    fn write(&mut self) {
+        if self.pending.rows.is_empty() {
+            return;
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let fresh = std::mem::take(&mut self.fresh);
+        let refused = self.attempt(|store| store.write(&pending, &fresh));
+        self.fresh = fresh;
+        let stats = &self.inner.stats;
+        match refused {
+            None => self.pending = pending,
+            Some(refused) => {
+                self.pending.present = pending.present;
+                for (name, rows) in pending.rows {
+                    let values = Pending::values(&rows);
+                    stats.waiting.fetch_sub(values, Relaxed);
+                    if refused.contains(&name) {
+                        stats.refused.fetch_add(values, Relaxed);
+                    } else {
+                        stats.written.fetch_add(values, Relaxed);
+                        self.fresh.insert(name);
+                    }
+                }
+            }
+        }
+        self.publish();
+    }
+
+    /// What still waits is lost.
+    fn give_up(&mut self) {
+        let stats = &self.inner.stats;
+        for rows in std::mem::take(&mut self.pending.rows).values() {
+            let values = Pending::values(rows);
+            stats.waiting.fetch_sub(values, Relaxed);
+            stats.lost.fetch_add(values, Relaxed);
+        }
+    }
+
+    /// Does `work`; after damage once more on a new file.
+    fn attempt<R>(&mut self, work: impl Fn(&mut Store) -> Result<R, rusqlite::Error>) -> Option<R> {
+        for _ in 0..2 {
+            let error = match work(self.store.as_mut()?) {
+                Ok(done) => return Some(done),
+                Err(error) => error,
+            };
+            self.fault();
+            match Fault::of(&error) {
+                Fault::Busy | Fault::Full | Fault::Foreign => return None,
+                fault @ (Fault::Damaged | Fault::Other) => self.recover(fault),
+            }
+        }
+        None
+    }
+
+    fn tick(&mut self) {
+        self.check_place();
+        self.write();
+        if let Some(store) = &self.store {
+            // Room that cannot be given back now is asked for again at the next tick.
+            let _ = store.shrink(SHRINK_PAGES);
+        }
+        self.publish();
+    }
+
+    /// Opens the file again if somebody has deleted or replaced it, or if it could not be opened.
+    fn check_place(&mut self) {
+        let in_place = self.store.as_mut().is_some_and(|store| store.is_in_place(&self.inner.path));
+        if !in_place {
+            self.recover(Fault::Other);
+        }
+    }
+
+    /// Closes the file, puts it aside if it is damaged, and opens what is there.
+    fn recover(&mut self, fault: Fault) {
+        self.store = None;
+        // It cannot be told damage from a database that somebody else has put there.
+        if fault == Fault::Damaged && !store::is_foreign(&self.inner.path) {
+            self.put_aside();
+        }
+        if self.open().is_ok() {
+            self.inner.stats.reopened.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn put_aside(&self) {
+        match sqlite::quarantine(&self.inner.path) {
+            Ok(_) => self.inner.stats.quarantined.fetch_add(1, Relaxed),
+            Err(_) => self.inner.stats.faults.fetch_add(1, Relaxed),
+        };
+    }
+
+    fn fault(&self) {
+        self.inner.stats.faults.fetch_add(1, Relaxed);
+    }
+
+    fn publish(&self) {
+        let stats = &self.inner.stats;
+        stats.up.store(self.store.is_some(), Relaxed);
+        let Some(store) = &self.store else { return };
+        if let Some((rows, names)) = store.held() {
+            stats.rows.store(rows, Relaxed);
+            *self.inner.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
+        }
+        if let Ok(bytes) = store.used_bytes() {
+            stats.bytes.store(bytes, Relaxed);
+        }
+    }
+}
