@@ -38,7 +38,7 @@ $("cache-clear").addEventListener("click", () => act({
 
 // ---- jobs
 
-const JOBS = { idle: "green", scheduled: "green", running: "accent", completed: "green", paused: "amber", cancelled: "amber", cancelling: "amber", failed: "red", panicked: "red" };
+const JOBS = { scheduled: "green", running: "accent", completed: "green", failed: "red" };
 export function jobs(st) {
   const all = st.jobs, body = $("jobs").tBodies[0];
   $("jobs-card").hidden = !Array.isArray(all);
@@ -51,7 +51,7 @@ export function jobs(st) {
       h("td", { class: "acts" }, ...(j.runnable !== false ? [h("button", { type: "button", class: "small", "data-needs": "admin", "aria-label": `Run ${j.name} now`, onclick: () => act({ title: `Run ${j.name} now?`, text: "It runs once, at once; its next time stays as it is.", yes: "Run", method: "POST", path: `/api/jobs/${encodeURIComponent(j.id)}/run`, done: `${j.name} was started` }) }, "Run")] : []))),
     (tr, j) => {
       text(tr.children[0].firstChild, words(j.name)); text(tr.children[0].lastChild, j.last_error ? j.last_error : "");
-      badge(tr.children[1].firstChild, pick(JOBS, j.state, "amber"), words(j.state));
+      if (j.failing) badge(tr.children[1].firstChild, "red", "failing"); else badge(tr.children[1].firstChild, pick(JOBS, j.state, "amber"), words(j.state));
       const next = j.next_ms == null ? "–" : j.next_ms <= st.now_ms ? "due" : `in ${span(j.next_ms - st.now_ms)}`;
       [span(j.period_ms), count(j.runs), count(j.failed), moment(j.last_ms), micros(j.last_took_us), next].forEach((v, i) => text(tr.children[i + 2], v));
       tr.children[4].className = j.failed ? "bad" : "";

@@ -1,7 +1,7 @@
 // The dashboard: the session, the stream of statuses, and what shows them. No library, no outside request.
 import { $, announce, api, refusal, span, state, text, whenLoggedOut } from "./dom.js";
 import { history, ranges } from "./charts.js";
-import { analytics, batches, cache, errors, health, memory, models, operations, overview, pool, system, verdict, work } from "./panels.js";
+import { analytics, batches, cache, errors, health, memory, models, operations, overview, pool, security, system, verdict, work } from "./panels.js";
 import { breakers, charts, point, tracked } from "./live.js";
 import { devices, forget } from "./devices.js";
 import { forgetLogs, logs } from "./logs.js";
@@ -100,7 +100,7 @@ function freshness() {
 
 // ---- the page
 
-const PANELS = { verdict, overview, charts, breakers, operations, health, errors, system, memory, cache, work, pool, batches, jobs, analytics, models, devices, logs };
+const PANELS = { verdict, overview, charts, breakers, operations, health, errors, system, memory, cache, work, pool, batches, jobs, analytics, models, security, devices, logs };
 function show() {
   const st = state.status, broken = [];
   if (!st || !state.session) return;

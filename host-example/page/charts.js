@@ -11,16 +11,17 @@ export const RANGES = {
 
 // ---- what is drawn
 
+const RETRY = 10e3; // after a fault of the history
 const LIVE = 320; // points kept of what comes by itself: five minutes, and a little
 const COLUMNS = ["cpu", "memory", "rps", "p50", "p95", "p99", "hit", "net_rx", "net_tx"];
-const CODES = { closed: 0, disabled: 0, forced_closed: 0, half_open: 1, open: 2, forced_open: 2 };
+const CODES = { closed: 0, metrics_only: 0, disabled: 0, forced_closed: 0, half_open: 1, open: 2, forced_open: 2 };
 export const code = (name) => (Object.hasOwn(CODES, name) ? CODES[name] : 1);
 const isKnown = (v) => typeof v === "number" && Number.isFinite(v);
 
 // The points of the chosen range: those of the last minutes come with every status, older ones from the
 // server's history, which outlives a restart.
 class History {
-  constructor() { this.range = "5m"; this.live = []; this.kept = null; this.note = ""; this.turn = 0; this.now = 0; this.asked = 0; }
+  constructor() { this.range = "5m"; this.live = []; this.kept = null; this.note = ""; this.turn = 0; this.now = 0; this.asked = 0; this.failed = 0; }
   get ms() { return RANGES[this.range].ms; }
   clear() { this.live = []; this.kept = null; this.note = ""; this.now = 0; this.asked = 0; this.turn += 1; }
   // What the stream brings at its beginning.
@@ -50,10 +51,10 @@ class History {
     const latest = this.live.slice(-12), apart = latest.slice(1).map((p, i) => p.t - latest[i].t).sort((a, b) => a - b);
     return Math.max(1200, apart[apart.length >> 1] ?? 0);
   }
-  due() { const { every } = RANGES[this.range]; return this.now > 0 && (this.asked === 0 || (every > 0 && performance.now() - this.asked > every)); }
+  due() { const { every } = RANGES[this.range]; return this.now > 0 && (this.asked === 0 || (this.failed > 0 && performance.now() - this.failed > RETRY) || (every > 0 && performance.now() - this.asked > every)); }
   async load(breakers) {
     const turn = (this.turn += 1), range = this.range, { ms, points } = RANGES[range], to = this.now;
-    this.asked = performance.now();
+    this.asked = performance.now(); this.failed = 0;
     const ask = async (series) => {
       const all = [];
       // Addresses have a length that servers take: many breakers are asked for in turns.
@@ -67,7 +68,8 @@ class History {
     const plain = await ask(COLUMNS);
     const states = plain.fault ? { all: [], fault: "" } : await ask(breakers.filter((name) => !name.includes(",")).slice(0, 96).map((name) => `breaker:${name}`));
     if (turn !== this.turn) return;
-    this.note = plain.fault ? `History is not to be had: ${plain.fault}` : "";
+    this.note = plain.fault ? `History is not to be had: ${plain.fault}` : plain.all.some((part) => part.complete === false) ? "History is not to be had now: its file could not be read" : "";
+    this.failed = this.note ? performance.now() : 0;
     if (plain.fault) { if (range !== "5m") this.kept = { points: [], step: ms / points }; return; }
     const found = new Map();
     for (const part of [...plain.all, ...states.all]) {

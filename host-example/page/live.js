@@ -23,8 +23,10 @@ export function point(st) {
 
 export function charts(st) {
   const end = history.now, start = end - history.ms, step = history.step(), points = history.points();
-  text($("charts-sub"), history.note || (history.range !== "5m" && !history.kept ? "loading…" : `the last ${RANGES[history.range].words}`));
-  $("charts-sub").classList.toggle("bad", Boolean(history.note));
+  const kept = st.history, note = history.note || (kept?.lost ? `${count(kept.lost)} values of the history are lost` : "");
+  text($("charts-sub"), note || (history.range !== "5m" && !history.kept ? "loading…" : `the last ${RANGES[history.range].words}`));
+  attr($("charts-sub"), "title", kept ? `${count(kept.series)} series, ${count(kept.rows)} values, ${bytes(kept.bytes)} of ${bytes(kept.max_bytes)}` : null);
+  $("charts-sub").classList.toggle("bad", Boolean(note));
   for (const spec of CHARTS) {
     let chart = tiles.get(spec.id);
     if (!chart) { chart = new Chart(spec); tiles.set(spec.id, chart); $("tiles").append(chart.card); }

@@ -3,9 +3,11 @@ import { $, api, attr, clock, count, empty, h, keyed, may, moment, notice, refus
 
 const KEEP = 400; // lines that the page holds
 const ORDER = ["trace", "debug", "info", "warn", "error"];
-let lines = [], after = null, asking = false, paused = false, turn = 0, lost = 0, next = 0, fault = "";
+let lines = [], asking = false, paused = false, turn = 0, next = 0, fault = "";
+// Up to which number lines were asked for, and whether that was all: a line is to be had a moment after it was counted.
+let asked = null, late = false;
 
-export function forgetLogs() { lines = []; after = null; turn += 1; asking = false; lost = 0; next = 0; fault = ""; }
+export function forgetLogs() { lines = []; asked = null; late = false; turn += 1; asking = false; next = 0; fault = ""; }
 
 const level = (name) => String(name ?? "").toLowerCase();
 export function fields(value) {
@@ -22,31 +24,34 @@ export function logs(st) {
   if (!told) return;
   if (!levelTouched) { const now = level(told.level); if (ORDER.includes(now) && $("level").value !== now) $("level").value = now; }
   // A server that began anew counts anew.
-  if (after !== null && told.last_seq < after) forgetLogs();
-  const waiting = Math.max(0, (told.last_seq ?? 0) - (after ?? 0));
-  const parts = [`${count(told.written)} written`, ...(told.dropped ? [`${count(told.dropped)} dropped`] : []), `level ${level(told.level)}`, ...(paused ? [`paused, ${count(waiting)} newer`] : []), ...(lost ? [`${count(lost)} not shown, they came too fast`] : []), ...(fault ? [fault] : [])];
+  if (asked !== null && told.last_seq < asked) { forgetLogs(); draw(); }
+  const newer = Math.max(0, (told.last_seq ?? 0) - (asked ?? 0));
+  const parts = [`${count(told.written)} written`, ...(told.dropped ? [`${count(told.dropped)} dropped`] : []), `level ${level(told.level)}`, ...(paused ? [`paused, ${count(newer)} newer`] : []), ...(fault ? [fault] : [])];
   text($("logs-sub"), parts.join(", "));
+  attr($("logs-sub"), "title", told.last_error ?? null);
   $("logs-sub").classList.toggle("bad", Boolean(fault || told.dropped));
-  if (!paused && (after === null || waiting > 0)) load();
+  if (!paused && (asked === null || newer > 0 || late)) load(told.last_seq ?? 0);
 }
 
 // Asks for what is new; a fault is asked about again after a while.
-async function load() {
+async function load(upto) {
   if (asking || performance.now() < next) return;
   asking = true;
-  const mine = turn, from = after;
-  const r = await api("GET", `/api/logs?limit=200&level=${$("logs-level").value}${from === null ? "" : `&after=${from}`}`).catch(() => null);
+  const mine = turn, from = lines.length ? lines[lines.length - 1].seq : 0;
+  const r = await api("GET", `/api/logs?limit=${KEEP}&level=${$("logs-level").value}&after=${from}`).catch(() => null);
   if (mine !== turn) return;
   asking = false;
   if (!r?.ok) { fault = r ? refusal(r) : "the server does not answer"; next = performance.now() + 5000; return; }
   fault = "";
   if (paused) return;
-  const got = (Array.isArray(r.data.lines) ? r.data.lines : []).filter((line) => !(line.seq <= from));
-  lost += from === null ? 0 : Number(r.data.missed) || 0;
-  const last = got.length ? got[got.length - 1].seq : null;
-  // A full page may not be all: what follows is asked for with the next status.
-  after = got.length >= 200 && from !== null ? last : Math.max(from ?? 0, last ?? 0, Number(r.data.last_seq) || 0);
-  lines = [...lines, ...got].slice(-KEEP);
+  late = upto > (asked ?? -1);
+  asked = Math.max(upto, asked ?? 0);
+  for (const line of Array.isArray(r.data.lines) ? r.data.lines : []) {
+    // What was said once more is told again, with its new number, and takes the place of what was told before.
+    while (lines.length && lines[lines.length - 1].seq >= line.seq - (line.repeated || 0)) lines.pop();
+    lines.push(line);
+  }
+  lines = lines.slice(-KEEP);
   draw();
 }
 
@@ -66,7 +71,7 @@ function draw() {
   if (follows) box.scrollTop = box.scrollHeight;
 }
 
-$("logs-level").addEventListener("change", () => { const was = after; forgetLogs(); if (was !== null && paused) pause(false); draw(); load(); });
+$("logs-level").addEventListener("change", () => { forgetLogs(); draw(); if (paused) pause(false); else if (state.status) logs(state.status); });
 $("logs-search").addEventListener("input", draw);
 function pause(on) {
   paused = on;

@@ -49,7 +49,7 @@ export function health(st) {
 
 export function errors(st) {
   const e = st.errors, top = $("errors-top").tBodies[0];
-  text($("errors-sub"), e.total ? `${count(e.total)} since the start, ${count(e.last_minute)} in the last minute` : "");
+  text($("errors-sub"), e.total ? `${count(e.total)} since the start, ${count(e.last_minute)} in the last minute${e.panics ? `, ${count(e.panics)} panics` : ""}` : "");
   if (!e.top.length) empty(top, "None so far.");
   else rows(top, e.top.slice(0, 16), (k) => k.kind, (k) => [[k.kind, "mono"], count(k.count), k.bound ? count(k.bound) : "0"]);
   // The same again and again is one line with a count.
@@ -57,8 +57,8 @@ export function errors(st) {
   for (const r of e.recent) { const last = folded[folded.length - 1]; if (last && last.kind === r.kind && last.message === r.message) last.times += 1; else folded.push({ ...r, times: 1 }); }
   if (!folded.length) { empty($("errors-recent"), "None so far."); return; }
   keyed($("errors-recent"), folded.slice(0, 16).map((r, i) => ({ ...r, i })), (r) => r.i, () => h("li", {}, h("span", { class: "name" }), h("span", { class: "sub" })), (li, r) => {
-    const chain = Array.isArray(r.chain) ? r.chain.map((cause) => `: ${cause}`).join("") : "";
-    text(li.children[0], `${r.message || r.kind}${chain}${r.times > 1 ? ` (${r.times} times)` : ""}`);
+    const causes = Array.isArray(r.causes) ? r.causes.map((cause) => `: ${cause}`).join("") : "";
+    text(li.children[0], `${r.message || r.kind}${causes}${r.times > 1 ? ` (${r.times} times)` : ""}`);
     text(li.children[1], `${r.kind} · ${moment(r.at_ms)}`);
   });
 }
@@ -129,6 +129,12 @@ export function batches(st) {
     const made = b.batches.by_items + b.batches.by_bytes + b.batches.by_time + b.batches.by_flush;
     return [name, count(b.delivered), count(made), made ? trim(b.delivered / made) : "–", count(b.waiting)];
   });
+}
+
+export function security(st) {
+  const y = st.security, a = y.audit, locked = y.locked_users + y.locked_names, limited = (y.limited_users.refused || 0) + (y.limited_addresses.refused || 0);
+  text($("security-sub"), locked ? `${count(locked)} locked now` : "nobody is locked out");
+  facts($("security"), [["Logins refused", count(y.refused_logins), y.refused_logins ? "warn" : ""], ["Locked now", count(locked), locked ? "warn" : ""], ["Locks so far", count(y.locks)], ["Over the limit", count(limited), limited ? "warn" : ""], ["Audit records", count(a.records)], ["Audit lost", count(a.lost + a.failed), a.lost + a.failed ? "bad" : ""]]);
 }
 
 // ---- what happened, by name

@@ -44,6 +44,11 @@ export function refused(...statuses) {
   }
 }
 
+// While nobody answers, the browser says so itself.
+export function unanswered() {
+  for (let i = complaints.length - 1; i >= 0; i -= 1) if (/net::ERR_(CONNECTION|EMPTY|INCOMPLETE|SOCKET|NETWORK)/.test(complaints[i])) complaints.splice(i, 1);
+}
+
 // No rule of WCAG A and AA, and none of the best practices that matter much, is broken.
 export async function accessible(page, what) {
   await page.evaluate(AXE);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { PHONE, accessible, complaints, done, eventually, fits, leave, live, open, refused, root } from "./browser.mjs";
 import { Mock, breaker, device, status } from "./mock.mjs";
 
-const PANELS = ["Charts", "Breakers", "Health checks", "Operations", "Errors", "System", "Memory", "Cache", "Programs at work", "Pool", "Batches", "Jobs", "Analytics", "Models", "Devices", "Log", "Command", "Audit", "Reports"];
+const PANELS = ["Charts", "Breakers", "Health checks", "Operations", "Errors", "System", "Memory", "Cache", "Programs at work", "Pool", "Batches", "Jobs", "Analytics", "Models", "Security", "Devices", "Log", "Command", "Audit", "Reports"];
 const CHARTS = ["cpu", "memory", "requests", "latency", "hits", "network"];
 const lines = (mock, n, from = 0) => { for (let i = from; i < from + n; i += 1) mock.log(["info", "warn", "error", "debug"][i % 4], "daur_host::server", `line ${i} is told`, { fields: { port: 8080 } }); };
 const words = (page, selector) => page.locator(selector).textContent();
@@ -22,9 +22,9 @@ async function panels(mock) {
   assert.equal(await page.locator("#reasons li").first().textContent(), "Does not work: Breaker of sleep is open");
   await says("#operations tbody tr:first-child", /^POST \/api\/command1,60026(18\.7 ms)(715 ms){3}$/);
   await says("#errors-top tbody", /timeout50circuit_open10/);
-  await says("#errors-recent", /`sleep` failed too often.*ended \(3 times\)/);
+  await says("#errors-recent", /`sleep` failed too often.*: out of time.*ended \(3 times\)/);
   await says("#breakers", /sleepopen.*tries again in 17 s, 2 refused/);
-  await says("#jobs tbody", /sample.*running.*1\.0 s9,0000.*310 µsin 0\.\d s.*tidythe database is locked.*idle60 s1502/);
+  await says("#jobs tbody", /sample.*running.*1\.0 s9,0000.*310 µsin 0\.\d s.*tidythe database is locked.*scheduled60 s1502/);
   await says("#devices-table tbody", /boiler-7 at tcp:10\.0\.0\.7:\d+connected0\.1 s ago802310\.1\.00b011e07watchdog86 s/);
   await says("#devices-table tbody", /tcp:127\.0\.0\.1:9not connectednever/);
   await says(".device .lines", /^before the reseterrorthe watchdog was not fed/);
@@ -36,12 +36,12 @@ async function panels(mock) {
   assert.deepEqual(await page.locator(".reports a").evaluateAll((all) => all.map((a) => a.getAttribute("href"))), ["html", "json", "csv", "prom"].map((f) => `/api/reports/${f}`));
   done("every panel is there, and says what the status says");
 
-  const before = await page.evaluate(() => Object.fromEntries(["tile-requests", "operations", "errors-sub", "breakers", "jobs", "devices-table", "cache", "pool", "memory", "models", "events", "work", "system"].map((id) => [id, document.getElementById(id).textContent])));
+  const before = await page.evaluate(() => Object.fromEntries(["tile-requests", "operations", "errors-sub", "breakers", "jobs", "devices-table", "cache", "pool", "memory", "models", "events", "work", "system", "security"].map((id) => [id, document.getElementById(id).textContent])));
   const more = status;
   mock.make = (now) => {
     const st = more(now);
     st.requests.total += 1; st.operations[0].count += 1; st.errors.total += 1; st.breakers[5].refused += 1; st.jobs[0].runs += 1; st.devices[0].frames += 1;
-    st.cache.misses += 1; st.pool.done += 1; st.memory.changes += 1; st.models.upstreams[0].asked += 1; st.events.totals[0].count += 1; st.bulkhead.running += 1; st.system.process_memory += 1e6;
+    st.cache.misses += 1; st.pool.done += 1; st.memory.changes += 1; st.models.upstreams[0].asked += 1; st.events.totals[0].count += 1; st.bulkhead.running += 1; st.security.refused_logins += 1; st.system.process_memory += 1e6;
     return st;
   };
   for (const [id, old] of Object.entries(before)) await page.waitForFunction(([one, was]) => document.getElementById(one).textContent !== was, [id, old]);
@@ -313,6 +313,7 @@ async function hostile(mock) {
   await live(page);
   await page.locator("#logs tbody").getByText("DROP TABLE").first().waitFor();
   await page.locator("article.device").nth(evil.length - 1).waitFor();
+  mock.run(false);
   assert.equal(await words(page, "#broken"), "");
   assert.equal(await page.evaluate(() => globalThis.owned), undefined);
   assert.equal(await page.locator("img").count(), 0);
@@ -326,6 +327,7 @@ async function hostile(mock) {
   await page.setViewportSize(PHONE);
   await fits(page, "hostile on a phone");
   await leave(page);
+  mock.run(true);
   mock.make = (now) => ({ ...status(now), operations: null, devices: "none", jobs: 7, errors: {} });
   const torn = await open(mock.origin);
   await torn.getByText("not shown, since it was not understood: ").waitFor();

@@ -49,13 +49,14 @@ export function status(now = Date.now()) {
     breakers: NAMES.map((name) => (name === "sleep" ? breaker(name, { state: "open", opened: 1, refused: 2, retry_in_ms: 17_000, consecutive_failures: 5 }) : breaker(name))),
     running: 1, bulkhead: { at_once: 8, room: 64, running: 1, waiting: 0, refused: 0, timed_out: 0 },
     budget: { mode: "ratio", retries_left: 100, left_permille: 1_000, funded: 3, refused: 0 }, fallbacks: { enabled: true, max_age_ms: 3_600_000, used: 1, timeout: 0, circuit_open: 1, not_started: 0, missing: 6, dropped: 0, commands: 7, bytes: 900 },
-    errors: { total: 6, last_minute: 1, top: [{ kind: "timeout", count: 5, bound: 0 }, { kind: "circuit_open", count: 1, bound: 0 }], recent: [{ kind: "circuit_open", message: "`sleep` failed too often; it is not started now.", at_ms: now - 4_000 }, ...[1, 2, 3].map(() => ({ kind: "timeout", message: "The command took longer than 700ms and was ended", at_ms: now - 9_000 }))] },
-    security: { locked_users: 0, locked_names: 0, locks: 0, refused_logins: 0, limited_users: {}, limited_addresses: {}, audit: { records: 24, written: 24, lost: 0, failed: 0, broken: false }, batches: batch },
+    errors: { total: 6, last_minute: 1, panics: 0, top: [{ kind: "timeout", count: 5, bound: 0 }, { kind: "circuit_open", count: 1, bound: 0 }], recent: [{ kind: "circuit_open", message: "`sleep` failed too often; it is not started now.", causes: ["out of time"], at_ms: now - 4_000 }, ...[1, 2, 3].map(() => ({ kind: "timeout", message: "The command took longer than 700ms and was ended", at_ms: now - 9_000 }))] },
+    security: { locked_users: 0, locked_names: 0, locks: 0, refused_logins: 0, limited_users: { refused: 2 }, limited_addresses: { refused: 0 }, audit: { records: 24, written: 24, lost: 0, failed: 0, broken: false }, batches: batch },
     devices: [device("boiler-7"), device("", { endpoint: "tcp:127.0.0.1:9", id: null, connected: false, link_error: "Connection refused (os error 111)", last_seen_ms: null, boot_id: null, frames: 0, lost: 0, crc_errors: 0, firmware: null, reset_cause: null, series: {}, breakers: {}, caches: {}, errors: {}, log: [], system: null })],
     logs: { sent: 0, written: 0, dropped: 0, last_seq: 0, level: "info" },
+    history: { offered: 9_000, written: 9_000, waiting: 0, lost: 0, refused: 0, faults: 0, quarantined: 0, reopened: 0, series: 19, rows: 9_000, max_rows: 1e6, bytes: 400_000, max_bytes: 6e7 },
     jobs: [
       { id: "sample", name: "sample", state: "running", period_ms: 1_000, runs: 9_000, failed: 0, last_ms: now - 400, last_took_us: 310, next_ms: now + 600, last_error: null, runnable: false },
-      { id: "tidy", name: "tidy", state: "idle", period_ms: 60_000, runs: 150, failed: 2, last_ms: now - 20_000, last_took_us: 8_200, next_ms: now + 40_000, last_error: "the database is locked" },
+      { id: "tidy", name: "tidy", state: "scheduled", period_ms: 60_000, runs: 150, failed: 2, last_ms: now - 20_000, last_took_us: 8_200, next_ms: now + 40_000, last_error: "the database is locked" },
     ],
     point: { t: now, cpu, memory, rps, p50, p95: p50 * 6, p99: p50 * 30, hit: 700 },
   };
@@ -78,7 +79,7 @@ export class Mock {
     this.run(true);
     return this;
   }
-  run(on) { clearInterval(this.timer); if (on) this.timer = setInterval(() => this.tick(), 250); }
+  run(on) { clearInterval(this.timer); if (on) this.timer = setInterval(() => this.tick(), 400); }
   stop() { this.run(false); this.server.closeAllConnections(); this.server.close(); }
   log(level, target, message, more = {}) { this.lines.push({ seq: this.lines.length + 1, at_ms: Date.now(), level, target, message, fields: {}, repeated: 0, ...more }); }
   now() {
@@ -122,7 +123,7 @@ export class Mock {
     if (path === "/api/logs") {
       const order = ["trace", "debug", "info", "warn", "error"], least = order.indexOf(url.searchParams.get("level")), after = Number(url.searchParams.get("after") ?? 0);
       const fit = this.lines.filter((line) => line.seq > after && order.indexOf(line.level) >= least);
-      json(200, { lines: url.searchParams.has("after") ? fit.slice(0, 200) : fit.slice(-200), dropped: 0, last_seq: this.lines.length });
+      json(200, { lines: fit.slice(-Number(url.searchParams.get("limit"))), dropped: 0, last_seq: this.lines.length });
       return;
     }
     if (path === "/api/audit") { json(200, { total: 2, events: [{ seq: 2, at_ms: Date.now() - 3_000, kind: "command", outcome: "denied", actor: "ada", source: "127.0.0.1", detail: "forbidden_command: rm -rf /" }, { seq: 1, at_ms: Date.now() - 9_000, kind: "login", outcome: "success", actor: "ada", source: "127.0.0.1", detail: "session 1" }] }); return; }
