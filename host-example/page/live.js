@@ -22,9 +22,11 @@ export function point(st) {
 }
 
 export function charts(st) {
-  const end = history.now, start = end - history.ms, step = history.step(), points = history.points();
+  const end = history.now, step = history.step(), points = history.points();
+  // The window grows with what there is, so that a young server's line is not a dot at the edge.
+  const whole = end - history.ms, first = points[0]?.t ?? whole, start = Math.max(whole, Math.min(first - step, end - history.ms / 8));
   const kept = st.history, note = history.note || (kept?.lost ? `${count(kept.lost)} values of the history are lost` : "");
-  text($("charts-sub"), note || (history.range !== "5m" && !history.kept ? "loading…" : `the last ${RANGES[history.range].words}`));
+  text($("charts-sub"), note || (history.range !== "5m" && !history.kept ? "loading…" : `the last ${RANGES[history.range].words}${first - 4 * step > whole ? `, known since ${moment(first)}` : ""}`));
   attr($("charts-sub"), "title", kept ? `${count(kept.series)} series, ${count(kept.rows)} values, ${bytes(kept.bytes)} of ${bytes(kept.max_bytes)}` : null);
   $("charts-sub").classList.toggle("bad", Boolean(note));
   for (const spec of CHARTS) {
@@ -53,8 +55,14 @@ function all(st) {
   const models = (st.models?.upstreams ?? []).map((u) => ({ name: `model:${u.name}`, state: u.state, retry_in_ms: u.state === "open" ? u.retry_in_ms : null, refused: u.rejected, runs: u.asked, model: true, note: `${count(u.answered)} of ${count(u.asked)} answered` }));
   return [...(st.breakers ?? []), ...models];
 }
-const used = (b) => b.runs || b.state !== "closed";
-export const tracked = (st) => all(st).filter(used).map((b) => b.name);
+export const tracked = (st) => all(st).map((b) => b.name);
+
+// Those that ran, those that are not closed, and those that were not at some time in the range: a restart forgets no trouble.
+function interesting(known) {
+  const troubled = new Set();
+  for (const p of history.points()) for (const [name, v] of Object.entries(p.b)) if (v > 0) troubled.add(name);
+  return known.filter((b) => b.runs || b.state !== "closed" || troubled.has(b.name));
+}
 
 function said(b) {
   const seen = b.window?.calls ? `${count(b.window.failed)} of ${count(b.window.calls)} failed${b.mode?.endsWith("slow") ? `, ${count(b.window.slow)} slow` : ""}` : "";
@@ -62,7 +70,7 @@ function said(b) {
   if (NAMES[b.state] === "forced closed") return "lets every call through until it is reset";
   if (b.retry_in_ms != null) return `tries again in ${span(b.retry_in_ms)}, ${count(b.refused)} refused`;
   if (b.state === "half_open") return "waits for what its probes say";
-  return b.consecutive_failures ? `${count(b.consecutive_failures)} failed in a row` : b.note || seen || (b.runs ? `${count(b.runs)} runs` : "has not run yet");
+  return b.consecutive_failures ? `${count(b.consecutive_failures)} failed in a row` : b.note || seen || (b.runs ? `${count(b.runs)} run${b.runs === 1 ? "" : "s"}` : "has not run yet");
 }
 
 const ACTIONS = {
@@ -78,7 +86,7 @@ function button(name, action) {
 }
 
 export function breakers(st) {
-  const known = all(st), ran = known.filter(used), shown = everything ? known : ran, open = known.filter((b) => b.state !== "closed").length;
+  const known = all(st), ran = interesting(known), shown = everything ? known : ran, open = known.filter((b) => b.state !== "closed").length;
   text($("breakers-sub"), known.length ? (open ? `${count(open)} not closed` : "all closed") : "");
   const more = $("breakers-all");
   more.hidden = ran.length === known.length && !everything;

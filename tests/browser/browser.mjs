@@ -29,6 +29,11 @@ export async function open(origin, options = {}) {
   page.on("request", (request) => { if (!request.url().startsWith(`${origin}/`) && !request.url().startsWith("data:")) outside.push(request.url()); });
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) complaints.push(`${message.text()} ${message.location().url}`); });
   page.on("pageerror", (error) => complaints.push(String(error.stack || error)));
+  // PAGE=disk shows the page as it stands in the sources, without a build of the host.
+  if (process.env.PAGE === "disk") await page.route((url) => url.pathname === "/" || url.pathname.startsWith("/assets/"), async (route) => {
+    const name = new URL(route.request().url()).pathname.replace(/^\/(assets\/)?/, "") || "index.html";
+    await route.fulfill({ response: await route.fetch(), body: readFileSync(join(root, "host-example/page", name), "utf8") });
+  });
   await page.goto(origin);
   return page;
 }
@@ -42,6 +47,12 @@ export function refused(...statuses) {
     assert.ok(at >= 0, `a refusal with ${status} among ${complaints}`);
     complaints.splice(at, 1);
   }
+}
+
+// As many as there were, but one at least: a page asks again after a while.
+export function refusedAtLeastOnce(status) {
+  refused(status);
+  for (let i = complaints.length - 1; i >= 0; i -= 1) if (complaints[i].includes(`status of ${status}`)) complaints.splice(i, 1);
 }
 
 // While nobody answers, the browser says so itself.

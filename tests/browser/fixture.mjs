@@ -1,7 +1,7 @@
 // The page before a server that plays the host: each panel with usual, empty, huge and hostile data, and what
 // an operator does.
 import assert from "node:assert/strict";
-import { PHONE, accessible, complaints, done, eventually, fits, leave, live, open, refused, root } from "./browser.mjs";
+import { PHONE, accessible, complaints, done, eventually, fits, leave, live, open, refused, refusedAtLeastOnce, root } from "./browser.mjs";
 import { Mock, breaker, device, status } from "./mock.mjs";
 
 const PANELS = ["Charts", "Breakers", "Health checks", "Operations", "Errors", "System", "Memory", "Cache", "Programs at work", "Pool", "Batches", "Jobs", "Analytics", "Models", "Security", "Devices", "Log", "Command", "Audit", "Reports"];
@@ -60,9 +60,9 @@ async function charts(mock, page) {
     assert.equal(Number(query.get("to")) - Number(query.get("from")), ms);
     await page.waitForFunction(() => !document.querySelector("#charts-sub").textContent.includes("loading"));
     assert.ok(requests() > before);
-    // A tenth of it is not known, and is a hole rather than a line at zero.
-    const first = await page.locator("#cpu-chart path.line").getAttribute("d");
-    assert.ok(Number(first.match(/^M([\d.]+)/)[1]) > 90, first.slice(0, 30));
+    // A tenth of it, early on, is not known: a hole rather than a line at zero.
+    const moves = (await page.locator("#cpu-chart path.line").getAttribute("d")).match(/M[\d.]+/g).map((at) => Number(at.slice(1)));
+    assert.ok(moves.length === 2 && moves[0] < 10 && moves[1] > 180 && moves[1] < 220, moves);
   }
   // The table says what the line shows, to the point.
   await page.locator("#tile-latency summary").click();
@@ -90,7 +90,7 @@ async function charts(mock, page) {
   assert.ok(Number(open) > 150 && Number(open) < 350, open);
   await page.locator("#changes summary").click();
   await page.getByRole("radio", { name: "the last 5 minutes" }).check();
-  await page.waitForFunction(() => document.querySelector("#charts-sub").textContent === "the last 5 minutes");
+  await page.waitForFunction(() => document.querySelector("#charts-sub").textContent.startsWith("the last 5 minutes"));
   done("charts over four ranges, with a cursor for keys, and tables that say the same");
 
   mock.historyFault = "The history is not to be had now.";
@@ -98,8 +98,8 @@ async function charts(mock, page) {
   await page.getByText("History is not to be had: The history is not to be had now.").waitFor();
   mock.historyFault = null;
   await page.getByRole("radio", { name: "the last 5 minutes" }).check();
-  await page.waitForFunction(() => document.querySelector("#charts-sub").textContent === "the last 5 minutes");
-  refused(503);
+  await page.waitForFunction(() => document.querySelector("#charts-sub").textContent.startsWith("the last 5 minutes"));
+  refusedAtLeastOnce(503);
   done("a history that fails is told, and the live charts go on");
 }
 

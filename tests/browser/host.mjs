@@ -162,7 +162,9 @@ async function operator(page, origin, token) {
   await page.locator("#notice").getByText("was started").waitFor();
   for (const said of ["hostname, force-open", "model:absent, reset", "cache cleared"]) await page.locator("#audit").getByText(said).first().waitFor();
   done("an operator's actions are done, and audited");
+}
 
+async function reports(page) {
   for (const [format, begins] of [["html", /^<!doctype html>/i], ["json", /^\{/], ["csv", /^[\w"]+,/]]) {
     const [download] = await Promise.all([page.waitForEvent("download"), page.locator(`.reports a[href$=${format}]`).click()]);
     const stream = await download.createReadStream();
@@ -215,8 +217,7 @@ async function drawings(page, origin) {
 }
 
 async function keyboard(page) {
-  await page.keyboard.press("Home");
-  await page.evaluate(() => document.activeElement?.blur());
+  await page.getByRole("link", { name: "Skip to the content" }).focus();
   const reached = [];
   for (let i = 0; i < 140; i += 1) {
     await page.keyboard.press("Tab");
@@ -258,6 +259,7 @@ export async function host() {
     await usual(page, origin, device);
     await faults(page, origin, token);
     await operator(page, origin, token);
+    if (!process.env.NOREP) await reports(page);
     await reader(origin);
     await drawings(page, origin);
     await keyboard(page);
@@ -285,6 +287,7 @@ export async function host() {
     await live(page);
     const older = () => page.evaluate(async (until) => (await import("/assets/charts.js")).history.points().filter((p) => p.t < until && p.cpu !== undefined && p.b.sleep !== undefined).length, until);
     await eventually("points from before the restart", async () => (await older()) > 5);
+    await page.locator("#breakers li", { hasText: "sleep" }).locator("rect.open").first().waitFor({ state: "attached" });
     await leave(page);
     unanswered();
     await end(second.server);

@@ -88,13 +88,13 @@ export class Mock {
     return st;
   }
   tick() { const st = JSON.stringify(this.now()); for (const stream of this.streams) stream.write(`event: status\ndata: ${st}\n\n`); }
-  // Every series is a wave; a breaker was open for the second quarter of the range.
+  // Every series is a wave with a hole; a breaker was open for the second quarter of the range.
   history(query) {
     const from = Number(query.get("from")), to = Number(query.get("to")), points = Number(query.get("points")), step = Math.max(1, Math.round((to - from) / points));
     const t = [], series = Object.fromEntries(query.get("series").split(",").map((name) => [name, []]));
     for (let i = 0; i < points; i += 1) {
       t.push(from + i * step);
-      for (const [name, values] of Object.entries(series)) values.push(i < points * 0.1 ? null : name.startsWith("breaker:") ? (name === "breaker:sleep" && i > points / 4 && i < points / 2 ? 2 : 0) : Math.round(this.make(from + i * step).point[name] ?? 5_000 + 4_000 * Math.sin(i / 9)));
+      for (const [name, values] of Object.entries(series)) values.push(i > points * 0.1 && i < points * 0.2 ? null : name.startsWith("breaker:") ? (name === "breaker:sleep" && i > points / 4 && i < points / 2 ? 2 : 0) : Math.round(this.make(from + i * step).point[name] ?? 5_000 + 4_000 * Math.sin(i / 9)));
     }
     return { from_ms: from, to_ms: to, step_ms: step, t, series };
   }
