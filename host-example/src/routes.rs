@@ -37,8 +37,7 @@ type Shared = State<Arc<App>>;
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/", get(async || page::index()))
-        .route("/assets/app.css", get(async || page::style()))
-        .route("/assets/app.js", get(async || page::script()))
+        .route("/assets/{part}", get(asset))
         .route("/livez", get(seen::livez))
         .route("/readyz", get(seen::readyz))
         .route("/startupz", get(seen::startupz))
@@ -112,6 +111,11 @@ fn outcome(status: StatusCode) -> &'static str {
     } else {
         "answered"
     }
+}
+
+async fn asset(part: Id) -> Answer {
+    let nothing = || Problem::new(Code::NotFound, "The page has no such part.");
+    part.ok().and_then(|Path(part)| page::asset(&part)).ok_or_else(nothing)
 }
 
 fn as_json(value: &impl Serialize) -> Answer {

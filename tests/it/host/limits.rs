@@ -112,6 +112,6 @@ fn a_client_that_does_not_read_loses_its_connection() {
     });
     // The only connection there is, held by somebody who asks for more than the socket's buffers hold.
     let mut deaf = TcpStream::connect(host.address).unwrap();
-    deaf.write_all("GET /assets/app.js HTTP/1.1\r\nHost: h\r\n\r\n".repeat(800).as_bytes()).unwrap();
+    deaf.write_all("GET /assets/app.css HTTP/1.1\r\nHost: h\r\n\r\n".repeat(1_600).as_bytes()).unwrap();
     assert_eq!(host.call("GET", "/livez", &[], None).status, 200);
 }
