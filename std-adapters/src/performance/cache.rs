@@ -6,7 +6,6 @@ use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroUsize;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
@@ -20,6 +19,7 @@ mod hash;
 mod home;
 #[cfg(all(test, daur_loom))]
 mod loom;
+mod part;
 mod shard;
 mod shrink;
 mod smart;
@@ -36,8 +36,9 @@ pub use smart::{SmartCache, init, smart_cache};
 
 use flight::Flight;
 use home::Desk;
+use part::Part;
 use shard::{Contents, PLACES, Put, Room, Shard, Spare};
-use sync::{Arc, Mutex};
+use sync::Arc;
 
 /// Says how many entries there may be, and how long they are good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +212,14 @@ pub struct SharedCache<K, V, P: Policy = Lru<u8>, S = Seeded, C = CoarseClock> {
     weigh: Option<fn(&K, &V) -> usize>,
 }
 
-type Part<K, V, P> = Line<Mutex<Shard<K, V, P>>>;
+/// What a look under a shared lock has come to.
+enum Look<V> {
+    Hit(V),
+    /// There is no entry of the key.
+    Nothing,
+    /// Only who has the lock alone can tell.
+    Unclear,
+}
 
 /// On cache lines of its own, in pairs as processors fetch them.
 #[repr(align(128))]
@@ -248,9 +256,8 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
     }
 
     fn unchecked(config: Config, clock: C, hasher: S) -> Self {
-        let shard = || Line(Mutex::new(Shard::new(config.machine())));
         Self {
-            shards: (0..shards(config.max_size)).map(|_| shard()).collect(),
+            shards: (0..shards(config.max_size)).map(|_| Part::new(config.machine())).collect(),
             room: Box::new(Line(Room::new(config.max_size))),
             config,
             hasher,
@@ -278,9 +285,45 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
         V: Clone,
     {
         let hash = self.hash(key);
+        match self.look(hash, key, Duration::ZERO) {
+            Look::Hit(value) => Some(value),
+            Look::Nothing => {
+                self.part(hash).0.miss();
+                None
+            }
+            Look::Unclear => self.get_alone(hash, key),
+        }
+    }
+
+    /// As `get`, with the lock alone.
+    fn get_alone<Q>(&self, hash: u64, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone,
+    {
         // What has expired is handed out of the lock, and dropped here.
         let found = self.with(hash, |shard, hash, now| shard.get(hash, key, now, self.room()).cloned());
         found.ok()
+    }
+
+    /// Looks for the value of `key` under the shared lock, if it will be good for `ahead` yet: a use of it.
+    #[inline]
+    fn look<Q>(&self, hash: u64, key: &Q, ahead: Duration) -> Look<V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+        V: Clone,
+    {
+        if self.config.idle.is_some() {
+            return Look::Unclear; // each use renews the entry
+        }
+        let (part, hash) = self.part(hash);
+        part.read(|shard| match shard.locate(hash, key, self.now() + ahead) {
+            Ok((place, value)) if part.note(shard, place) => Look::Hit(value.clone()),
+            Err(false) => Look::Nothing,
+            Ok(_) | Err(true) => Look::Unclear,
+        })
     }
 
     /// The value of `key`, without a trace in order or counts.
@@ -290,7 +333,8 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
         Q: Hash + Eq + ?Sized,
         V: Clone,
     {
-        self.with(self.hash(key), |shard, hash, now| shard.value(hash, key, now).cloned())
+        let (part, hash) = self.part(self.hash(key));
+        part.read(|shard| shard.locate(hash, key, self.now()).ok().map(|(_, value)| value.clone()))
     }
 
     /// Whether `key` would be found, without a trace in order or counts.
@@ -299,7 +343,8 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.with(self.hash(key), |shard, hash, now| shard.contains(hash, key, now))
+        let (part, hash) = self.part(self.hash(key));
+        part.read(|shard| shard.contains(hash, key, self.now()))
     }
 
     /// Keeps `value` under `key` for the config's ttl.
@@ -503,7 +548,7 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
 
     /// What the cache has done: the sums over all shards, which are read one after the other.
     pub fn snapshot(&self) -> Snapshot {
-        let shards = self.shards.iter().map(|shard| self.with_shard(shard, |shard, _| shard.snapshot()));
+        let shards = self.shards.iter().map(|part| self.with_shard(part, |shard, _| part.count(shard.snapshot())));
         let capacity = u32::try_from(self.capacity()).unwrap_or(u32::MAX);
         Snapshot { capacity, max_weight: capacity.into(), ..shards.fold(Snapshot::default(), Snapshot::plus) }
     }
@@ -603,22 +648,36 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
         })
     }
 
-    /// Runs `f` on the shard of a hash, with the half of the hash that its table uses.
+    /// Runs `f` on the shard of a hash alone, with the half of the hash that its table uses.
     #[inline]
     fn with<R>(&self, hash: u64, f: impl FnOnce(&mut Shard<K, V, P>, u32, Instant) -> R) -> R {
-        let (upper, lower) = ((hash >> 32) as usize, hash as u32);
-        // Scaled to the number of shards.
-        let at = (upper * self.shards.len()) >> 32;
-        self.with_shard(&self.shards[at], |shard, now| f(shard, lower, now))
+        let (part, hash) = self.part(hash);
+        self.with_shard(part, |shard, now| f(shard, hash, now))
     }
 
     #[inline]
-    fn with_shard<R>(&self, shard: &Part<K, V, P>, f: impl FnOnce(&mut Shard<K, V, P>, Instant) -> R) -> R {
-        // What may panic under the lock is `Eq` and `Clone` of the caller's, and a closure that only looks:
-        // whenever they run the shard is whole.
-        let mut shard = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = if self.timed.load(Ordering::Relaxed) { self.clock.now() } else { Instant::ZERO };
-        f(&mut shard, now)
+    fn with_shard<R>(&self, part: &Part<K, V, P>, f: impl FnOnce(&mut Shard<K, V, P>, Instant) -> R) -> R {
+        part.alone(|| self.now(), f)
+    }
+
+    /// Where the keys of a hash are, and the half of it that the table there uses.
+    #[inline]
+    fn part(&self, hash: u64) -> (&Part<K, V, P>, u32) {
+        let (upper, lower) = ((hash >> 32) as usize, hash as u32);
+        // Scaled to the number of shards.
+        (&self.shards[(upper * self.shards.len()) >> 32], lower)
+    }
+
+    /// To be asked under a lock: an entry with a time has come in under it.
+    #[inline]
+    fn now(&self) -> Instant {
+        if self.timed.load(Ordering::Relaxed) { self.read_clock() } else { Instant::ZERO }
+    }
+
+    /// Out of the way of those who need it not.
+    #[inline(never)]
+    fn read_clock(&self) -> Instant {
+        self.clock.now()
     }
 
     #[inline]

@@ -30,9 +30,7 @@ impl<K, V, const N: usize, P: Policy, S, T: Note> Cache<K, V, N, P, S, T> {
     pub(super) fn note(&mut self, ttl: u64, now: Instant) -> <T as Noted>::Stamp {
         let times = Times { end: now.as_nanos().saturating_add(ttl), idle: self.idle.nanos(), now: now.as_nanos() };
         self.reach(times.end, now);
-        if T::KEEPS_IDLE {
-            self.reach_idle(now);
-        }
+        self.reach_idle(now);
         let note = T::note(times, self.origin);
         // The round's is never the sooner of the two, and with one ttl for all no later entry is sooner yet.
         let due = if T::KEEPS_IDLE { times.due() } else { times.end };
@@ -46,7 +44,9 @@ impl<K, V, const N: usize, P: Policy, S, T: Note> Cache<K, V, N, P, S, T> {
     /// Sees to it that the end of an idle time that begins now can be noted.
     #[cfg_attr(target_pointer_width = "64", inline)]
     pub(super) fn reach_idle(&mut self, now: Instant) {
-        self.reach(now.as_nanos().saturating_add(self.idle.nanos()), now);
+        if T::KEEPS_IDLE && !self.idle.is_forever() {
+            self.reach(now.as_nanos().saturating_add(self.idle.nanos()), now);
+        }
     }
 
     /// Sees to it that `moment` can be noted.
@@ -79,6 +79,19 @@ impl<K, V, const N: usize, P: Policy, S, T: Note> Cache<K, V, N, P, S, T> {
         Some(entry)
     }
 
+    /// Counts a use of the entry at `index`.
+    #[inline]
+    pub(super) fn hit(&mut self, index: usize, now: Instant) -> Option<&mut V> {
+        // Before the links are written: afterwards the compiler would have to check the entry once more.
+        let entry = self.entries.get_mut(index)?.as_mut()?;
+        if T::KEEPS_IDLE && !self.idle.is_forever() {
+            T::renew(&mut entry.note, self.origin, self.idle.nanos(), now.as_nanos());
+        }
+        P::hit(&mut self.ring, &mut self.table, index);
+        self.counts.hits += 1;
+        Some(&mut entry.value)
+    }
+
     /// What must hold between verbs. Counting the places takes a walk, so large caches do without.
     pub(super) fn invariants(&self) {
         #[cfg(debug_assertions)]
@@ -101,10 +114,8 @@ impl<K, V, const N: usize, P: Policy, S, T: Note> Cache<K, V, N, P, S, T> {
 
 impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<K, V, N, P, S, T> {
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half is folded in")]
     pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u32 {
-        let hash = self.hasher.hash_one(key);
-        (hash ^ (hash >> 32)) as u32
+        folded(self.hasher.hash_one(key))
     }
 
     #[cfg_attr(target_pointer_width = "64", inline)]
@@ -113,7 +124,8 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        self.table.find(hash, |index| self.entry(index).is_some_and(|entry| entry.key.borrow() == key))
+        let is_it = move |index| (self.entry(index)?.key.borrow() == key).then_some(());
+        self.table.find(hash, is_it).map(|(index, ())| index)
     }
 
     /// The place of `key`, unless it has expired: then it is removed. Counts a miss; a hit is the caller's.
@@ -132,9 +144,7 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
             self.expire(hash, index);
             return None;
         }
-        if T::KEEPS_IDLE {
-            self.reach_idle(now);
-        }
+        self.reach_idle(now);
         Some(index)
     }
 
@@ -200,4 +210,11 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
         self.invariants();
         Some(entry)
     }
+}
+
+/// What the table takes of a hash.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the upper half is folded in")]
+pub(super) const fn folded(hash: u64) -> u32 {
+    hash as u32 ^ (hash >> 32) as u32
 }

@@ -67,6 +67,11 @@ impl Span {
         if self.0 > other.0 { self } else { other }
     }
 
+    #[inline]
+    pub(super) const fn is_forever(self) -> bool {
+        self.0 == 0
+    }
+
     pub(super) const fn is_longer(self, nanos: u64) -> bool {
         self.0 != 0 && !self.0 > nanos
     }
@@ -123,7 +128,7 @@ pub(super) mod sealed {
         #[inline]
         fn is_over(stamp: NonZeroU64, (): (), now: u64) -> bool {
             // The maximum is never: not over even at the last moment there is.
-            stamp.get() - 1 <= now && stamp != NonZeroU64::MAX
+            stamp.get() <= now.min(NEVER - 2) + 1
         }
 
         #[inline]

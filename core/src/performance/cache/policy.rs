@@ -60,6 +60,8 @@ pub(super) mod sealed {
         type Index: Index;
         /// An entry has been used.
         fn hit<const N: usize>(ring: &mut Ring<Self::Index, N>, table: &mut Table<Self::Index, N>, index: usize);
+        /// Whether one more use of an entry would change nothing.
+        fn is_noted<const N: usize>(table: &Table<Self::Index, N>, index: usize) -> bool;
         /// The entry that is to leave now, without a mark. Of no meaning in an empty cache.
         fn victim<const N: usize>(ring: &mut Ring<Self::Index, N>, table: &mut Table<Self::Index, N>) -> usize;
         /// Spares the victim, for this once.
@@ -76,6 +78,11 @@ pub(super) mod sealed {
         #[inline]
         fn hit<const N: usize>(ring: &mut Ring<I, N>, _: &mut Table<I, N>, index: usize) {
             ring.touch(index);
+        }
+
+        #[inline]
+        fn is_noted<const N: usize>(_: &Table<I, N>, _: usize) -> bool {
+            false
         }
 
         #[inline]
@@ -106,6 +113,11 @@ pub(super) mod sealed {
         #[inline]
         fn hit<const N: usize>(_: &mut Ring<I, N>, table: &mut Table<I, N>, index: usize) {
             table.mark(index);
+        }
+
+        #[inline]
+        fn is_noted<const N: usize>(table: &Table<I, N>, index: usize) -> bool {
+            table.is_marked(index)
         }
 
         #[inline]

@@ -99,13 +99,21 @@ impl<I: Index, const N: usize> Ring<I, N> {
         if index == head {
             return;
         }
-        let index = I::from_usize(index);
-        let link = self.link(index);
-        if link.older.to_usize() != head {
-            self.unlink(link);
-            self.insert_newest(index);
-        }
-        self.head = index;
+        // In one line, since it is the most of a hit: none of the numbers is out of range.
+        let Some(link) = self.links.get(index) else { return };
+        let (older, newer) = (link.older.to_usize(), link.newer.to_usize());
+        let Some(link) = self.links.get_mut(newer) else { return };
+        link.older = I::from_usize(older);
+        let Some(link) = self.links.get_mut(older) else { return };
+        link.newer = I::from_usize(newer);
+        let Some(link) = self.links.get_mut(head) else { return };
+        let oldest = link.newer.to_usize();
+        link.newer = I::from_usize(index);
+        let Some(link) = self.links.get_mut(oldest) else { return };
+        link.older = I::from_usize(index);
+        let Some(link) = self.links.get_mut(index) else { return };
+        *link = Link { older: I::from_usize(head), newer: I::from_usize(oldest) };
+        self.head = I::from_usize(index);
     }
 
     /// Gives a number in use back.

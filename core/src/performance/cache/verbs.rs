@@ -86,17 +86,6 @@ impl<K: Hash + Eq, V, const N: usize, P: Policy, S: BuildHasher, T: Note> Cache<
         self.hit(index, now)
     }
 
-    /// Counts a use of the entry at `index`.
-    #[inline]
-    pub(super) fn hit(&mut self, index: usize, now: Instant) -> Option<&mut V> {
-        // Before the links are written: afterwards the compiler would have to check the entry once more.
-        let entry = self.entries.get_mut(index)?.as_mut()?;
-        T::renew(&mut entry.note, self.origin, self.idle.nanos(), now.as_nanos());
-        P::hit(&mut self.ring, &mut self.table, index);
-        self.counts.hits += 1;
-        Some(&mut entry.value)
-    }
-
     /// The value of `key`, without a trace in order or counts.
     #[must_use]
     pub fn peek<Q>(&self, key: &Q, now: Instant) -> Option<&V>

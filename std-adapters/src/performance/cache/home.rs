@@ -4,9 +4,9 @@ use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
 use daur_core::performance::cache::Policy;
-use daur_core::time::Clock;
+use daur_core::time::{Clock, Duration};
 
-use super::SharedCache;
+use super::{Look, SharedCache};
 use super::flight::{Flight, Home, Step};
 use super::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(super) struct Desk<'a, K, V, P: Policy, S, C, Q: ?Sized> {
     pub(super) key: &'a Q,
 }
 
-impl<K, V, P, S, C, Q> Home for Desk<'_, K, V, P, S, C, Q>
+impl<K, V, P, S, C, Q> Desk<'_, K, V, P, S, C, Q>
 where
     K: Hash + Eq + Borrow<Q>,
     V: Clone,
@@ -25,10 +25,8 @@ where
     C: Clock,
     Q: Eq + ToOwned<Owned = K> + ?Sized,
 {
-    type Value = V;
-
-    #[inline]
-    fn board(&self) -> Step<V> {
+    /// Boards with the lock alone.
+    fn board_alone(&self) -> Step<V> {
         // Out here, so that it is dropped without the lock even if the key's `Clone` or `Eq` panics; so it is below.
         let mut gone = None;
         self.cache.with(self.hash, |shard, hash, now| {
@@ -53,6 +51,27 @@ where
             shard.list(hash, self.key.to_owned(), &flight);
             Step::Lead(flight)
         })
+    }
+}
+
+impl<K, V, P, S, C, Q> Home for Desk<'_, K, V, P, S, C, Q>
+where
+    K: Hash + Eq + Borrow<Q>,
+    V: Clone,
+    P: Policy,
+    S: BuildHasher,
+    C: Clock,
+    Q: Eq + ToOwned<Owned = K> + ?Sized,
+{
+    type Value = V;
+
+    #[inline]
+    fn board(&self) -> Step<V> {
+        let ahead = self.cache.config.refresh_ahead.unwrap_or(Duration::ZERO);
+        match self.cache.look(self.hash, self.key, ahead) {
+            Look::Hit(value) => Step::Hit(value),
+            Look::Nothing | Look::Unclear => self.board_alone(),
+        }
     }
 
     fn resume(&self, flight: &Arc<Flight<V>>) -> Option<V> {

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use daur_core::performance::cache::{Cache, Config, ConfigError, Idle, Inserted, Lru, Policy, Snapshot};
 use daur_core::time::{Duration, Instant};
@@ -105,21 +105,31 @@ impl Drop for Spare<'_> {
 }
 
 /// What the core cache takes for a key: its hash, and where it lies, which changes when the places move together.
-#[derive(PartialEq, Eq)]
 pub(super) struct Slot {
     hash: u32,
-    place: Cell<u32>,
+    /// Written by who has the shard alone.
+    place: AtomicU32,
 }
 
 impl Slot {
     const fn new(hash: u32, place: u32) -> Self {
-        Self { hash, place: Cell::new(place) }
+        Self { hash, place: AtomicU32::new(place) }
     }
 
-    const fn place(&self) -> u32 {
-        self.place.get()
+    #[inline]
+    fn place(&self) -> u32 {
+        self.place.load(Ordering::Relaxed)
     }
 }
+
+impl PartialEq for Slot {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        (self.hash, self.place()) == (other.hash, other.place())
+    }
+}
+
+impl Eq for Slot {}
 
 impl Hash for Slot {
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -314,6 +324,18 @@ impl<K, V, P: Policy> Shard<K, V, P> {
         Snapshot { refused: snapshot.refused + self.refused, ..snapshot }
     }
 
+    /// Whether one more use of the entry at this place of the order would change nothing.
+    #[inline]
+    pub(super) fn is_used_at(&self, place: u8) -> bool {
+        self.order.is_used_at(place.into())
+    }
+
+    /// Counts a use of the entry at this place of the order.
+    #[inline]
+    pub(super) fn use_at(&mut self, place: u8, now: Instant) {
+        self.order.use_at(place.into(), now);
+    }
+
     pub(super) const fn refuse(&mut self) {
         self.refused += 1;
     }
@@ -440,7 +462,7 @@ impl<K, V, P: Policy> Shard<K, V, P> {
         let mut places = Vec::with_capacity(self.len());
         for (slot, ()) in self.order.iter(now) {
             if let Some(place) = self.places.get_mut(slot.place() as usize) {
-                slot.place.set(u32::try_from(places.len()).unwrap_or(u32::MAX));
+                slot.place.store(u32::try_from(places.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
                 places.push(mem::replace(place, Place::Free(None)));
             }
         }
@@ -469,6 +491,26 @@ impl<K: Eq, V, P: Policy> Shard<K, V, P> {
         Err(self.vacate(at))
     }
 
+    /// The value of the key at a moment, and its place in the order; else whether there is one that has expired by then.
+    #[inline]
+    pub(super) fn locate<Q>(&self, hash: u32, key: &Q, at: Instant) -> Result<(u8, &V), bool>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let places = &self.places[..];
+        let value = move |slot: &Slot, (): &()| match places.get(slot.place() as usize) {
+            Some(Place::Taken(own, value)) if slot.hash == hash && own.borrow() == key => Some(value),
+            _ => None,
+        };
+        match self.order.locate(hash.into(), value) {
+            None => Err(false),
+            Some((place, _)) if self.order.is_over_at(place, at) => Err(true),
+            #[expect(clippy::cast_possible_truncation, reason = "there are 256")]
+            Some((place, value)) => Ok((place as u8, value)),
+        }
+    }
+
     /// Whether the key will be found at a moment, without a trace; and where it lies, expired or not.
     #[inline]
     fn peek<Q>(&self, hash: u32, key: &Q, at: Instant) -> (bool, Option<u32>)
@@ -487,19 +529,6 @@ impl<K: Eq, V, P: Policy> Shard<K, V, P> {
         Q: Eq + ?Sized,
     {
         self.peek(hash, key, at).0
-    }
-
-    /// The value of the key, without a trace.
-    pub(super) fn value<Q>(&self, hash: u32, key: &Q, now: Instant) -> Option<&V>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let (true, Some(at)) = self.peek(hash, key, now) else { return None };
-        match self.places.get(at as usize) {
-            Some(Place::Taken(_, value)) => Some(value),
-            _ => None,
-        }
     }
 
     /// Whether the entry was there and had not expired, and the entry.

@@ -2,8 +2,12 @@
 
 use std::cell::RefCell;
 
-pub(super) use loom::sync::{Arc, Mutex};
+pub(super) use loom::sync::atomic::{AtomicU8, AtomicU32};
+pub(super) use loom::sync::{Arc, Mutex, RwLock};
 pub(super) use loom::thread::{Thread, current, park};
+
+/// So few that the models see the list full.
+pub(super) const USES: usize = 2;
 
 loom::thread_local! {
     /// As in `sync.rs`.
