@@ -47,6 +47,7 @@ mod fmt;
 
 #[cfg(feature = "macros")]
 pub mod attributes;
+pub mod crc;
 pub mod hal;
 pub mod id;
 pub mod monitoring;

@@ -1,1 +1,582 @@
-//! The last lines that were logged, in memory of fixed size.
+//! The last lines that were logged, in memory of fixed size that may outlive a reset.
+
+use core::fmt;
+use core::str::FromStr;
+
+use crate::crc::Crc32;
+use crate::text::Text;
+use crate::time::Instant;
+
+/// Says how grave a line of the log is; the graver is the lesser, as in `tracing` and `log`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Level {
+    /// Somebody must look.
+    Error,
+    /// Somebody should look.
+    Warn,
+    /// Good to know.
+    Info,
+    /// For whoever looks for a fault.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl Level {
+    /// All of them, the gravest first.
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    /// The name in small letters, as in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+
+    /// What a slot holds; 0 is an empty one.
+    const fn code(self) -> u8 {
+        self as u8 + 1
+    }
+
+    const fn of_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Error),
+            2 => Some(Self::Warn),
+            3 => Some(Self::Info),
+            4 => Some(Self::Debug),
+            5 => Some(Self::Trace),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Says that a text names no [`Level`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ParseLevelError;
+
+impl fmt::Display for ParseLevelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a level is error, warn, info, debug or trace")
+    }
+}
+
+impl core::error::Error for ParseLevelError {}
+
+impl FromStr for Level {
+    type Err = ParseLevelError;
+
+    fn from_str(text: &str) -> Result<Self, ParseLevelError> {
+        Self::ALL.into_iter().find(|level| text.eq_ignore_ascii_case(level.as_str())).ok_or(ParseLevelError)
+    }
+}
+
+/// What a [`Log`] keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Config {
+    /// Lines less grave are left out.
+    pub level: Level,
+}
+
+impl Config {
+    /// What is good to know, and all that is graver.
+    pub const DEFAULT: Self = Self { level: Level::Info };
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Says what became of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[must_use = "or say that it does not matter: `let _ =`"]
+pub enum Recorded {
+    /// It is kept, under this number.
+    Kept {
+        /// How many lines were kept before it.
+        number: u32,
+    },
+    /// The one before it says the same, and counts it.
+    Repeated {
+        /// How often so far.
+        repeated: u32,
+    },
+    /// It is less grave than what is kept.
+    Filtered,
+}
+
+/// One line, or several in a row that say the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Record<const M: usize = 64> {
+    /// How many lines were kept before it, over resets.
+    pub number: u32,
+    /// When it was said.
+    pub at: Instant,
+    /// When it was said last.
+    pub last_at: Instant,
+    /// How grave it is.
+    pub level: Level,
+    /// Who says it.
+    pub target: Text<16>,
+    /// What is said.
+    pub message: Text<M>,
+    /// How often it was said once more, with nothing in between.
+    pub repeated: u32,
+    /// It is of a life before this one, on whose clock its times are.
+    pub before_reset: bool,
+}
+
+/// Says what [`Log::recover`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Recovered {
+    /// Lines from before the reset.
+    pub kept: u32,
+    /// Places whose bits are neither a line nor none: all of them after power was lost.
+    pub damaged: u32,
+}
+
+/// The figures of a [`Log`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Snapshot {
+    /// Lines in it now.
+    pub len: u32,
+    /// Those of them from before the reset.
+    pub before_reset: u32,
+    /// Lines that it has kept at some time, over resets.
+    pub total: u32,
+    /// Those of them that have made room for others, or were damaged.
+    pub dropped: u32,
+    /// Lines of before the reset that made room before they were told.
+    pub untold_dropped: u32,
+    /// Lines that were less grave than what is kept.
+    pub filtered: u32,
+    /// Lines whose target or message was longer than its place.
+    pub cut: u32,
+}
+
+/// A line as it lies in memory: of any bits, each is a value.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct Slot<const M: usize> {
+    at: u64,
+    last_at: u64,
+    number: u32,
+    repeated: u32,
+    /// The sum over what never changes.
+    check: u32,
+    /// The sum over what counts repetitions, apart: it is cheap, and if it is torn the line is not.
+    repeated_check: u32,
+    target: Text<16>,
+    message: Text<M>,
+    /// [`Level::code`].
+    level: u8,
+}
+
+/// Keeps the last `N` lines that were logged, each with up to `M` bytes of message (the seed's `Logger`).
+///
+/// For the device; a host has `daur_std::monitoring::log`, which writes files. It consists of integers and bytes only, so that
+/// memory of any content is one: a firmware puts it where the start-up code clears nothing, and
+/// [`recover`](Log::recover) finds in it what was said before the reset. Or it is saved in other memory as
+/// [`bytes`](Log::bytes) and read back by [`restore`](Log::restore).
+///
+/// # Rules
+/// 1. The last `N` lines are kept, in the order in which they were said; those that made room are counted.
+/// 2. A line less grave than the config's level is left out and counted.
+/// 3. A line that says what the one before it said is counted there, with the time of the last; not across a reset.
+/// 4. A target has up to 16 bytes and a message up to `M`, and both are cut there, at a character; cut lines are counted.
+/// 5. Memory gives back each line whose sum is right, in order; a damaged one is left out alone, and whatever else lies in
+///    the memory is no line.
+/// 6. Lines from before the reset are marked, are handed out once each, oldest first, and numbers go on from theirs. A line
+///    that makes room before it was handed out is counted.
+///
+/// # Cost
+/// `Log<16, 64>`: 2 KiB. A line is copied twice, and its bytes are summed; a repetition takes a comparison and 20 bytes
+/// of sum.
+///
+/// # Sharing
+/// Behind a [`crate::shared::Shared`]; in memory that outlives a reset, behind a critical section.
+///
+/// # Example
+/// ```
+/// use daur_core::monitoring::log::{self, Level, Log};
+/// use daur_core::time::Instant;
+///
+/// let mut log: Log<8, 48> = Log::new(log::Config::DEFAULT);
+/// for second in 1..4 {
+///     let _ = log.record(Level::Warn, "sensor", "no answer", Instant::from_secs(second));
+/// }
+/// let _ = log.record(Level::Info, "sensor", "works again", Instant::from_secs(4));
+/// let _ = log.record(Level::Debug, "sensor", "left out", Instant::from_secs(4));
+///
+/// let said: Vec<_> = log.recent(8, Level::Trace).map(|line| (line.message, line.repeated)).collect();
+/// assert_eq!(said.len(), 2);
+/// assert!(said[0].0 == "no answer" && said[0].1 == 2);
+///
+/// // What happens at a reset where the memory stays.
+/// let found = log.recover(log::Config::DEFAULT);
+/// assert_eq!((found.kept, found.damaged), (2, 0));
+/// assert!(log.untold().unwrap().before_reset);
+/// ```
+#[doc(alias = "Logger")]
+#[derive(Clone, Debug)]
+#[repr(C)]
+pub struct Log<const N: usize, const M: usize = 64> {
+    slots: [Slot<M>; N],
+    /// The next line's number.
+    next: u32,
+    /// The slot that it takes.
+    place: u32,
+    /// The number with which this life began.
+    began: u32,
+    /// The number from which on lines of before are not told yet.
+    untold: u32,
+    untold_dropped: u32,
+    filtered: u32,
+    cut: u32,
+    /// [`Level::code`].
+    level: u8,
+}
+
+impl<const N: usize, const M: usize> Log<N, M> {
+    /// Bytes of [`Log::bytes`].
+    pub const BYTES: usize = N * (8 + 8 + 4 + 4 + 4 + 4 + 1 + 1 + 16 + 1 + M);
+
+    /// An empty log.
+    #[must_use]
+    pub const fn new(config: Config) -> Self {
+        const { assert!(N > 0 && N <= 65_536, "a log has between 1 and 65,536 places") };
+        Self {
+            slots: [Slot::EMPTY; N],
+            next: 0,
+            place: 0,
+            began: 0,
+            untold: 0,
+            untold_dropped: 0,
+            filtered: 0,
+            cut: 0,
+            level: config.level.code(),
+        }
+    }
+
+    /// Takes what this memory held for lines from before a reset, as far as their sums are right, and begins a life.
+    ///
+    /// To be called once, before anything else, on memory that nothing has cleared.
+    pub fn recover(&mut self, config: Config) -> Recovered {
+        let mut damaged = 0;
+        let mut newest: Option<(usize, u32)> = None;
+        for (place, slot) in self.slots.iter_mut().enumerate() {
+            damaged += u32::from(!slot.mend(N));
+            if slot.level != 0 && newest.is_none_or(|(_, number)| is_before(number, slot.number)) {
+                newest = Some((place, slot.number));
+            }
+        }
+        let mut kept = 0;
+        (self.next, self.place) = (0, 0);
+        if let Some((place, number)) = newest {
+            // Lines lie in the order of their numbers; what does not is of another ring.
+            let (until, since) = self.slots.split_at_mut_checked(place + 1).unwrap_or_default();
+            for (expected, slot) in until.iter_mut().rev().chain(since.iter_mut().rev()).enumerate() {
+                let behind = u32::try_from(expected).unwrap_or(u32::MAX);
+                if slot.level == 0 {
+                    continue;
+                }
+                if slot.number == number.wrapping_sub(behind) {
+                    kept += 1;
+                } else {
+                    slot.level = 0;
+                    damaged += 1;
+                }
+            }
+            self.next = number.wrapping_add(1);
+            self.place = Self::following(place);
+        }
+        self.began = self.next;
+        self.untold = self.next.wrapping_sub(u32::try_from(N).unwrap_or(u32::MAX));
+        (self.untold_dropped, self.filtered, self.cut) = (0, 0, 0);
+        self.level = config.level.code();
+        Recovered { kept, damaged }
+    }
+
+    /// Keeps a line, counts it where it repeats the one before, or leaves it out.
+    pub fn record(&mut self, level: Level, target: &str, message: &str, now: Instant) -> Recorded {
+        if level.code() > self.level {
+            self.filtered = self.filtered.saturating_add(1);
+            return Recorded::Filtered;
+        }
+        let (target, message) = (Cut::of(target), Cut::of(message));
+        self.cut = self.cut.saturating_add(u32::from(target.cut || message.cut));
+        let life_is_new = self.next == self.began;
+        if let Some(last) = self.last_slot().filter(|_| !life_is_new)
+            && last.level == level.code()
+            && last.target == target.text
+            && last.message == message.text
+        {
+            last.repeated = last.repeated.saturating_add(1);
+            last.last_at = now.as_nanos();
+            last.repeated_check = last.sum_of_repeated();
+            return Recorded::Repeated { repeated: last.repeated };
+        }
+        let (number, place) = (self.next, self.place as usize);
+        let Some(slot) = self.slots.get_mut(place) else { return Recorded::Filtered };
+        let untold = slot.level != 0 && is_before(slot.number, self.began) && !is_before(slot.number, self.untold);
+        self.untold_dropped = self.untold_dropped.saturating_add(u32::from(untold));
+        slot.number = number;
+        (slot.at, slot.last_at) = (now.as_nanos(), now.as_nanos());
+        (slot.target, slot.message) = (target.text, message.text);
+        (slot.level, slot.repeated) = (level.code(), 0);
+        slot.repeated_check = slot.sum_of_repeated();
+        slot.check = slot.sum(N);
+        self.next = number.wrapping_add(1);
+        self.place = Self::following(place);
+        Recorded::Kept { number }
+    }
+
+    /// The last `n` lines that are at least as grave as `least`, the oldest of them first.
+    pub fn recent(&self, n: usize, least: Level) -> impl Iterator<Item = Record<M>> + '_ {
+        let all = move || self.records().filter(move |record| record.level <= least);
+        let passed = if n >= N { 0 } else { all().count().saturating_sub(n) };
+        all().skip(passed).take(n)
+    }
+
+    /// All lines, the oldest first.
+    pub fn records(&self) -> impl Iterator<Item = Record<M>> + '_ {
+        self.slots.iter().cycle().skip(self.place as usize).take(N).filter_map(|slot| slot.record(self.began))
+    }
+
+    /// The oldest line from before the reset that has not been handed out.
+    #[must_use]
+    pub fn untold(&self) -> Option<Record<M>> {
+        self.records().find(|record| record.before_reset && !is_before(record.number, self.untold))
+    }
+
+    /// Takes note that [`untold`](Log::untold) is handed out.
+    pub fn told(&mut self) {
+        if let Some(record) = self.untold() {
+            self.untold = record.number.wrapping_add(1);
+        }
+    }
+
+    /// The least grave of what is kept.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        Level::of_code(self.level).unwrap_or(Level::Trace)
+    }
+
+    /// Keeps lines of this level, and graver ones, from now on.
+    pub fn set_level(&mut self, level: Level) {
+        self.level = level.code();
+    }
+
+    /// The figures.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let (mut len, mut before_reset) = (0, 0);
+        for slot in self.slots.iter().filter(|slot| slot.level != 0) {
+            len += 1;
+            before_reset += u32::from(is_before(slot.number, self.began));
+        }
+        Snapshot {
+            len,
+            before_reset,
+            total: self.next,
+            dropped: self.next.wrapping_sub(len),
+            untold_dropped: self.untold_dropped,
+            filtered: self.filtered,
+            cut: self.cut,
+        }
+    }
+
+    /// The lines as they are to be saved where no `Log` can lie: in flash, or in memory behind a bus.
+    pub fn bytes(&self) -> impl Iterator<Item = u8> + '_ {
+        self.slots.iter().flat_map(Slot::bytes)
+    }
+
+    /// Recovers the lines from what was saved, or from anything else: bytes that are missing are zeros.
+    pub fn restore(&mut self, bytes: impl IntoIterator<Item = u8>, config: Config) -> Recovered {
+        let mut bytes = bytes.into_iter();
+        for slot in &mut self.slots {
+            *slot = Slot::read(&mut bytes);
+        }
+        self.recover(config)
+    }
+
+    /// The slot of the latest line.
+    fn last_slot(&mut self) -> Option<&mut Slot<M>> {
+        let last = (self.place as usize).checked_sub(1).unwrap_or(N - 1);
+        self.slots.get_mut(last)
+    }
+
+    /// The place behind this one.
+    fn following(place: usize) -> u32 {
+        if place + 1 < N { u32::try_from(place + 1).unwrap_or(0) } else { 0 }
+    }
+}
+
+impl<const N: usize, const M: usize> Default for Log<N, M> {
+    fn default() -> Self {
+        Self::new(Config::DEFAULT)
+    }
+}
+
+/// Whether one number is older than another, round the end of the numbers.
+const fn is_before(number: u32, other: u32) -> bool {
+    number.wrapping_sub(other) > u32::MAX / 2
+}
+
+/// A text, and whether all of it fits.
+struct Cut<const L: usize> {
+    text: Text<L>,
+    cut: bool,
+}
+
+impl<const L: usize> Cut<L> {
+    fn of(text: &str) -> Self {
+        let mut held = Text::EMPTY;
+        let cut = !held.push(text);
+        Self { text: held, cut }
+    }
+}
+
+impl<const M: usize> Slot<M> {
+    const EMPTY: Self = Self {
+        at: 0,
+        last_at: 0,
+        number: 0,
+        repeated: 0,
+        check: 0,
+        repeated_check: 0,
+        target: Text::EMPTY,
+        message: Text::EMPTY,
+        level: 0,
+    };
+
+    fn record(&self, began: u32) -> Option<Record<M>> {
+        Some(Record {
+            number: self.number,
+            at: Instant::from_nanos(self.at),
+            last_at: Instant::from_nanos(self.last_at),
+            level: Level::of_code(self.level)?,
+            target: self.target,
+            message: self.message,
+            repeated: self.repeated,
+            before_reset: is_before(self.number, began),
+        })
+    }
+
+    /// The sum over what never changes, in a ring of `places`.
+    fn sum(&self, places: usize) -> u32 {
+        let mut sum = Sum(Crc32::new());
+        // Another ring's lines, or those of a firmware with other sizes, are none of this one.
+        sum.long(places as u64).long(M as u64);
+        sum.long(self.number.into()).long(self.at).byte(self.level);
+        sum.text(self.target.as_bytes()).text(self.message.as_bytes());
+        sum.0.finish()
+    }
+
+    fn sum_of_repeated(&self) -> u32 {
+        let mut sum = Sum(Crc32::new());
+        sum.long(self.number.into()).long(self.repeated.into()).long(self.last_at);
+        sum.0.finish()
+    }
+
+    /// Empties it if it holds no line; `false` if its bits are not those of an empty one either.
+    fn mend(&mut self, places: usize) -> bool {
+        let texts = [(self.target.as_bytes(), self.target.len()), (self.message.as_bytes(), self.message.len())];
+        let readable = texts.iter().all(|(bytes, len)| bytes.len() == *len && core::str::from_utf8(bytes).is_ok());
+        if readable && Level::of_code(self.level).is_some() && self.check == self.sum(places) {
+            if self.repeated_check != self.sum_of_repeated() {
+                (self.repeated, self.last_at) = (0, self.at);
+                self.repeated_check = self.sum_of_repeated();
+            }
+            // What stands behind a text is in no sum, and two texts are compared with it.
+            (self.target, self.message) = (Text::cut(self.target.as_str()), Text::cut(self.message.as_str()));
+            return true;
+        }
+        let was_empty = self.level == 0 && self.check == 0;
+        *self = Self::EMPTY;
+        was_empty
+    }
+
+    fn bytes(&self) -> impl Iterator<Item = u8> + '_ {
+        let longs = [self.at, self.last_at].into_iter().flat_map(u64::to_le_bytes);
+        let words = [self.number, self.repeated, self.check, self.repeated_check].into_iter().flat_map(u32::to_le_bytes);
+        longs.chain(words).chain([self.level]).chain(padded(&self.target)).chain(padded(&self.message))
+    }
+
+    fn read(bytes: &mut impl Iterator<Item = u8>) -> Self {
+        let mut long = || u64::from_le_bytes(core::array::from_fn(|_| bytes.next().unwrap_or(0)));
+        let (at, last_at) = (long(), long());
+        let mut word = || u32::from_le_bytes(core::array::from_fn(|_| bytes.next().unwrap_or(0)));
+        let (number, repeated, check, repeated_check) = (word(), word(), word(), word());
+        let level = bytes.next().unwrap_or(0);
+        let (target, message) = (text_of(bytes), text_of(bytes));
+        match (target, message) {
+            (Some(target), Some(message)) => {
+                Self { at, last_at, number, repeated, check, repeated_check, target, message, level }
+            }
+            // Not a line's, whatever its sum is; nor those of an empty one.
+            _ => Self { check: !0, ..Self::EMPTY },
+        }
+    }
+}
+
+/// A text's length, its bytes, and zeros up to its size.
+fn padded<const L: usize>(text: &Text<L>) -> impl Iterator<Item = u8> + '_ {
+    let len = u8::try_from(text.len()).unwrap_or(u8::MAX);
+    core::iter::once(len).chain(text.as_bytes().iter().copied().chain(core::iter::repeat(0)).take(L))
+}
+
+fn text_of<const L: usize>(bytes: &mut impl Iterator<Item = u8>) -> Option<Text<L>> {
+    let len = usize::from(bytes.next().unwrap_or(0));
+    let held: [u8; L] = core::array::from_fn(|_| bytes.next().unwrap_or(0));
+    Text::new(core::str::from_utf8(held.get(..len)?).ok()?).ok()
+}
+
+/// A check sum over numbers and texts.
+struct Sum(Crc32);
+
+impl Sum {
+    fn byte(&mut self, byte: u8) -> &mut Self {
+        self.0.push(byte);
+        self
+    }
+
+    fn long(&mut self, number: u64) -> &mut Self {
+        for byte in number.to_le_bytes() {
+            self.0.push(byte);
+        }
+        self
+    }
+
+    fn text(&mut self, bytes: &[u8]) -> &mut Self {
+        self.byte(u8::try_from(bytes.len()).unwrap_or(u8::MAX));
+        for &byte in bytes {
+            self.0.push(byte);
+        }
+        self
+    }
+}

@@ -31,8 +31,9 @@
 //! assert_eq!(Frame::decode(payload).unwrap().record, reads);
 //! ```
 
+pub use crate::crc;
+
 mod cobs;
-pub mod crc;
 pub mod decoder;
 pub mod frame;
 pub mod inbox;

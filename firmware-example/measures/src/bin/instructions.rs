@@ -9,6 +9,7 @@
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use daur_core::id::{BootId, DeviceId};
+use daur_core::monitoring::log::{self, Level, Log};
 use daur_core::monitoring::histogram::{Auto, Full};
 use daur_core::performance::balancer::{
     self, Balancer, Latency, LeastLoaded, Outcome, PeakEwma, Policy, RoundRobin, Weighted,
@@ -314,6 +315,23 @@ fn monitoring() {
     }
     #[cfg(not(target_has_atomic = "32"))]
     let _ = Full::new; // 4 KiB and more are too much for this board's stack
+    log();
+}
+
+fn log() {
+    let mut log: Log<8> = Log::new(log::Config::DEFAULT);
+    let mut line = 0_usize;
+    measure("log_record", || {
+        line ^= 1;
+        let message = ["the sensor does not answer", "the sensor is left alone  "].get(line).copied().unwrap_or_default();
+        let _ = black_box(black_box(&mut log).record(Level::Warn, "sensor", black_box(message), now()));
+    });
+    measure("log_repeated", || {
+        let _ = black_box(black_box(&mut log).record(Level::Warn, "sensor", black_box("the same again"), now()));
+    });
+    measure("log_filtered", || {
+        let _ = black_box(black_box(&mut log).record(Level::Trace, "sensor", black_box("left out"), now()));
+    });
 }
 
 fn security() {

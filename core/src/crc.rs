@@ -29,7 +29,7 @@ const TABLE: [u32; 16] = {
 ///
 /// # Example
 /// ```
-/// use daur_core::wire::crc::Crc32;
+/// use daur_core::crc::Crc32;
 ///
 /// assert_eq!(Crc32::of(b"123456789"), 0xCBF4_3926);
 /// ```
