@@ -23,7 +23,7 @@ fn a_line_has_its_fields_with_their_types_and_the_spans_it_was_said_in() {
     assert!(log.flush(LONG));
     let line = log.recent(1, Level::Trace, 0).remove(0);
     assert_eq!((line.level, line.message.as_str(), line.seq), (Level::Warn, "no answer", 1));
-    assert!(line.target.ends_with("adapters::monitoring::log::layer"), "{}", line.target);
+    assert!(line.target.ends_with("log::layer"), "{}", line.target);
     let field = |name: &str| line.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value);
     assert_eq!(field("attempt"), Some(&Value::Unsigned(2)));
     assert_eq!(field("below"), Some(&Value::Signed(-3)));
