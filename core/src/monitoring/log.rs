@@ -523,7 +523,8 @@ impl<const M: usize> Slot<M> {
 
     fn bytes(&self) -> impl Iterator<Item = u8> + '_ {
         let longs = [self.at, self.last_at].into_iter().flat_map(u64::to_le_bytes);
-        let words = [self.number, self.repeated, self.check, self.repeated_check].into_iter().flat_map(u32::to_le_bytes);
+        let words =
+            [self.number, self.repeated, self.check, self.repeated_check].into_iter().flat_map(u32::to_le_bytes);
         longs.chain(words).chain([self.level]).chain(padded(&self.target)).chain(padded(&self.message))
     }
 

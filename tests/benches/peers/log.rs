@@ -54,10 +54,19 @@ pub(crate) fn run(options: &Options) {
     let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
     let verdict = if ours <= Duration::from_nanos(300) { "met" } else { "MISSED" };
     println!("  {:<44} {:>12} ns   target 300 ns {verdict}", "Logger::layer", ours.as_nanos());
-    println!("  {:<44} {:>12} ns   ratio {ratio:>7.3}", "fmt::layer + tracing_appender::non_blocking", theirs.as_nanos());
+    println!(
+        "  {:<44} {:>12} ns   ratio {ratio:>7.3}",
+        "fmt::layer + tracing_appender::non_blocking",
+        theirs.as_nanos()
+    );
     for part in [90, 99] {
         let (ours, theirs) = (percentile(&mut our_calls, part), percentile(&mut their_calls, part));
-        println!("  {:<44} {:>12} ns   theirs {} ns", format!("the {part}th of 100 calls"), ours.as_nanos(), theirs.as_nanos());
+        println!(
+            "  {:<44} {:>12} ns   theirs {} ns",
+            format!("the {part}th of 100 calls"),
+            ours.as_nanos(),
+            theirs.as_nanos()
+        );
     }
 }
 

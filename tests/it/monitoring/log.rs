@@ -248,8 +248,7 @@ impl Model {
         let number = self.total;
         self.total += 1;
         let (target, message) = (target.parse_text(), message.parse_text());
-        let line =
-            Record { number, at: now, last_at: now, level, target, message, repeated: 0, before_reset: false };
+        let line = Record { number, at: now, last_at: now, level, target, message, repeated: 0, before_reset: false };
         self.lines.push_back(line);
         if self.lines.len() > N {
             let gone = self.lines.pop_front().unwrap();

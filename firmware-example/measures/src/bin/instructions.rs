@@ -9,8 +9,8 @@
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use daur_core::id::{BootId, DeviceId};
-use daur_core::monitoring::log::{self, Level, Log};
 use daur_core::monitoring::histogram::{Auto, Full};
+use daur_core::monitoring::log::{self, Level, Log};
 use daur_core::performance::balancer::{
     self, Balancer, Latency, LeastLoaded, Outcome, PeakEwma, Policy, RoundRobin, Weighted,
 };
@@ -323,7 +323,8 @@ fn log() {
     let mut line = 0_usize;
     measure("log_record", || {
         line ^= 1;
-        let message = ["the sensor does not answer", "the sensor is left alone  "].get(line).copied().unwrap_or_default();
+        let message =
+            ["the sensor does not answer", "the sensor is left alone  "].get(line).copied().unwrap_or_default();
         let _ = black_box(black_box(&mut log).record(Level::Warn, "sensor", black_box(message), now()));
     });
     measure("log_repeated", || {

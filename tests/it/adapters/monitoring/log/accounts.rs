@@ -45,7 +45,8 @@ fn rule_1_all_is_written_where_nothing_is_in_the_way() {
     let lines = sink.lines();
     let said = lines.iter().filter(|line| line.contains(" line n=")).count() as u64;
     assert_eq!(said, counts.written);
-    let told: u64 = lines.iter().filter_map(|line| message(line).split_once(" lines dropped")?.0.parse::<u64>().ok()).sum();
+    let told: u64 =
+        lines.iter().filter_map(|line| message(line).split_once(" lines dropped")?.0.parse::<u64>().ok()).sum();
     let one = lines.iter().filter(|line| message(line).starts_with("1 line dropped")).count() as u64;
     assert_eq!(told + one, counts.dropped);
 }

@@ -93,7 +93,8 @@ fn rule_2_a_file_holds_lines_of_one_period_and_time_that_steps_back_rotates_noth
     let hourly = FileConfig { period: Some(Duration::from_secs(3_600)), ..small(&dir) };
     let mut sink = FileSink::try_new(&hourly).unwrap();
     let noon = 20_000 * 86_400 + 12 * 3_600;
-    for (n, secs) in [(0, noon), (1, noon + 3_599), (2, noon + 3_600), (3, noon), (4, noon + 7_199), (5, noon + 7_200)] {
+    for (n, secs) in [(0, noon), (1, noon + 3_599), (2, noon + 3_600), (3, noon), (4, noon + 7_199), (5, noon + 7_200)]
+    {
         sink.write(&line(n, 2), at(secs)).unwrap();
     }
     assert_eq!(dir.names(), ["daur-2024-10-04-000001.log", "daur-2024-10-04-000002.log", "daur.log"]);
@@ -373,11 +374,8 @@ fn rotation_under_eight_threads_tears_and_loses_no_line() {
 fn a_process_that_is_killed_leaves_whole_lines() {
     for round in 0..3_u64 {
         let dir = Dir::new("killed");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_daur-test-log"))
-            .arg(&dir.0)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            Command::new(env!("CARGO_BIN_EXE_daur-test-log")).arg(&dir.0).stdout(Stdio::piped()).spawn().unwrap();
         // It says what is surely on disk; a few rounds later it is killed in the midst of writing.
         let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut flushed = 0;
