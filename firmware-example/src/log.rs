@@ -7,8 +7,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use daur_core::monitoring::log::{Config, Level, Log, Record, Recorded};
 use daur_core::time::Instant;
 
-/// Twelve lines of up to 64 bytes.
-type Ring = Log<12>;
+/// Eight lines of up to 64 bytes.
+type Ring = Log<8>;
 
 #[used]
 #[unsafe(link_section = ".uninit.log")]
