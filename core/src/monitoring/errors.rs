@@ -157,7 +157,9 @@ pub struct Snapshot<const KIND: usize = 16, const MESSAGE: usize = 48> {
     pub last: Option<Error<KIND, MESSAGE>>,
 }
 
-impl<const KINDS: usize, const LAST: usize, const KIND: usize, const MESSAGE: usize> Errors<KINDS, LAST, KIND, MESSAGE> {
+impl<const KINDS: usize, const LAST: usize, const KIND: usize, const MESSAGE: usize>
+    Errors<KINDS, LAST, KIND, MESSAGE>
+{
     /// A tracker that has seen nothing.
     ///
     /// # Panics

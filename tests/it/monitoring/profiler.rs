@@ -162,7 +162,10 @@ fn recursion_is_measured_call_by_call() {
     let profiler = Manual::new();
     assert_eq!(down(&profiler, 4), 5);
     let found = profiler.of("down");
-    assert_eq!((found.time.count, found.in_flight, found.time.min, found.time.max), (5, 0, Some(1_000_000), Some(5_000_000)));
+    assert_eq!(
+        (found.time.count, found.in_flight, found.time.min, found.time.max),
+        (5, 0, Some(1_000_000), Some(5_000_000))
+    );
 }
 
 #[test]
@@ -180,7 +183,11 @@ fn operations_within_operations_are_measured_whole() {
     assert_eq!(profiler.of("outer").time.max, Some(5_000_000));
     let other = profiler.of("other");
     assert_eq!((other.time.max, other.errors, other.in_flight), (Some(8_000_000), 1, 0));
-    assert_eq!(profiler.with(|profiler, _| profiler.slowest().next().unwrap().op), "inner", "the slowest keep their names");
+    assert_eq!(
+        profiler.with(|profiler, _| profiler.slowest().next().unwrap().op),
+        "inner",
+        "the slowest keep their names"
+    );
 }
 
 #[test]
@@ -245,7 +252,10 @@ fn a_future_within_a_future_counts_in_both() {
     let mut future = pin!(measured(&profiler, "outer", inner, |_| Outcome::Success));
     assert!(poll(future.as_mut()).is_pending());
     assert!(poll(future.as_mut()).is_ready());
-    assert_eq!((profiler.of("inner").polled, profiler.of("outer").polled), (Duration::from_millis(4), Duration::from_millis(4)));
+    assert_eq!(
+        (profiler.of("inner").polled, profiler.of("outer").polled),
+        (Duration::from_millis(4), Duration::from_millis(4))
+    );
 }
 
 #[test]
@@ -255,7 +265,10 @@ fn a_future_that_panics_or_is_dropped_abandons_its_call() {
         let mut dropped = pin!(measured(&profiler, "later", work(&profiler, 9), |_| Outcome::Success));
         assert!(poll(dropped.as_mut()).is_pending());
     }
-    let mut panics = Box::pin(measured(&profiler, "later", poll_fn(|_| -> Poll<()> { panic!("the future's") }), |()| Outcome::Success));
+    let mut panics =
+        Box::pin(measured(&profiler, "later", poll_fn(|_| -> Poll<()> { panic!("the future's") }), |()| {
+            Outcome::Success
+        }));
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| poll(panics.as_mut()))).is_err());
     drop(panics);
     let found = profiler.of("later");

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration as StdDuration;
 
-use daur_core::time::{Duration, Instant};
 use daur_core::monitoring::system as machine;
+use daur_core::time::{Duration, Instant};
 use daur_std::monitoring::system::{
     Change, Config, Disk, Field, Host, Level, Memory, Monitor, Network, Process, Provider, SHORTEST_INTERVAL, Sample,
     Sampler, Temperature,
@@ -127,7 +127,8 @@ fn network(name: &str, received: u64, transmitted: u64) -> Network {
 }
 
 fn networks(networks: &[(&str, u64, u64)]) -> Sample {
-    let networks = networks.iter().map(|(name, received, transmitted)| network(name, *received, *transmitted)).collect();
+    let networks =
+        networks.iter().map(|(name, received, transmitted)| network(name, *received, *transmitted)).collect();
     Sample { networks, ..Sample::default() }
 }
 
@@ -160,7 +161,8 @@ fn disk(mount: &str, device: &str, total: u64, available: u64, written: Option<u
 fn of_disks_the_fullest_is_judged_that_can_be_written_to() {
     let image = Disk { is_read_only: true, ..disk("/snap/x", "/dev/loop0", 100, 0, None) };
     let odd = disk("/proc/x", "none", 0, 0, None);
-    let disks = vec![disk("/", "/dev/sda1", 1_000, 400, Some(10)), disk("/home", "/dev/sdb1", 100, 20, Some(10)), image, odd];
+    let disks =
+        vec![disk("/", "/dev/sda1", 1_000, 400, Some(10)), disk("/home", "/dev/sdb1", 100, 20, Some(10)), image, odd];
     let more = vec![disk("/", "/dev/sda1", 1_000, 400, Some(510)), disk("/home", "/dev/sdc1", 100, 20, Some(9_999))];
     let mut sampler = Sampler::new(scripted(vec![
         Sample { disks, ..Sample::default() },
@@ -231,7 +233,8 @@ async fn thresholds_may_be_others_and_a_trend_is_told() {
         memory(used)
     };
     let memory = machine::Threshold { elevated: 3, critical: 1_000, hysteresis: 1 };
-    let thresholds = machine::Config { memory, rise: Duration::ZERO, interval: Duration::ZERO, ..machine::Config::DEFAULT };
+    let thresholds =
+        machine::Config { memory, rise: Duration::ZERO, interval: Duration::ZERO, ..machine::Config::DEFAULT };
     let monitor = Monitor::new(Config::DEFAULT, provider).unwrap().judging(thresholds).unwrap();
     let mut samples = monitor.subscribe();
     monitor.start();
@@ -246,7 +249,9 @@ async fn thresholds_may_be_others_and_a_trend_is_told() {
     assert!(lasts.abs_diff(960 * 5) < 50, "{lasts}");
 
     let nonsense = machine::Threshold { hysteresis: 0, ..memory };
-    let error = Monitor::new(Config::DEFAULT, Sample::default).unwrap().judging(machine::Config { disk: nonsense, ..thresholds });
+    let error = Monitor::new(Config::DEFAULT, Sample::default)
+        .unwrap()
+        .judging(machine::Config { disk: nonsense, ..thresholds });
     assert_eq!(error.unwrap_err(), machine::ConfigError::Threshold(Field::Disk));
 }
 
@@ -276,7 +281,10 @@ fn tree(files: &[(&str, &str)]) -> tempdir::Dir {
     let dir = tempdir::Dir::new();
     let always = [
         ("proc/self/statm", "1000 500 100 10 0 400 0\n"),
-        ("proc/meminfo", "MemTotal: 16777216 kB\nMemFree: 100 kB\nMemAvailable: 8388608 kB\nSwapTotal: 1024 kB\nSwapFree: 24 kB\n"),
+        (
+            "proc/meminfo",
+            "MemTotal: 16777216 kB\nMemFree: 100 kB\nMemAvailable: 8388608 kB\nSwapTotal: 1024 kB\nSwapFree: 24 kB\n",
+        ),
     ];
     for (name, text) in always.iter().chain(files) {
         dir.write(name, text);
@@ -340,7 +348,10 @@ fn a_containers_limit_counts_and_not_the_machines_memory() {
         ("sys/fs/cgroup/box/memory.high", "max\n"),
         ("sys/fs/cgroup/box/memory.current", "419430400\n"),
         ("sys/fs/cgroup/box/memory.stat", "anon 1\ninactive_file 104857600\n"),
-        ("sys/fs/cgroup/box/memory.pressure", "some avg10=12.50 avg60=0.00 avg300=0.00 total=7\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"),
+        (
+            "sys/fs/cgroup/box/memory.pressure",
+            "some avg10=12.50 avg60=0.00 avg300=0.00 total=7\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
+        ),
     ]);
     let (memory, _, pressure) = told(&second);
     assert_eq!(memory, Some(Memory { total: 512 * MIB, used: 300 * MIB, limited: true }));

@@ -102,7 +102,8 @@ impl Field {
     /// How many there are.
     pub const COUNT: usize = 6;
     /// All of them.
-    pub const ALL: [Self; Self::COUNT] = [Self::Cpu, Self::Memory, Self::Disk, Self::Load, Self::Temperature, Self::Stack];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Cpu, Self::Memory, Self::Disk, Self::Load, Self::Temperature, Self::Stack];
 
     /// Its name in small letters: `cpu`.
     #[must_use]

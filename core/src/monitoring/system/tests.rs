@@ -201,5 +201,8 @@ fn idle_is_measured_from_take_to_take() {
 
 #[test]
 fn the_doc_tells_the_size() {
-    assert_eq!([size_of::<System<8>>(), size_of::<System<0>>(), size_of::<Trend<8>>(), size_of::<Idle>()], [1_472, 704, 136, 32]);
+    assert_eq!(
+        [size_of::<System<8>>(), size_of::<System<0>>(), size_of::<Trend<8>>(), size_of::<Idle>()],
+        [1_472, 704, 136, 32]
+    );
 }

@@ -18,10 +18,8 @@ struct Nested {
 
 impl Nested {
     fn of(depth: u32) -> Self {
-        (0..depth).fold(Self { depth, cause: None }, |inner, _| Self {
-            depth: inner.depth - 1,
-            cause: Some(Box::new(inner)),
-        })
+        (0..depth)
+            .fold(Self { depth, cause: None }, |inner, _| Self { depth: inner.depth - 1, cause: Some(Box::new(inner)) })
     }
 }
 
@@ -312,7 +310,10 @@ fn eight_threads_lose_nothing() {
     let snapshot = tracker.snapshot(10);
     assert_eq!((snapshot.total, snapshot.skipped), (8_000, 0));
     assert_eq!(snapshot.top.iter().map(|kind| kind.count).sum::<u64>(), 8_000);
-    assert_eq!(snapshot.last.iter().map(|error| error.seq).collect::<Vec<_>>(), (7_991..=8_000).rev().collect::<Vec<_>>());
+    assert_eq!(
+        snapshot.last.iter().map(|error| error.seq).collect::<Vec<_>>(),
+        (7_991..=8_000).rev().collect::<Vec<_>>()
+    );
     assert!(serde_json::to_value(&snapshot).unwrap()["last"][0]["origin"] == "recorded");
 }
 
@@ -335,7 +336,10 @@ fn a_config_out_of_range_is_refused() {
     assert_eq!(refused(Config { last: 10_001, ..Config::DEFAULT }), ConfigError::Last);
     assert_eq!(refused(Config { causes: 65, ..Config::DEFAULT }), ConfigError::Causes);
     assert_eq!(refused(Config { text: 15, ..Config::DEFAULT }), ConfigError::Text);
-    assert_eq!(refused(Config { text: 65_537, ..Config::DEFAULT }).to_string(), "errors: `text` must be from 16 to 65536 bytes");
+    assert_eq!(
+        refused(Config { text: 65_537, ..Config::DEFAULT }).to_string(),
+        "errors: `text` must be from 16 to 65536 bytes"
+    );
 }
 
 #[test]
