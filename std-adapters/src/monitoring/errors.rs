@@ -1,6 +1,7 @@
 //! The errors of this process: recorded ones with their causes, `tracing` events, panics.
 //!
-//! The counting is [`daur_core::monitoring::errors`]'s: this walks the causes, cuts what is long, and keeps the last ones.
+//! The counting is [`daur_core::monitoring::errors`]'s: this walks the causes, cuts what is long, and keeps the last
+//! ones.
 
 mod chain;
 mod hook;
@@ -118,18 +119,20 @@ impl fmt::Display for ConfigError {
 
 impl Error for ConfigError {}
 
-/// Records errors with all of their causes, and captures `tracing` ERROR events and panics (the seed's `ErrorTracker`).
+/// Records errors with all of their causes, and captures `tracing` ERROR events and panics (the seed's
+/// `ErrorTracker`).
 ///
 /// # Rules
-/// 1. Each error is counted by its kind, as [`Errors`] of the core counts: exact for [`KINDS`] kinds, with a stated bound beyond.
+/// 1. Each error is counted by its kind, as [`Errors`] of the core counts: exact for [`KINDS`] kinds, with a stated
+///    bound beyond.
 /// 2. The last [`Config::last`] are kept with their message, their causes, their time and where they come from.
-/// 3. Causes are walked one by one, [`Config::causes`] of them at most, so one that goes round in a circle ends. A text
-///    that is too long ends in `…`, and is not even made beyond that.
+/// 3. Causes are walked one by one, [`Config::causes`] of them at most, so one that goes round in a circle ends. A
+///    text that is too long ends in `…`, and is not even made beyond that.
 /// 4. What an error says is asked outside of every lock. One that panics while it is asked is recorded as such.
 /// 5. An error that is recorded while another one is being asked by the same thread (its `Display` logs, or panics) is
 ///    not: it is counted in [`Snapshot::skipped`].
-/// 6. [`capture_panics`](ErrorTracker::capture_panics) records each panic of any thread, and then calls the hook that was there before. It
-///    never waits for a lock that its own thread holds.
+/// 6. [`capture_panics`](ErrorTracker::capture_panics) records each panic of any thread, and then calls the hook that
+///    was there before. It never waits for a lock that its own thread holds.
 /// 7. A tracker that is dropped captures no panic more.
 ///
 /// # Cost
@@ -326,8 +329,8 @@ impl Inner {
 
 static GLOBAL: OnceLock<ErrorTracker> = OnceLock::new();
 
-/// The one tracker of this process (the seed's `get_error_tracker`), made with the defaults at its first use unless [`init`] was
-/// before.
+/// The one tracker of this process (the seed's `get_error_tracker`), made with the defaults at its first use unless
+/// [`init`] was before.
 ///
 /// # Panics
 /// Never: the defaults are valid.

@@ -319,8 +319,8 @@ impl Watched {
 
 static GLOBAL: OnceLock<Monitor> = OnceLock::new();
 
-/// The one monitor of this process (the seed's `get_system_monitor`), made with the defaults at its first use unless [`init`] was
-/// before. It watches once it is [started](Monitor::start).
+/// The one monitor of this process (the seed's `get_system_monitor`), made with the defaults at its first use unless
+/// [`init`] was before. It watches once it is [started](Monitor::start).
 ///
 /// # Panics
 /// Never: the defaults are valid.

@@ -1,5 +1,5 @@
-//! Errors and profiles: no crate that we know counts errors by kind within a bound, so these rows stand alone but for the
-//! one beside the least that could be done: a map of counters under a lock.
+//! Errors and profiles: no crate that we know counts errors by kind within a bound, so these rows stand alone but for
+//! the one beside the least that could be done: a map of counters under a lock.
 
 use std::collections::HashMap;
 use std::hint::black_box;

@@ -42,4 +42,10 @@ fn a_future_of_no_result() -> impl Future<Output = u8> {
     std::future::ready(5)
 }
 
+#[measure_time(profiler = 5)]
+fn no_place() {}
+
+#[measure_time("one", "two")]
+fn two_names() {}
+
 fn main() {}

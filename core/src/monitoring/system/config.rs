@@ -51,9 +51,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// A sample every 5 s, a point of a trend every minute. A level is entered and left after 10 s: CPU from 85 and 95 %,
-    /// memory 80 and 92 %, the fullest disk 85 and 95 %, temperature 75 and 90 degrees, stack 75 and 90 %. The load is
-    /// not judged: what is much depends on the number of CPUs.
+    /// A sample every 5 s, a point of a trend every minute. A level is entered and left after 10 s: CPU from 85 and 95
+    /// %, memory 80 and 92 %, the fullest disk 85 and 95 %, temperature 75 and 90 degrees, stack 75 and 90 %. The load
+    /// is not judged: what is much depends on the number of CPUs.
     pub const DEFAULT: Self = Self {
         interval: Duration::from_secs(5),
         rise: Duration::from_secs(10),

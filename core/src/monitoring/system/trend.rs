@@ -7,13 +7,15 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// Fits a line through the last `N` points of a figure, with integers alone.
 ///
 /// # Rules
-/// 1. [`per_hour`](Trend::per_hour) is the slope of the least-squares line; moments are rounded down to an 8,192nd
-///    of the time from the first to the last at most, values to a 2^30th of their spread, and the slope towards zero.
+/// 1. [`per_hour`](Trend::per_hour) is the slope of the least-squares line; moments are rounded down to an 8,192nd of
+///    the time from the first to the last at most, or to 0.86 ms if that is more, values to a 2^30th of their spread,
+///    and the slope towards zero.
 /// 2. The oldest point makes room. Points that are at one moment have no slope, and neither has a single one.
 /// 3. A point that is older than the one before it counts as of that one's moment.
 ///
 /// # Cost
-/// 16 bytes a point and 8 more, on every target. `push` is O(1), `per_hour` O(`N`) with a division a point. `N` is at most 64.
+/// 16 bytes a point and 8 more, on every target. `push` is O(1), `per_hour` O(`N`) with a division a point. `N` is at
+/// most 64.
 ///
 /// # Sharing
 /// As part of another machine.
@@ -108,7 +110,8 @@ impl<const N: usize> Default for Trend<N> {
     }
 }
 
-/// A tick of which fewer than [`TICKS`] make `span`, in nanoseconds: an hour divided by two so many times, or multiplied.
+/// A tick of which fewer than [`TICKS`] make `span`, in nanoseconds: an hour divided by two so many times, or
+/// multiplied.
 fn tick_for(span: Duration) -> (u64, u32, u32) {
     let span = span.as_nanos() / TICKS;
     let mut finer = 22;

@@ -12,8 +12,9 @@ use super::{Capture, ErrorTracker, Inner, PANIC};
 static HOOKS: Mutex<()> = Mutex::new(());
 
 impl ErrorTracker {
-    /// Records each panic from now on, of whatever thread, and then calls the hook that was there before: what it printed is still
-    /// printed. Says whether that is new; a second time changes nothing, nor does a thread that is panicking.
+    /// Records each panic from now on, of whatever thread, and then calls the hook that was there before: what it
+    /// printed is still printed. Says whether that is new; a second time changes nothing, nor does a thread that is
+    /// panicking.
     ///
     /// # Example
     /// ```

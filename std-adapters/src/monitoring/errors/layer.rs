@@ -21,9 +21,9 @@ pub struct ErrorLayer {
 impl ErrorTracker {
     /// A layer that records each event of level ERROR.
     ///
-    /// What it says is its `message`; its causes are those of a field that is an error (`error = &error as &dyn Error`), best called
-    /// `error` or `err`, or the text of such a field. An event that has none of these says its fields. Its kind is its field `kind`, or what
-    /// [`Config::events_by`] says.
+    /// What it says is its `message`; its causes are those of a field that is an error (`error = &error as &dyn
+    /// Error`), best called `error` or `err`, or the text of such a field. An event that has none of these says its
+    /// fields. Its kind is its field `kind`, or what [`Config::events_by`] says.
     ///
     /// # Example
     /// ```

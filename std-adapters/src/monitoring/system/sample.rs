@@ -122,8 +122,8 @@ pub struct Process {
 }
 
 impl Sample {
-    /// What the machine of the core judges: all that is one number. Of disks it is the fullest that can be written to, of networks the sum of all
-    /// but loopback, of temperatures the highest.
+    /// What the machine of the core judges: all that is one number. Of disks it is the fullest that can be written to,
+    /// of networks the sum of all but loopback, of temperatures the highest.
     #[must_use]
     pub fn figures(&self) -> machine::Sample {
         let writable = self.disks.iter().filter(|disk| !disk.is_read_only && disk.total > 0);

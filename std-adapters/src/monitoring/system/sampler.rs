@@ -10,7 +10,8 @@ use crate::clock::SystemWallClock;
 
 /// Reads the figures. [`Host`](super::Host) asks the operating system; a test tells its own.
 pub trait Provider: Send + 'static {
-    /// Reads everything anew. May block for some milliseconds. What is in a second need not be told: the [`Sampler`] works it out.
+    /// Reads everything anew. May block for some milliseconds. What is in a second need not be told: the [`Sampler`]
+    /// works it out.
     fn read(&mut self) -> Sample;
 }
 
@@ -25,8 +26,8 @@ impl<F: FnMut() -> Sample + Send + 'static> Provider for F {
 /// # Rules
 /// 1. The first CPU reading is an average since the machine's start, and is not reported.
 /// 2. A sample asked for less than [`SHORTEST_INTERVAL`] after the last is the last one.
-/// 3. What is in a second is the step of the total since the sample before. A total that has become smaller, or was not there,
-///    tells none: the interface or the disk is another one.
+/// 3. What is in a second is the step of the total since the sample before. A total that has become smaller, or was
+///    not there, tells none: the interface or the disk is another one.
 #[derive(Debug)]
 pub struct Sampler<P> {
     provider: P,
