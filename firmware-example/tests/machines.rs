@@ -462,5 +462,27 @@ mod tests {
         }
         let per_hour = trend.per_hour().unwrap();
         assert!((35_990..=36_010).contains(&per_hour));
+    fn lines_of_the_log_survive_as_the_bits_they_are() {
+        use daur_core::monitoring::log::{Config, Level, Log};
+        let mut log: Log<4, 32> = Log::new(Config::DEFAULT);
+        for (second, message) in [(1, "one"), (2, "two"), (3, "two"), (4, "three"), (5, "four"), (6, "five")] {
+            let _ = log.record(Level::Info, "test", message, Instant::from_secs(second));
+        }
+        let mut saved = [0; Log::<4, 32>::BYTES];
+        for (to, byte) in saved.iter_mut().zip(log.bytes()) {
+            *to = byte;
+        }
+        let found = log.recover(Config::DEFAULT);
+        assert_eq!((found.kept, found.damaged), (4, 0));
+        let _ = log.record(Level::Error, "test", "new", Instant::from_secs(0));
+        let first = log.untold().unwrap();
+        assert_eq!((first.message.as_str(), first.number, log.snapshot().untold_dropped), ("three", 2, 1));
+
+        // One bit of the second line, and memory of no content.
+        let mut damaged = saved;
+        damaged[2 * Log::<4, 32>::BYTES / 4] ^= 1;
+        assert_eq!(log.restore(damaged, Config::DEFAULT).kept, 3);
+        let found = log.restore(core::iter::repeat_n(0xA5, 999), Config::DEFAULT);
+        assert_eq!((found.kept, found.damaged, log.records().count()), (0, 4, 0));
     }
 }

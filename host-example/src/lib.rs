@@ -14,7 +14,7 @@
 //! * [`results`]: what both have given before; [`pool`]: what waits for the disk.
 //! * [`events`]: what happened, by name; [`memory`]: how short it is, and who gives back.
 //! * [`monitor`], [`status`], [`metrics`]: what is counted, and how it is shown; [`page`]: the dashboard.
-//! * [`history`]: what the figures were; [`logs`]: what is said about it all.
+//! * [`history`]: what the figures were; [`logs`]: what is said about it all; [`usage`]: what people do.
 //! * [`health`]: what the server asks itself, for `/livez`, `/readyz` and `/startupz`; [`jobs`]: what it does again and
 //!   again.
 //! * [`problem`]: what a client is told when it is refused.
@@ -52,6 +52,7 @@ pub mod runner;
 pub mod server;
 pub mod settings;
 pub mod status;
+pub mod usage;
 pub mod users;
 
 use std::process::ExitCode;

@@ -55,6 +55,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/model", post(model::answer))
         .route("/api/status", get(seen::status_json))
         .route("/api/history", get(seen::history))
+        .route("/api/analytics", get(seen::analytics))
         .route("/api/logs", get(seen::logs))
         .route("/api/log-level", put(actions::log_level))
         .route("/api/events", get(seen::events))

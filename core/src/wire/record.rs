@@ -10,7 +10,7 @@ use crate::time::{Duration, Instant};
 pub use crate::monitoring::log::Level;
 
 /// The number of this list of records, sent in [`Record::Hello`]. It grows by one whenever a variant is added.
-pub const SCHEMA: u16 = 2;
+pub const SCHEMA: u16 = 3;
 
 /// Names a series, a breaker or a cache.
 pub type Name = Text<24>;
@@ -180,6 +180,23 @@ pub enum Record {
         #[serde(with = "audit::spelling")]
         entry: Entry,
     },
+    /// A line of the log that was said before the reset. Since schema 3.
+    LogBefore {
+        /// How many lines were kept before it, over resets.
+        number: u32,
+        /// When it was said, on the clock of its life.
+        at: Instant,
+        /// When it was said last.
+        last_at: Instant,
+        /// How grave.
+        level: Level,
+        /// Who said it.
+        target: Text<16>,
+        /// What was said.
+        message: Text<64>,
+        /// How often it was said once more.
+        repeated: u32,
+    },
 }
 
 impl Record {
@@ -200,6 +217,7 @@ impl Record {
             Self::Cache { .. } => "cache",
             Self::Health { .. } => "health",
             Self::Audit { .. } => "audit",
+            Self::LogBefore { .. } => "log_before",
         }
     }
 
@@ -219,6 +237,7 @@ impl Record {
             Self::Cache { .. } => 10,
             Self::Health { .. } => 11,
             Self::Audit { .. } => 12,
+            Self::LogBefore { .. } => 13,
         }
     }
 
@@ -300,6 +319,15 @@ impl Record {
                         out.byte(byte);
                     }
                 });
+            }
+            Self::LogBefore { number, at, last_at, level, target, message, repeated } => {
+                out.small(*number)
+                    .number(at.as_nanos())
+                    .number(last_at.as_nanos())
+                    .byte(*level as u8)
+                    .text(target)
+                    .text(message)
+                    .small(*repeated);
             }
         }
     }

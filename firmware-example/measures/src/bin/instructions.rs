@@ -9,7 +9,11 @@
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use daur_core::id::{BootId, DeviceId};
+<<<<<<< HEAD
 use daur_core::monitoring::errors::{self, Errors};
+=======
+use daur_core::monitoring::log::{self, Level, Log};
+>>>>>>> w-report
 use daur_core::monitoring::histogram::{Auto, Full};
 use daur_core::monitoring::profiler::{self, Profiler};
 use daur_core::monitoring::system::{self, Field, Idle, Sample, System};
@@ -317,6 +321,7 @@ fn monitoring() {
     }
     #[cfg(not(target_has_atomic = "32"))]
     let _ = Full::new; // 4 KiB and more are too much for this board's stack
+<<<<<<< HEAD
     errors();
     profiler();
     system();
@@ -374,6 +379,24 @@ fn system() {
     measure("idle_sleep_and_wake", || {
         black_box(&mut idle).sleep(now());
         black_box(&mut idle).wake(now());
+=======
+    log();
+}
+
+fn log() {
+    let mut log: Log<8> = Log::new(log::Config::DEFAULT);
+    let mut line = 0_usize;
+    measure("log_record", || {
+        line ^= 1;
+        let message = ["the sensor does not answer", "the sensor is left alone  "].get(line).copied().unwrap_or_default();
+        let _ = black_box(black_box(&mut log).record(Level::Warn, "sensor", black_box(message), now()));
+    });
+    measure("log_repeated", || {
+        let _ = black_box(black_box(&mut log).record(Level::Warn, "sensor", black_box("the same again"), now()));
+    });
+    measure("log_filtered", || {
+        let _ = black_box(black_box(&mut log).record(Level::Trace, "sensor", black_box("left out"), now()));
+>>>>>>> w-report
     });
 }
 
