@@ -462,6 +462,9 @@ mod tests {
         }
         let per_hour = trend.per_hour().unwrap();
         assert!((35_990..=36_010).contains(&per_hour));
+    }
+
+    #[test]
     fn lines_of_the_log_survive_as_the_bits_they_are() {
         use daur_core::monitoring::log::{Config, Level, Log};
         let mut log: Log<4, 32> = Log::new(Config::DEFAULT);
