@@ -35,6 +35,7 @@ use crate::monitor::Monitor;
 use crate::pool::Pool;
 use crate::problem::{Code, Problem};
 use crate::results::Results;
+use crate::usage::Usage;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -73,6 +74,8 @@ pub struct App {
     pub monitor: Arc<Monitor>,
     /// What the figures were.
     pub history: History,
+    /// What people do.
+    pub usage: Usage,
     /// What is said about it all.
     pub logs: Logs,
     /// The machine.
@@ -134,6 +137,7 @@ impl App {
         let history = History::open(&dir.history(), config.history, breakers)
             .map_err(|error| format!("the history cannot be kept: {error}"))?;
         history.recall(&monitor, config.sample_every);
+        let usage = Usage::open(&dir.usage()).map_err(|error| format!("what people do cannot be kept: {error}"))?;
         let memory = Memory::new(&config.memory).map_err(|error| format!("[memory] {error}"))?;
         memory.register("results", 0, results.shrinker())?;
         memory.register("last_good", 1, commands.shrinker())?;
@@ -157,6 +161,7 @@ impl App {
             jobs: Jobs::default(),
             monitor,
             history,
+            usage,
             logs: Logs(config.logger.clone()),
             system,
             latest: watch::Sender::new(Arc::from("")),

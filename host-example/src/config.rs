@@ -158,6 +158,12 @@ impl DataDir {
         self.0.join("history.db")
     }
 
+    /// What people do.
+    #[must_use]
+    pub fn usage(&self) -> PathBuf {
+        self.0.join("analytics.db")
+    }
+
     /// The log's files.
     #[must_use]
     pub fn logs(&self) -> PathBuf {

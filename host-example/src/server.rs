@@ -86,7 +86,10 @@ impl Server {
         while jobs.join_next().await.is_some() {}
         // Others may hold the app yet, for a moment.
         let app = self.app;
-        let flushed = spawn_blocking(move || app.history.flush());
+        let flushed = spawn_blocking(move || {
+            app.history.flush();
+            app.usage.flush();
+        });
         if tokio::time::timeout(LAST_FIGURES, flushed).await.is_err() {
             tracing::warn!("the history was not all written in time");
         }
@@ -106,7 +109,7 @@ const LAST_WORK: Duration = Duration::from_secs(5);
 /// The last figures have so long.
 const LAST_FIGURES: StdDuration = StdDuration::from_millis(500);
 
-/// How often what time has ended is forgotten.
+/// How often what time has ended is forgotten, and it is found out what people did.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// Begins the server's own periodic work; each job ends with the server.
@@ -139,6 +142,14 @@ fn begin_jobs(app: &Arc<App>) -> JoinSet<()> {
             async move { spawn_blocking(move || memory.poll()).await.map_err(|error| error.to_string())? }
         };
         of.jobs.keep(Job::Memory, stop, next, look).await;
+    });
+    let (of, stop) = own();
+    jobs.spawn(async move {
+        let look = || {
+            let app = Arc::clone(&of);
+            async move { app.usage.report(&app.pool).await.map(drop).map_err(|problem| problem.to_string()) }
+        };
+        of.jobs.keep(Job::Analytics, stop, every(TIDY_EVERY), look).await;
     });
     jobs
 }

@@ -17,7 +17,7 @@ use crate::audit;
 use crate::command::{BudgetStatus, Places, ProgramStatus};
 use crate::gate::Limits;
 use crate::monitor::{Latency, Point, Requests, micros};
-use crate::{events, fallback, health, jobs, logs, memory, model, pool, results};
+use crate::{events, fallback, health, jobs, logs, memory, model, pool, results, usage};
 
 pub use machine::{Disk, System};
 
@@ -40,6 +40,8 @@ pub struct FullStatus {
     pub read_only: bool,
     /// What became of the log's lines; `None` if there is no log.
     pub logs: Option<logs::Snapshot>,
+    /// What people do, in short.
+    pub analytics: usage::Snapshot,
     /// What is kept for the charts.
     pub history: history::Snapshot,
     /// What it does by itself, again and again.
@@ -178,6 +180,7 @@ pub fn full_with(app: &App, point: Point) -> FullStatus {
         attention: Vec::new(),
         read_only: app.config.read_only,
         logs: app.logs.snapshot(),
+        analytics: app.usage.snapshot(),
         history: app.history.snapshot(),
         jobs: app.jobs.snapshot(),
         system: app.system.current().map(|sample| System::of(&sample)),

@@ -4,28 +4,30 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::http::{Request, Response, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, Request, Response, header};
 use axum::response::IntoResponse;
 use daur_core::reliability::health;
 use daur_core::security::permission::Permissions;
 use daur_core::time::{UnixTime, WallClock};
 use daur_std::clock::SystemWallClock;
 use daur_std::monitoring::log::Level;
+use daur_std::monitoring::prometheus;
 use daur_std::reliability::health::handlers::{self, Detail};
 use http_body_util::channel::Channel;
 use serde_json::json;
 use tokio::time;
 
 use super::query::{bad, number, pairs, unknown};
-use super::{Answer, Shared, as_json};
+use super::{Answer, Id, Shared, as_json};
 use crate::app::App;
 use crate::gate::Caller;
 use crate::history::{Asked, NAMES};
 use crate::http::stopped;
 use crate::logs::{LEVELS, level};
 use crate::problem::{Code, Problem};
-use crate::{metrics, status};
+use crate::reports::Format;
+use crate::{metrics, reports, status};
 
 /// Answers a probe from what is known. `?verbose` names the checks, and to those who may read tells their reasons.
 fn probe(app: &App, kind: health::Kind, request: &Request<Body>) -> Response<Body> {
@@ -86,6 +88,25 @@ pub(super) async fn history(State(app): Shared, request: Request<Body>) -> Answe
     let now = SystemWallClock.unix_now().map_or(0, UnixTime::as_millis);
     let asked = asked(request.uri().query().unwrap_or(""), now)?;
     as_json(&app.history.query(&app, &asked).await?)
+}
+
+pub(super) async fn analytics(State(app): Shared, request: Request<Body>) -> Answer {
+    app.admit(&request, Permissions::READ)?;
+    as_json(&*app.usage.report(&app.pool).await?)
+}
+
+pub(super) async fn report(State(app): Shared, format: Id, request: Request<Body>) -> Answer {
+    app.admit(&request, Permissions::READ)?;
+    let format = format.ok().and_then(|Path(name)| Format::by_name(&name));
+    let format = format.ok_or_else(|| Problem::new(Code::NotFound, "A report is one of json, csv, html and prom."))?;
+    let text = reports::render(&app, format).await?;
+    let mut answer = ([(header::CONTENT_TYPE, format.content_type())], text).into_response();
+    if format != Format::Prom {
+        let file = format!("attachment; filename=\"daur-report.{}\"", format.as_str());
+        let file = HeaderValue::from_str(&file).map_err(|error| Problem::internal("a file has no name", &error))?;
+        answer.headers_mut().insert(header::CONTENT_DISPOSITION, file);
+    }
+    Ok(answer)
 }
 
 /// Lines in one answer.

@@ -102,6 +102,9 @@ pub(super) fn attention(status: &FullStatus) -> Vec<Attention> {
     if let Some(dropped @ 1..) = status.logs.as_ref().map(|logs| logs.dropped) {
         add("amber", format!("{dropped} lines of the log were dropped"));
     }
+    if !status.analytics.up || status.analytics.lost > 0 {
+        add("amber", format!("What people do is not all kept: {} events were lost", status.analytics.lost));
+    }
     if !status.history.up {
         add("amber", "The history is down: charts have gaps".to_owned());
     } else if status.history.lost > 0 {

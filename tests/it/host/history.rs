@@ -7,7 +7,7 @@ use daur_std::core::time::Duration as Length;
 fn quick(change: impl FnOnce(&mut Config)) -> Host {
     Host::start_with(|config| {
         config.sample_every = Length::from_millis(20);
-        config.system_every = Length::from_millis(20);
+        config.system_every = Length::from_millis(200);
         config.health.period = Length::from_millis(20);
         change(config);
     })

@@ -26,6 +26,7 @@ impl Program {
             .arg(&data)
             .args(args)
             .env_remove("RUST_LOG")
+            .envs([("DAUR_POLICY_API_RATE", "1000"), ("DAUR_POLICY_API_BURST", "1000")])
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&stderr).unwrap())
@@ -115,7 +116,19 @@ fn an_operator_changes_the_level_and_nobody_else_does() {
     let (ada, bob) = (program.token("ada"), program.token("bob"));
     let level = || program.ask(&bob, "GET", "/api/status", None).json()["logs"]["level"].clone();
     assert_eq!(level(), "warn");
-    assert!(program.lines(&bob, "").iter().all(|line| line["level"] != "info"));
+    let open_and_reset = || {
+        for how in ["force-open", "reset"] {
+            let done = program.ask(&ada, "POST", &format!("/api/breakers/uname/{how}"), None);
+            assert_eq!(done.status, 200, "{}", done.text);
+        }
+    };
+    let of_breaker = |level: &str| {
+        let lines = program.lines(&bob, "level=trace&limit=1000");
+        lines.iter().filter(|line| line["fields"]["program"] == "uname" && line["level"] == level).count()
+    };
+    open_and_reset();
+    assert!(eventually(|| of_breaker("warn") == 1));
+    assert_eq!(of_breaker("info"), 0);
     let set = |token: &str, body: Value| program.ask(token, "PUT", "/api/log-level", Some(&body));
     set(&bob, json!({ "level": "debug" })).is_problem(403, "forbidden");
     set(&ada, json!({ "level": "loud" })).is_problem(400, "invalid_input");
@@ -128,11 +141,16 @@ fn an_operator_changes_the_level_and_nobody_else_does() {
     }
     assert_eq!(level(), "debug");
     assert_eq!(program.ask(&ada, "GET", "/api/log-level", None).header("allow"), "PUT");
-    assert!(eventually(|| program.lines(&bob, "level=debug").iter().any(|line| line["level"] == "debug")));
+    open_and_reset();
+    assert!(eventually(|| of_breaker("info") == 1 && of_breaker("warn") == 2));
     let audit = program.ask(&ada, "GET", "/api/audit?kind=config_change", None).json();
     let details: Vec<&str> =
         audit["events"].as_array().unwrap().iter().map(|event| event["detail"].as_str().unwrap()).collect();
-    assert_eq!(details, ["log level debug: was debug", "log level debug: was warn", "log level loud: invalid_input"]);
+    let of_level: Vec<&&str> = details.iter().filter(|detail| detail.starts_with("log level")).collect();
+    assert_eq!(
+        of_level,
+        [&"log level debug: was debug", &"log level debug: was warn", &"log level loud: invalid_input"]
+    );
 }
 
 #[test]
@@ -157,4 +175,27 @@ fn a_log_that_cannot_be_written_is_told_at_the_start() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("[log]") && said.contains("logs"), "{said}");
+}
+
+#[test]
+fn an_error_of_the_server_is_told_once_with_its_cause() {
+    let program = Program::start(&[], &[]);
+    let ada = program.token("ada");
+    std::fs::remove_dir_all(program.data.join("work")).unwrap();
+    let failed = program.ask(&ada, "POST", "/api/command", Some(&json!({ "command": "uname" })));
+    failed.is_problem(500, "internal");
+    let errors = program.ask(&ada, "GET", "/api/status", None).json()["errors"].clone();
+    assert_eq!(
+        (&errors["total"], &errors["panics"], &errors["top"][0]["kind"]),
+        (&json!(1), &json!(0), &json!("internal"))
+    );
+    let last = &errors["recent"][0];
+    assert_eq!(last["message"], "a program could not be run");
+    assert!(last["causes"][0].as_str().is_some_and(|cause| !cause.is_empty()), "{last}");
+    // What another refusal of the server says is not in the log, and told all the same.
+    program
+        .ask(&ada, "POST", "/api/model", Some(&json!({ "messages": [{ "role": "user", "content": "a" }] })))
+        .is_problem(503, "not_configured");
+    let errors = program.ask(&ada, "GET", "/api/status", None).json()["errors"].clone();
+    assert_eq!((&errors["total"], &errors["recent"][0]["kind"]), (&json!(2), &json!("not_configured")));
 }
