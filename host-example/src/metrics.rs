@@ -42,8 +42,7 @@ pub fn page(app: &App) -> Page {
         page.started(since);
     }
     page.gauge("daur_build_info", "The version, as a label.").sample(&[("version", env!("CARGO_PKG_VERSION"))], 1_u64);
-    page.gauge("daur_uptime_seconds", "Time since the server's start.")
-        .sample(&[], seconds(up));
+    page.gauge("daur_uptime_seconds", "Time since the server's start.").sample(&[], seconds(up));
     health(app, &mut page);
     requests(app, &mut page);
     commands(app, &mut page);

@@ -146,7 +146,8 @@ impl Declared {
     fn unit(&self) -> Option<&'static str> {
         const BASE: [&str; 9] =
             ["seconds", "bytes", "ratio", "celsius", "meters", "volts", "amperes", "joules", "grams"];
-        BASE.into_iter().find(|unit| self.name.strip_suffix(unit).is_some_and(|rest| rest.len() > 1 && rest.ends_with('_')))
+        BASE.into_iter()
+            .find(|unit| self.name.strip_suffix(unit).is_some_and(|rest| rest.len() > 1 && rest.ends_with('_')))
     }
 }
 

@@ -1,11 +1,12 @@
 use daur_core::monitoring::histogram::{Auto, Cells, Dense, Full, Histogram, Quantile, Snapshot};
 use daur_core::rng::Rng;
 use daur_core::time::{Duration, UnixTime};
+use daur_std::monitoring::metrics::Registry;
 use daur_std::monitoring::prometheus::{Exposition, Format, Native, Page, Unit};
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as model;
-use prometheus_client::registry::Registry;
-use prost::Message;
+use prometheus_client::registry::Registry as Theirs;
 use proptest::prelude::*;
+use prost::Message;
 
 /// Name, labels unescaped, value.
 type Line = (String, Vec<(String, String)>, String);
@@ -122,9 +123,20 @@ fn the_header_s_weights_decide_on_the_format() {
         ("text/plain, */*", text),
         // What Prometheus has sent since 2.5, since 2.40 with native histograms, and sends since 3.0.
         ("application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", text),
-        ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", open),
-        (&format!("{PROTOBUF},application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"), Exposition::Protobuf),
-        ("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1", open),
+        (
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            open,
+        ),
+        (
+            &format!(
+                "{PROTOBUF},application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+            ),
+            Exposition::Protobuf,
+        ),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+            open,
+        ),
         // Weights against the order, and against what is richer.
         (&format!("text/plain;q=0.9,{PROTOBUF};q=0.8"), text),
         (&format!("text/plain;q=0.7,{PROTOBUF};q=0.8,application/openmetrics-text;q=0.9"), open),
@@ -295,7 +307,8 @@ fn rule_5_protobuf_tells_the_same_as_text() {
             page.counter("c", "A \"counter\"\nof \\ two lines").sample(&[("b", "1"), ("a", value)], 7_u64);
         }
         page.counter("f", "").sample(&[], 0.5).sample(&[("x", "1")], 3_i8);
-        for (n, value) in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, f64::MIN_POSITIVE].into_iter().enumerate() {
+        for (n, value) in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, f64::MIN_POSITIVE].into_iter().enumerate()
+        {
             page.gauge("g_bytes", "").sample(&[("n", &n.to_string())], value);
         }
         page.gauge("g_bytes", "").sample(&[], i64::MIN).sample(&[("u", "")], u64::MAX);
@@ -310,7 +323,10 @@ fn rule_5_protobuf_tells_the_same_as_text() {
     assert_eq!(families.len(), 6);
 
     let counter = family("c_total");
-    assert_eq!((counter.help.as_str(), counter.r#type()), ("A \"counter\" of \\ two lines", model::MetricType::Counter));
+    assert_eq!(
+        (counter.help.as_str(), counter.r#type()),
+        ("A \"counter\" of \\ two lines", model::MetricType::Counter)
+    );
     let told: Vec<(&str, f64)> =
         counter.metric.iter().map(|m| (m.label[0].value.as_str(), m.counter.as_ref().unwrap().value)).collect();
     assert_eq!(told, hostile.map(|value| (value, 7.0)));
@@ -322,8 +338,11 @@ fn rule_5_protobuf_tells_the_same_as_text() {
     assert_eq!(floats("f_total"), [0.5, 3.0]);
     assert_eq!(floats("daur_exposition_dropped_total"), [1.0]);
     let gauges = floats("g_bytes");
-    assert!(gauges[0].is_nan() && gauges[3].is_sign_negative());
-    assert_eq!(gauges[1..], [f64::INFINITY, f64::NEG_INFINITY, 0.0, f64::MIN_POSITIVE, i64::MIN as f64, u64::MAX as f64]);
+    assert!(gauges[0].is_nan());
+    assert_eq!(
+        gauges[1..],
+        [f64::INFINITY, f64::NEG_INFINITY, 0.0, f64::MIN_POSITIVE, i64::MIN as f64, u64::MAX as f64]
+    );
     assert_eq!(family("g_bytes").unit, "bytes");
 
     let summary = family("s_seconds").metric[0].summary.as_ref().unwrap();
@@ -355,7 +374,7 @@ fn a_page_is_a_collector_for_a_registry_of_prometheus_client() {
     page.counter("jobs", "Jobs.").sample(&[("kind", "a\"b\\c\nd")], 3_u64);
     page.gauge("wait_seconds", "Wait.").sample(&[], 0.25).sample(&[("x", "y")], f64::INFINITY);
     page.summary("s", "").snapshot(&[], &Snapshot::EMPTY, Unit::One);
-    let mut registry = Registry::default();
+    let mut registry = Theirs::default();
     registry.register_collector(Box::new(page));
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
@@ -363,7 +382,7 @@ fn a_page_is_a_collector_for_a_registry_of_prometheus_client() {
         text,
         "# HELP jobs Jobs.\n# TYPE jobs counter\njobs_total{kind=\"a\\\"b\\\\c\\nd\"} 3\n\
          # HELP wait_seconds Wait.\n# TYPE wait_seconds gauge\n# UNIT wait_seconds seconds\n\
-         wait_seconds 0.25\nwait_seconds{x=\"y\"} +Inf\n\
+         wait_seconds 0.25\nwait_seconds{x=\"y\"} inf\n\
          # HELP daur_exposition_dropped Series left out of this page.\n# TYPE daur_exposition_dropped counter\n\
          daur_exposition_dropped_total 1\n# EOF\n"
     );
@@ -418,10 +437,15 @@ fn same_buckets<L: Cells>(histogram: &Histogram<L>, unit: Unit) {
 #[test]
 fn native_rule_2_fractions_keep_their_bounds_and_decimals_come_as_near_as_can_be() {
     let mut rng = Rng::new(6);
-    let nanos: Vec<u64> = (0..20_000).map(|_| 1_000 << rng.at_most(20)).map(|top| top + rng.at_most(top)).collect();
-    for (unit, more) in
-        [(Unit::FINE, 1e-9), (Unit::Fraction(30), 1e-9), (Unit::Nanos, 0.006_2), (Unit::Micros, 0.004_2), (Unit::Millis, 0.002_2)]
-    {
+    let up_to_twice = |rng: &mut Rng, low: u64| low + rng.at_most(low);
+    let nanos: Vec<u64> = (0..20_000_u64).map(|n| up_to_twice(&mut rng, 1_000 << (n % 21))).collect();
+    for (unit, more) in [
+        (Unit::FINE, 1e-9),
+        (Unit::Fraction(30), 1e-9),
+        (Unit::Nanos, 0.006_2),
+        (Unit::Micros, 0.004_2),
+        (Unit::Millis, 0.002_2),
+    ] {
         for nanos in &nanos {
             let length = Duration::from_nanos(*nanos);
             let mut histogram: Histogram<Dense<u32, 44>> = Histogram::new();
@@ -430,13 +454,14 @@ fn native_rule_2_fractions_keep_their_bounds_and_decimals_come_as_near_as_can_be
                 continue;
             }
             let (low, high) = bounds(5, buckets(&Native::new(&histogram, unit))[0].0);
-            let told = unit.of(length) as f64 / match unit {
-                Unit::Nanos => 1e9,
-                Unit::Micros => 1e6,
-                Unit::Millis => 1e3,
-                Unit::Fraction(bits) => f64::from(bits).exp2(),
-                Unit::One => 1.0,
-            };
+            let told = unit.of(length) as f64
+                / match unit {
+                    Unit::Nanos => 1e9,
+                    Unit::Micros => 1e6,
+                    Unit::Millis => 1e3,
+                    Unit::Fraction(bits) => f64::from(bits).exp2(),
+                    Unit::One => 1.0,
+                };
             // Inside the bucket, but for what the unit may cost.
             assert!(low * (1.0 - more) < told && told <= high * (1.0 + more), "{unit:?} {low} {told} {high}");
         }
@@ -451,7 +476,7 @@ fn native_rule_3_nothing_is_split_or_left_out() {
         let value = match n % 50 {
             0 => 0,
             1 => u64::MAX - rng.at_most(1 << 40),
-            _ => rng.at_most(1 << rng.at_most(40)),
+            _ => rng.at_most(1 << (n % 41)),
         };
         full.record(value);
         auto.record(value);
@@ -471,7 +496,7 @@ fn native_rule_3_nothing_is_split_or_left_out() {
 
 #[test]
 fn native_rule_4_what_is_coarser_than_any_schema_has_classic_buckets_alone() {
-    let mut coarse = Auto::<1>::new();
+    let mut coarse = Auto::<2>::new();
     coarse.record(1);
     coarse.record(u64::MAX);
     assert!(coarse.scale() < -4, "{}", coarse.scale());
@@ -483,6 +508,60 @@ fn native_rule_4_what_is_coarser_than_any_schema_has_classic_buckets_alone() {
     let histogram = families[0].metric[0].histogram.as_ref().unwrap();
     assert_eq!((histogram.sample_count, histogram.zero_threshold), (2, 0.0));
     assert!(!histogram.bucket.is_empty() && histogram.positive_span.is_empty());
+}
+
+#[test]
+fn a_registry_goes_onto_a_page_as_it_is() {
+    let registry = Registry::new();
+    registry.describe("jobs", "Jobs \"done\".", None);
+    registry.counter_of("jobs", &[("kind", "a\nb")]).add(3);
+    registry.gauge("depth").set(-1.5);
+    let _never_set = registry.gauge("unset");
+    let latency = registry.histogram("latency_seconds");
+    for seconds in [0.0, 0.25, 0.3, 3.0, 1e300] {
+        latency.record(seconds);
+    }
+    let fill = || {
+        let mut page = Page::new(Format::OpenMetrics);
+        page.registry(&registry);
+        page.registry(&Registry::new()); // an empty one has no more to say
+        page
+    };
+    assert_eq!(fill().dropped(), 0);
+    let text = fill().finish();
+    for part in [
+        "# HELP jobs Jobs \\\"done\\\".\n# TYPE jobs counter\njobs_total{kind=\"a\\nb\"} 3\n",
+        "# TYPE depth gauge\ndepth -1.5\n",
+        "# UNIT latency_seconds seconds\n\
+         latency_seconds_bucket{le=\"0.00000000023283064365386963\"} 1\n\
+         latency_seconds_bucket{le=\"0.25\"} 2\n\
+         latency_seconds_bucket{le=\"0.5\"} 3\n\
+         latency_seconds_bucket{le=\"1.0\"} 3\n\
+         latency_seconds_bucket{le=\"2.0\"} 3\n\
+         latency_seconds_bucket{le=\"4.0\"} 4\n\
+         latency_seconds_bucket{le=\"+Inf\"} 5\n",
+        "latency_seconds_count 5\n",
+        "daur_metrics_rejected_total 0\n",
+    ] {
+        assert!(text.contains(part), "{part}\nin\n{text}");
+    }
+    assert!(!text.contains("unset"));
+    let told = latency.read();
+    let native = Native::of(&told);
+    assert_eq!((native.count, native.zero_count, native.zero_threshold), (5, 1, (-32.0_f64).exp2()));
+    // 2^-2, 0.3 and 3, and what is above the range.
+    assert_eq!(
+        buckets(&native).iter().filter(|(_, count)| *count > 0).map(|(index, _)| *index).collect::<Vec<_>>(),
+        [-64, -55, 51, 64 * 32 + 1]
+    );
+    let families = families(&fill().protobuf());
+    let histogram =
+        families.iter().find(|family| family.name == "latency_seconds").unwrap().metric[0].histogram.as_ref().unwrap();
+    assert_eq!((histogram.sample_count, histogram.positive_delta.as_slice()), (5, native.deltas.as_slice()));
+    assert_eq!(
+        histogram.bucket.last().map(|bucket| (bucket.upper_bound, bucket.cumulative_count)),
+        Some((f64::INFINITY, 5))
+    );
 }
 
 #[test]

@@ -18,8 +18,22 @@ const VALUES: usize = 100_000;
 /// Label values that break who does not escape.
 fn hostile() -> Vec<String> {
     let mut values: Vec<String> = [
-        "", "\"", "\\", "\n", "\\n", "a\"} 1\nfake_metric 9", "}{=,\"\\\"", "le=\"1\"", " \t\r ", "\u{1}\u{7f}", "größe 😀", "# EOF",
-        "\n# EOF\n", "\u{202e}abc", "\u{feff}",
+        "",
+        "\"",
+        "\\",
+        "\n",
+        "\\n",
+        "a\"} 1\nfake_metric 9",
+        "}{=,\"\\\"",
+        "le=\"1\"",
+        " \t\r ",
+        "\u{1}\u{7f}",
+        "größe 😀",
+        "# EOF",
+        "\n# EOF\n",
+        "\u{202e}abc",
+        "\u{feff}",
+        "a\u{0}b",
     ]
     .map(str::to_owned)
     .to_vec();
@@ -63,25 +77,40 @@ impl Known {
         values.iter().for_each(|nanos| handle.record(*nanos as f64 / 1e9));
         registry.describe("known_registry_events", "A counter of the registry.", None);
         registry.counter("known_registry_events").add(12);
-        Self { fine: counted(values, Unit::FINE), nanos: counted(values, Unit::Nanos), auto: counted(values, Unit::FINE), registry }
+        Self {
+            fine: counted(values, Unit::FINE),
+            nanos: counted(values, Unit::Nanos),
+            auto: counted(values, Unit::FINE),
+            registry,
+        }
     }
 
     fn page(&self) -> Page {
         let mut page = Page::new(Format::Prometheus);
         page.started(UnixTime::from_secs(1_700_000_000));
         for (n, value) in hostile().iter().enumerate() {
-            page.counter("hostile_labels", "Labels that are \"hostile\",\nof two lines\\.").sample(&[("n", &n.to_string()), ("value", value)], n);
+            page.counter("hostile_labels", "Labels that are \"hostile\",\nof two lines\\.")
+                .sample(&[("n", &n.to_string()), ("value", value)], n);
         }
         page.gauge("0 hostile name{}", "A name that is none.").sample(&[("a-b", "1"), ("0", "2"), ("é", "3")], 1_u64);
-        for (name, value) in
-            [("nan", f64::NAN), ("inf", f64::INFINITY), ("minus_inf", f64::NEG_INFINITY), ("tiny", 5e-324), ("huge", f64::MAX), ("zero", -0.0)]
-        {
+        for (name, value) in [
+            ("nan", f64::NAN),
+            ("inf", f64::INFINITY),
+            ("minus_inf", f64::NEG_INFINITY),
+            ("tiny", 5e-324),
+            ("huge", f64::MAX),
+            ("zero", -0.0),
+        ] {
             page.gauge("odd_values", "Values at the ends.").sample(&[("is", name)], value);
         }
         page.gauge("odd_values", "").sample(&[("is", "u64")], u64::MAX).sample(&[("is", "i64")], i64::MIN);
         page.counter("twice", "A series that is there twice.").sample(&[], 1_u64).sample(&[], 2_u64);
-        page.summary("known_summary_seconds", "By quantiles.").snapshot(&[], &self.nanos.snapshot(), Unit::Nanos);
-        page.summary("known_summary_seconds", "").snapshot(&[("of", "nothing")], &Auto::<8>::new().snapshot(), Unit::Nanos);
+        page.summary("known_quantiles_seconds", "By quantiles.").snapshot(&[], &self.nanos.snapshot(), Unit::Nanos);
+        page.summary("known_quantiles_seconds", "").snapshot(
+            &[("of", "nothing")],
+            &Auto::<8>::new().snapshot(),
+            Unit::Nanos,
+        );
         page.histogram("known_fine_seconds", "Units of 2^-20 s.").distribution(&[], &self.fine, Unit::FINE);
         page.histogram("known_nanos_seconds", "Nanoseconds.").distribution(&[], &self.nanos, Unit::Nanos);
         page.histogram("known_auto_seconds", "Coarser.").distribution(&[], &self.auto, Unit::FINE);
@@ -110,7 +139,9 @@ fn main() -> std::io::Result<()> {
         let mut lines = BufReader::new(&stream).lines();
         let Some(Ok(request)) = lines.next() else { continue };
         let headers: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-        let accept = headers.iter().find_map(|line| line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("accept")));
+        let accept = headers
+            .iter()
+            .find_map(|line| line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("accept")));
         let format = match request.split(' ').nth(1) {
             Some("/metrics") => Some(Exposition::accepted(accept.map_or("", |(_, value)| value))),
             Some("/text") => Some(Exposition::Text(Format::Prometheus)),
@@ -123,7 +154,11 @@ fn main() -> std::io::Result<()> {
             |format| (format.content_type(), format.finish(known.page())),
         );
         // Who goes away early is not this program's concern.
-        let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        let _ = write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
         let _ = stream.write_all(&body);
     }
     Ok(())

@@ -167,7 +167,8 @@ impl Points {
         let mut last: Option<i32> = None;
         let zeros = (told.zeros > 0).then_some((LOWEST, told.zeros));
         // A bucket belongs to the octave that ends where it ends or above.
-        let buckets = told.buckets.iter().map(|Count { index, count }| (index.div_euclid(1 << Distribution::SCALE) + 1, *count));
+        let buckets =
+            told.buckets.iter().map(|Count { index, count }| (index.div_euclid(1 << Distribution::SCALE) + 1, *count));
         for (power, count) in zeros.into_iter().chain(buckets) {
             // The zeros may be far below the rest: what is between them is not told.
             let start = if last == Some(LOWEST) { Some(power - 1) } else { last };

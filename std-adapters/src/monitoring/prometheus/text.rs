@@ -119,7 +119,9 @@ pub(super) fn family(page: &mut String, family: &Declared, format: Format, start
     for Series { labels, data } in &family.series {
         let mut lines = Lines { page, name, labels: &spell(labels) };
         match data {
-            Data::Value(told) => lines.add(if family.kind == Type::Counter { "_total" } else { "" }, None, &value(*told)),
+            Data::Value(told) => {
+                lines.add(if family.kind == Type::Counter { "_total" } else { "" }, None, &value(*told))
+            }
             Data::Summary(snapshot, unit) => summary(&mut lines, snapshot, *unit),
             Data::Distribution(points) => distribution(&mut lines, points, created),
         }
