@@ -1,7 +1,7 @@
 //! Everything that the routes share.
 
 use std::io::ErrorKind;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Request, header};
@@ -25,15 +25,16 @@ use crate::config::{Config, DataDir};
 use crate::events::{self, Events};
 use crate::gate::{Caller, Gate, check_origin};
 use crate::health::Health;
+use crate::history::History;
 use crate::http::Peer;
 use crate::jobs::Jobs;
+use crate::logs::Logs;
 use crate::memory::Memory;
 use crate::model::Models;
 use crate::monitor::Monitor;
 use crate::pool::Pool;
 use crate::problem::{Code, Problem};
 use crate::results::Results;
-use crate::status::NetworkRates;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -70,6 +71,10 @@ pub struct App {
     pub jobs: Jobs,
     /// What is counted.
     pub monitor: Arc<Monitor>,
+    /// What the figures were.
+    pub history: History,
+    /// What is said about it all.
+    pub logs: Logs,
     /// The machine.
     pub system: system::Monitor,
     /// The latest status as JSON, for all streams.
@@ -81,7 +86,6 @@ pub struct App {
     /// The machine's name.
     pub host: String,
     refusals: StdShared<(Gcra, u64)>,
-    rates: Mutex<NetworkRates>,
 }
 
 /// What ends last: once it has, everything is on disk.
@@ -109,6 +113,7 @@ impl App {
         config.events.validate().map_err(|error| format!("[events] {error}"))?;
         config.memory.validate().map_err(|error| format!("[memory] {error}"))?;
         config.model.validate().map_err(|error| format!("[model] {error}"))?;
+        config.history.validate().map_err(|error| format!("[history] {error}"))?;
         config.health.validate().map_err(|error| format!("[health] {error}"))?;
         let dir = DataDir::open(&config.data_dir)
             .map_err(|error| format!("the data directory {} cannot be used: {error}", config.data_dir.display()))?;
@@ -124,6 +129,11 @@ impl App {
             .map_err(|error| format!("[model] {error}"))?;
         let (events, writer_of_events) = events::open(&dir.events(), config.events)
             .map_err(|error| format!("the events cannot be kept: {error}"))?;
+        let monitor = Arc::new(Monitor::new(config.errors.clone())?);
+        let breakers = commands.programs().len() + models.snapshot().upstreams.len();
+        let history = History::open(&dir.history(), config.history, breakers)
+            .map_err(|error| format!("the history cannot be kept: {error}"))?;
+        history.recall(&monitor, config.sample_every);
         let memory = Memory::new(&config.memory).map_err(|error| format!("[memory] {error}"))?;
         memory.register("results", 0, results.shrinker())?;
         memory.register("last_good", 1, commands.shrinker())?;
@@ -145,14 +155,15 @@ impl App {
             registry,
             health: Health::new(&dir.database()),
             jobs: Jobs::default(),
-            monitor: Arc::new(Monitor::new()),
+            monitor,
+            history,
+            logs: Logs(config.logger.clone()),
             system,
             latest: watch::Sender::new(Arc::from("")),
             stop,
             started: StdClock.now(),
             host: host_name(),
             refusals: StdShared::new((Gcra::NEW, 0)),
-            rates: Mutex::default(),
             config,
             dir,
         });
@@ -213,21 +224,6 @@ impl App {
     #[must_use]
     pub fn may_read(&self, request: &Request<Body>) -> bool {
         self.gate.identify(request.headers()).is_ok_and(|caller| caller.permissions().contains(Permissions::READ))
-    }
-
-    /// The rates of the network, as last measured.
-    #[must_use]
-    pub fn rates(&self) -> NetworkRates {
-        *self.rates.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Measures the rates of the network anew.
-    pub fn update_rates(&self) -> NetworkRates {
-        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sample) = self.system.current() {
-            rates.update(&sample);
-        }
-        *rates
     }
 
     /// Audits a refusal at the gate, such that a flood of them fills neither disk nor queue.

@@ -14,6 +14,7 @@ use daur_core::security::policy::Policy;
 use daur_core::time::{Duration, UnixTime, WallClock};
 use daur_std::clock::SystemWallClock;
 use daur_std::link::Endpoint;
+use daur_std::monitoring::log::Level;
 
 use crate::audit::{Wanted, head_of, kind_by_name};
 use crate::config::Config;
@@ -111,6 +112,12 @@ struct Serve {
     /// Only show: refuse everything that changes something, but logins and logouts; or DAUR_READ_ONLY=1
     #[arg(long)]
     read_only: bool,
+    /// What is less grave is not logged: error, warn, info, debug or trace; or RUST_LOG
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<Level>,
+    /// How lines look on stderr; a terminal gets colours, unless NO_COLOR is set
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
     /// End a command that runs for longer
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = some_time)]
     command_timeout: Duration,
@@ -121,6 +128,15 @@ struct Serve {
     /// leaves out
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+/// How lines of the log look.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum LogFormat {
+    /// For people
+    Human,
+    /// An object of JSON a line
+    Json,
 }
 
 #[derive(Args, Debug)]
@@ -341,6 +357,9 @@ impl Serve {
             None => Settings::default().apply(&mut config)?,
         }
         config.read_only |= self.read_only;
+        config.log.take(&std::env::var("RUST_LOG").unwrap_or_default());
+        config.log.level = self.log_level.unwrap_or(config.log.level);
+        config.log.json = self.log_format.map_or(config.log.json, |format| format == LogFormat::Json);
         Ok(config)
     }
 }

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use daur_core::security::policy::Policy;
 use daur_core::time::Duration;
 use daur_std::link::Endpoint;
+use daur_std::monitoring::errors::ErrorTracker;
+use daur_std::monitoring::log::Logger;
 use daur_std::security::keys;
 
-use crate::{command, events, health, http, memory, model, pool, results};
+use crate::{command, events, health, history, http, logs, memory, model, pool, results};
 
 /// Says how one server runs.
 #[derive(Clone, Debug)]
@@ -42,6 +44,14 @@ pub struct Config {
     pub memory: memory::Config,
     /// What the server asks itself.
     pub health: health::Config,
+    /// What is kept for the charts.
+    pub history: history::Config,
+    /// What is logged.
+    pub log: logs::Config,
+    /// The log, once there is one.
+    pub logger: Option<Logger>,
+    /// What fails, once somebody hears what is logged.
+    pub errors: Option<ErrorTracker>,
     /// Limits of the connections.
     pub http: http::Config,
     /// How often the numbers are read for the dashboard.
@@ -68,6 +78,10 @@ impl Config {
             events: events::Config::DEFAULT,
             memory: memory::Config::default(),
             health: health::Config::DEFAULT,
+            history: history::Config::DEFAULT,
+            log: logs::Config::default(),
+            logger: None,
+            errors: None,
             http: http::Config::DEFAULT,
             sample_every: Duration::from_secs(1),
             system_every: Duration::from_secs(2),
@@ -136,6 +150,18 @@ impl DataDir {
     #[must_use]
     pub fn events(&self) -> PathBuf {
         self.0.join("events.db")
+    }
+
+    /// What the figures were.
+    #[must_use]
+    pub fn history(&self) -> PathBuf {
+        self.0.join("history.db")
+    }
+
+    /// The log's files.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.0.join("logs")
     }
 
     /// Where commands run.

@@ -4,8 +4,8 @@
 //! 1. `database`, `data_dir`, `disk` and `audit` say whether requests may come: the database is the file that was
 //!    opened and SQLite reads it, the directory can be written to, the disk has room, and what is done can be audited.
 //!    A server that is stopping is not ready.
-//! 2. An open breaker, of a program or a model, and a cache that is down make it worse, not unready: the others still
-//!    run.
+//! 2. An open breaker, of a program or a model, and a cache or a history that is down make it worse, not unready: the
+//!    others still run.
 //! 3. `heartbeat` says whether a restart is needed: the task that samples everything has not stood still.
 //! 4. `start` is over once the first event of this run is in the audit.
 //! 5. A probe runs no check, so that a flood of them costs nothing.
@@ -143,6 +143,7 @@ impl Health {
         blocking("disk", readiness, disk)?;
         quick("programs", readiness, programs)?;
         quick("cache", readiness, cache)?;
+        quick("history", readiness, history)?;
         quick("models", readiness, models)?;
         // A restart is not for a moment's standstill.
         let liveness = CheckConfig { failure_threshold: liveness.failure_threshold.max(3), ..liveness };
@@ -289,6 +290,10 @@ fn programs(app: &App) -> Verdict {
 
 fn cache(app: &App) -> Verdict {
     if app.results.snapshot().file.counters.up { Verdict::pass() } else { Verdict::degraded("results are not kept") }
+}
+
+fn history(app: &App) -> Verdict {
+    if app.history.snapshot().up { Verdict::pass() } else { Verdict::degraded("figures are not kept") }
 }
 
 fn models(app: &App) -> Verdict {

@@ -14,6 +14,7 @@
 //! * [`results`]: what both have given before; [`pool`]: what waits for the disk.
 //! * [`events`]: what happened, by name; [`memory`]: how short it is, and who gives back.
 //! * [`monitor`], [`status`], [`metrics`]: what is counted, and how it is shown; [`page`]: the dashboard.
+//! * [`history`]: what the figures were; [`logs`]: what is said about it all.
 //! * [`health`]: what the server asks itself, for `/livez`, `/readyz` and `/startupz`; [`jobs`]: what it does again and
 //!   again.
 //! * [`problem`]: what a client is told when it is refused.
@@ -33,9 +34,11 @@ pub mod events;
 pub mod fallback;
 pub mod gate;
 pub mod health;
+pub mod history;
 pub mod http;
 pub mod jobs;
 pub mod keys;
+pub mod logs;
 pub mod memory;
 pub mod metrics;
 pub mod model;
@@ -51,30 +54,24 @@ pub mod settings;
 pub mod status;
 pub mod users;
 
-use std::io::{IsTerminal, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use tracing::Level;
+use daur_std::monitoring::errors::error_tracker;
+use daur_std::monitoring::log::Logger;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::cli::{Cli, Task};
+use crate::config::DataDir;
 
 /// The program: reads the command line and does what it says.
 #[must_use]
 pub fn main_entry() -> ExitCode {
     let cli = Cli::parse();
-    let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    // One level for all: what is told, and to whom it may be shown, does not depend on it.
-    let level = std::env::var("RUST_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
-    let log = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_ansi(ansi)
-        .with_target(false)
-        .finish();
-    // In a test's process there may be one already.
-    let _ = tracing::subscriber::set_global_default(log);
     let verifies = cli.verifies();
     match run(cli) {
         Ok(true) => ExitCode::SUCCESS,
@@ -89,7 +86,8 @@ pub fn main_entry() -> ExitCode {
 
 /// Does what is asked for; says whether it was found in order.
 fn run(cli: Cli) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
-    let task = cli.task()?;
+    let mut task = cli.task()?;
+    let logger = start_log(&mut task)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = match task {
         Task::Serve(config) => runtime.block_on(server::run(*config)).map(|()| true),
@@ -100,5 +98,32 @@ fn run(cli: Cli) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
     };
     // A password that is being hashed is not worth waiting for.
     runtime.shutdown_timeout(Duration::from_millis(200));
+    logger.shutdown(logs::LAST_LINES);
     result
+}
+
+/// Opens the log: a server's is in its data directory too, and is known to it.
+fn start_log(task: &mut Task) -> Result<Logger, Box<dyn std::error::Error + Send + Sync>> {
+    let errors = error_tracker();
+    let logger = match task {
+        Task::Serve(config) => {
+            let unusable = |error| format!("the data directory {} cannot be used: {error}", config.data_dir.display());
+            let dir = DataDir::open(&config.data_dir).map_err(unusable)?;
+            let logger = config.log.open(Some(dir.logs())).map_err(|error| format!("[log] {error}"))?;
+            config.logger = Some(logger.clone());
+            config.errors = Some(errors.clone());
+            logger
+        }
+        _ => {
+            let mut config = logs::Config::default();
+            config.take(&std::env::var("RUST_LOG").unwrap_or_default());
+            config.open(None)?
+        }
+    };
+    let layers =
+        tracing_subscriber::registry().with(logger.layer()).with(errors.layer().with_filter(LevelFilter::ERROR));
+    // In a test's process there may be a subscriber already.
+    let _ = tracing::subscriber::set_global_default(layers);
+    errors.capture_panics();
+    Ok(logger)
 }

@@ -7,15 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use axum::http::StatusCode;
-use daur_core::monitoring::errors::{self, Errors};
 use daur_core::monitoring::histogram::{Auto, Quantile};
 use daur_core::monitoring::profiler::{self, Outcome, Profiler};
 use daur_core::shared::Shared;
 use daur_core::time::{Clock, Duration, Instant, UnixTime, WallClock};
 use daur_std::clock::{StdClock, SystemWallClock};
+use daur_std::monitoring::errors::{self, ErrorTracker};
 use daur_std::monitoring::metrics::Registry;
 use daur_std::shared::StdShared;
 use serde::Serialize;
+
+use crate::problem::Shown;
 
 pub use operations::{ROUTES, operation};
 
@@ -34,7 +36,9 @@ type Operations = Profiler<OPERATIONS, 8>;
 /// Counts what the server does.
 pub struct Monitor {
     operations: StdShared<Operations>,
-    errors: StdShared<Errors<32, 16>>,
+    errors: ErrorTracker,
+    /// Whether the errors come from the log too.
+    hears_log: bool,
     answers: Mutex<BTreeMap<(&'static str, u16), u64>>,
     total: AtomicU64,
     refused: AtomicU64,
@@ -111,12 +115,17 @@ pub struct Requests {
 }
 
 impl Monitor {
-    /// Nothing counted.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
+    /// Nothing counted. What fails goes to `errors`; without one that hears what is logged, to one of its own.
+    ///
+    /// # Errors
+    /// None but those of a tracker's own.
+    pub fn new(errors: Option<ErrorTracker>) -> Result<Self, errors::ConfigError> {
+        let hears_log = errors.is_some();
+        let errors = errors.map_or_else(|| ErrorTracker::try_new(errors::Config::DEFAULT), Ok)?;
+        Ok(Self {
             operations: StdShared::new(Profiler::new()),
-            errors: StdShared::new(Errors::new(errors::Config::DEFAULT)),
+            errors,
+            hears_log,
             answers: Mutex::default(),
             total: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -132,7 +141,7 @@ impl Monitor {
             }),
             metrics: Registry::new(),
             since: SystemWallClock.unix_now(),
-        }
+        })
     }
 
     /// Measures a request until [`Measured::answered`], or counts it as abandoned.
@@ -145,9 +154,11 @@ impl Monitor {
         }
     }
 
-    /// Records an error: its kind and what it said.
-    pub fn error(&self, kind: &str, message: &str) {
-        self.errors.with(|errors, now| errors.record(kind, message, now));
+    /// Records what a client was told, if it is an error of the server that is not recorded yet.
+    pub fn told(&self, shown: &Shown) {
+        if shown.code.status().is_server_error() && !(shown.logged && self.hears_log) {
+            self.errors.record_text(shown.code.as_str(), &shown.detail);
+        }
     }
 
     /// Counts an event stream until the answer is dropped.
@@ -203,6 +214,14 @@ impl Monitor {
         point
     }
 
+    /// Takes points of before this start, the oldest first.
+    pub fn recall(&self, points: impl Iterator<Item = Point>) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.points = points.chain(recent.points.drain(..)).collect();
+        let surplus = recent.points.len().saturating_sub(HISTORY);
+        recent.points.drain(..surplus);
+    }
+
     /// The points of history, the oldest first.
     #[must_use]
     pub fn history(&self) -> Vec<Point> {
@@ -241,15 +260,10 @@ impl Monitor {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(key, count)| (*key, *count)).collect()
     }
 
-    /// Runs `f` on the errors.
-    pub fn errors<R>(&self, f: impl FnOnce(&mut Errors<32, 16>, Instant) -> R) -> R {
-        self.errors.with(f)
-    }
-}
-
-impl Default for Monitor {
-    fn default() -> Self {
-        Self::new()
+    /// What failed.
+    #[must_use]
+    pub const fn errors(&self) -> &ErrorTracker {
+        &self.errors
     }
 }
 

@@ -6,6 +6,7 @@ mod command;
 mod devices;
 mod logins;
 mod model;
+mod query;
 mod seen;
 mod users;
 
@@ -18,7 +19,7 @@ use axum::extract::{MatchedPath, Path, State};
 use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{delete, get, patch, post, put};
 use daur_core::security::audit::Event;
 use daur_core::time::Clock;
 use daur_std::clock::StdClock;
@@ -53,6 +54,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/command", post(command::run))
         .route("/api/model", post(model::answer))
         .route("/api/status", get(seen::status_json))
+        .route("/api/history", get(seen::history))
+        .route("/api/logs", get(seen::logs))
+        .route("/api/log-level", put(actions::log_level))
         .route("/api/events", get(seen::events))
         .route("/api/breakers/{name}/reset", post(actions::reset))
         .route("/api/breakers/{name}/force-open", post(actions::force_open))
@@ -82,10 +86,8 @@ async fn track(State(app): Shared, request: Request<Body>, next: Next) -> Respon
     let mut response = next.run(request).await;
     let took = StdClock.now().since(began);
     app.events.record("request", name, outcome(response.status()), took);
-    if let Some(shown) = response.extensions().get::<Shown>()
-        && shown.code.status().is_server_error()
-    {
-        app.monitor.error(shown.code.as_str(), &shown.detail);
+    if let Some(shown) = response.extensions().get::<Shown>() {
+        app.monitor.told(shown);
     }
     measured.answered(response.status());
     let headers = response.headers_mut();

@@ -84,7 +84,12 @@ impl Server {
         self.app.pool.close(LAST_WORK).await;
         let mut jobs = self.jobs;
         while jobs.join_next().await.is_some() {}
-        drop(self.app);
+        // Others may hold the app yet, for a moment.
+        let app = self.app;
+        let flushed = spawn_blocking(move || app.history.flush());
+        if tokio::time::timeout(LAST_FIGURES, flushed).await.is_err() {
+            tracing::warn!("the history was not all written in time");
+        }
         let Writers { audit, events } = self.writers;
         let (head, ()) =
             tokio::join!(tokio::time::timeout(StdDuration::from_millis(500), audit.close()), events.close());
@@ -97,6 +102,9 @@ impl Server {
 
 /// What waits for the disk has so long to be done at the end.
 const LAST_WORK: Duration = Duration::from_secs(5);
+
+/// The last figures have so long.
+const LAST_FIGURES: StdDuration = StdDuration::from_millis(500);
 
 /// How often what time has ended is forgotten.
 const TIDY_EVERY: Duration = Duration::from_secs(60);

@@ -4,11 +4,13 @@
 #![doc = include_str!("../example.toml")]
 //! ```
 
+mod model;
+mod monitoring;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use daur_core::performance::balancer::{Eject, PolicyConfig};
 use daur_core::reliability::breaker::{self, Breaker as Machine, Growth, ModeConfig, Opens, SlowCalls};
 use daur_core::reliability::budget;
 use daur_core::reliability::retry::{self, Attempts, Jitter, Strategy};
@@ -20,8 +22,9 @@ use serde::de::{Deserializer, Visitor};
 
 use crate::command::{self, AnyMode, BUCKETS, CALLS, WAITING};
 use crate::config::Config;
-use crate::model::{self, Keep, KeySource};
-use crate::{events, fallback, health, memory, pool, results};
+use crate::{fallback, health, memory, pool, results};
+use model::Model;
+use monitoring::{Events, History, Log};
 
 /// A length of time in words, such as `"5s"`.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +65,8 @@ pub struct Settings {
     pool: Pool,
     events: Events,
     memory: Memory,
+    history: History,
+    log: Log,
     policy: toml::Table,
 }
 
@@ -185,94 +190,6 @@ struct Breaker {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Model {
-    timeout: Option<Length>,
-    ttl: Option<Length>,
-    keep: Option<Keep>,
-    max_answer: Option<usize>,
-    at_once: Option<u32>,
-    policy: Option<PolicyConfig>,
-    eject: Ejection,
-    retry: Retry,
-    budget: Budget,
-    breaker: Breaker,
-    upstreams: Vec<Upstream>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Ejection {
-    off: bool,
-    failures: Option<u32>,
-    base: Option<Length>,
-    max: Option<Length>,
-    max_pct: Option<u8>,
-    ramp: Option<Length>,
-}
-
-impl Ejection {
-    fn apply(&self, config: &mut Option<Eject>) {
-        if self.off {
-            *config = None;
-        }
-        if let Some(config) = config {
-            set(&mut config.failures, self.failures);
-            set_time(&mut config.base, self.base);
-            set_time(&mut config.max, self.max);
-            set(&mut config.max_pct, self.max_pct);
-            set_time(&mut config.ramp, self.ramp);
-        }
-    }
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Upstream {
-    name: String,
-    url: String,
-    key_file: Option<PathBuf>,
-    key_env: Option<String>,
-    model: Option<String>,
-    weight: Option<u16>,
-    timeout: Option<Length>,
-}
-
-impl Upstream {
-    fn read(&self) -> Result<model::Upstream, String> {
-        let mut upstream = model::Upstream::new(&self.name, &self.url);
-        upstream.key = match (&self.key_file, &self.key_env) {
-            (None, None) => KeySource::None,
-            (Some(path), None) => KeySource::File(path.clone()),
-            (None, Some(name)) => KeySource::Env(name.clone()),
-            (Some(_), Some(_)) => {
-                return Err(format!("the upstream `{}` takes one of `key_file` and `key_env`", self.name));
-            }
-        };
-        upstream.model.clone_from(&self.model);
-        set(&mut upstream.weight, self.weight);
-        set_time(&mut upstream.timeout, self.timeout);
-        Ok(upstream)
-    }
-}
-
-impl Model {
-    fn apply(&self, config: &mut model::Config) -> Result<(), String> {
-        set_time(&mut config.timeout, self.timeout);
-        set_time(&mut config.ttl, self.ttl);
-        set(&mut config.keep, self.keep);
-        set(&mut config.max_answer, self.max_answer);
-        set(&mut config.at_once, self.at_once);
-        set(&mut config.policy, self.policy);
-        self.eject.apply(&mut config.eject);
-        for upstream in &self.upstreams {
-            config.upstreams.push(upstream.read()?);
-        }
-        config.validate()
-    }
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
 struct Cache {
     entries: Option<usize>,
     value_bytes: Option<usize>,
@@ -299,23 +216,6 @@ impl Pool {
     fn apply(&self, config: &mut pool::Config) -> Result<(), String> {
         set(&mut config.workers, self.workers);
         set(&mut config.queue, self.queue);
-        config.validate()
-    }
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Events {
-    rows: Option<u64>,
-    batch: Option<u32>,
-    wait: Option<Length>,
-}
-
-impl Events {
-    fn apply(&self, config: &mut events::Config) -> Result<(), String> {
-        set(&mut config.rows, self.rows);
-        set(&mut config.batch, self.batch);
-        set_time(&mut config.wait, self.wait);
         config.validate()
     }
 }
@@ -484,6 +384,8 @@ impl Settings {
         within("cache", self.cache.apply(&mut config.cache))?;
         within("pool", self.pool.apply(&mut config.pool))?;
         within("events", self.events.apply(&mut config.events))?;
+        within("history", self.history.apply(&mut config.history))?;
+        within("log", self.log.apply(&mut config.log))?;
         within("memory", self.memory.apply(&mut config.memory))?;
         within("model", self.model.apply(&mut config.model))?;
         within("model.retry", self.model.retry.apply(&mut config.model.retry))?;
@@ -561,6 +463,7 @@ mod tests {
         );
         assert_eq!((config.command.breaker, config.command.mode), (default.command.breaker, default.command.mode));
         assert_eq!((config.cache, config.pool, config.events), (default.cache, default.pool, default.events));
+        assert_eq!((config.history, &config.log, config.read_only), (default.history, &default.log, false));
         assert_eq!(format!("{:?}", config.memory), format!("{:?}", default.memory));
         assert_eq!(format!("{:?}", config.model), format!("{:?}", default.model));
         let (_, date) = config.command.breakers["date"];
@@ -581,6 +484,7 @@ mod tests {
         assert!(wrong("[breaker]\nopens = { windows = 1 }\n").contains("windows"));
         assert!(wrong("[commands]\nqueue_wait = 5\n").contains("`\"5s\"`"));
         assert!(wrong("[[model.upstreams]]\nname = \"a\"\n").contains("url"));
+        assert!(wrong("[log]\nlevel = \"loud\"\n").contains("loud"));
         assert!(wrong("[model]\nkeep = \"never\"\n").contains("never"));
         let both = Settings::parse("[budget]\noff = true\nratio = { percent = 10 }\n").unwrap().apply(&mut config());
         assert!(both.unwrap_err().contains("one of"));
@@ -608,6 +512,9 @@ mod tests {
             ("[cache]\nvalue_bytes = 0\n", "[cache]", "`value_bytes`"),
             ("[cache]\nfile_bytes = 1\n", "[cache]", "`file_bytes`"),
             ("[events]\nrows = 0\n", "[events]", "`rows`"),
+            ("[history]\nseries = 0\n", "[history]", "`series`"),
+            ("[history]\ntiers = [{ step = \"1s\", keep = \"1m\" }]\n", "[history]", "`tiers` must be 4"),
+            ("[log]\nfile_bytes = 1\n", "[log]", "`file_bytes`"),
             ("[memory]\nelevated = 99\n", "[memory]", "`critical`"),
             ("[pool]\nworkers = 0\n", "[pool]", "workers"),
             ("[model]\nat_once = 0\n", "[model]", "`at_once`"),

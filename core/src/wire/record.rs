@@ -2,6 +2,7 @@
 
 use super::cobs::{Encoder, Place};
 use crate::id::{BootId, DeviceId};
+pub use crate::monitoring::system::ResetCause;
 use crate::security::audit::{self, Entry};
 use crate::text::Text;
 use crate::time::{Duration, Instant};
@@ -323,26 +324,6 @@ macro_rules! wire_enum {
             }
         }
     };
-}
-
-wire_enum! {
-    /// Says why a device started.
-    ResetCause {
-        /// It cannot tell.
-        Unknown = "unknown",
-        /// Power came back.
-        PowerOn = "power_on",
-        /// The reset pin or a button.
-        Pin = "pin",
-        /// The firmware asked for it.
-        Software = "software",
-        /// The watchdog was not fed.
-        Watchdog = "watchdog",
-        /// The supply sagged.
-        BrownOut = "brown_out",
-        /// A panic or a fault.
-        Fault = "fault",
-    }
 }
 
 wire_enum! {

@@ -8,24 +8,31 @@ use axum::http::Request;
 use daur_core::security::audit::{Event, Kind, Outcome};
 use daur_core::security::permission::Permissions;
 use daur_core::text::Text;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Answer, Id, Shared, as_json, to_its_end};
 use crate::app::{App, source};
+use crate::body;
 use crate::breakers::{self, Force};
 use crate::jobs::Job;
+use crate::logs::{LEVELS, level};
 use crate::problem::{Code, Problem};
 
-/// Lets those act who may, to the end and while it can be audited. `work` says what came of it: for the audit, and for
-/// the client.
+/// Lets those pass who may act: their name, and where they are.
+fn admit(app: &App, request: &Request<Body>) -> Result<(String, String), Problem> {
+    let caller = app.admit(request, Permissions::ADMIN)?.name().to_owned();
+    Ok((caller, source(request)))
+}
+
+/// Does `work` to its end, if it can be audited. It says what came of it: for the audit, and for the client.
 async fn act(
     app: Arc<App>,
-    request: Request<Body>,
+    caller: String,
+    from: String,
     what: String,
     work: impl Future<Output = Result<(String, Value), Problem>> + Send + 'static,
 ) -> Answer {
-    let caller = app.admit(&request, Permissions::ADMIN)?.name().to_owned();
-    let from = source(&request);
     to_its_end(async move {
         app.audit.ready().await?;
         let done = work.await;
@@ -46,6 +53,7 @@ fn shown(name: &Id) -> Text<64> {
 }
 
 async fn force(app: Arc<App>, name: Id, request: Request<Body>, how: Force) -> Answer {
+    let (caller, from) = admit(&app, &request)?;
     let what = format!("breaker {}, {}", shown(&name), how.as_str());
     let of = Arc::clone(&app);
     let work = async move {
@@ -54,7 +62,7 @@ async fn force(app: Arc<App>, name: Id, request: Request<Body>, how: Force) -> A
         let state = state.ok_or_else(|| Problem::new(Code::NotFound, "There is no such breaker."))?;
         Ok((state.to_owned(), json!({ "name": name, "state": state })))
     };
-    act(app, request, what, work).await
+    act(app, caller, from, what, work).await
 }
 
 pub(super) async fn reset(State(app): Shared, name: Id, request: Request<Body>) -> Answer {
@@ -70,15 +78,40 @@ pub(super) async fn force_close(State(app): Shared, name: Id, request: Request<B
 }
 
 pub(super) async fn clear_cache(State(app): Shared, request: Request<Body>) -> Answer {
+    let (caller, from) = admit(&app, &request)?;
     let of = Arc::clone(&app);
     let work = async move {
         let cleared = of.results.clear().await?;
         Ok((format!("{cleared} results"), json!({ "cleared": cleared })))
     };
-    act(app, request, "cache cleared".to_owned(), work).await
+    act(app, caller, from, "cache cleared".to_owned(), work).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    level: String,
+}
+
+pub(super) async fn log_level(State(app): Shared, request: Request<Body>) -> Answer {
+    let (caller, from) = admit(&app, &request)?;
+    let Wanted { level: name } = body::json(request, app.config.policy.max_body).await?;
+    let of = Arc::clone(&app);
+    let what = format!("log level {}", Text::<16>::cut(&name));
+    let work = async move {
+        let wanted = level(&name);
+        let wanted = wanted.ok_or_else(|| Problem::new(Code::InvalidInput, format!("A level is {LEVELS}.")))?;
+        let logger = of.logs.0.as_ref();
+        let logger = logger.ok_or_else(|| Problem::new(Code::NotConfigured, "This server keeps no log of its own."))?;
+        let before = logger.level();
+        logger.set_level(wanted);
+        Ok((format!("was {before}"), json!({ "level": wanted })))
+    };
+    act(app, caller, from, what, work).await
 }
 
 pub(super) async fn run_job(State(app): Shared, id: Id, request: Request<Body>) -> Answer {
+    let (caller, from) = admit(&app, &request)?;
     let what = format!("job {} run", shown(&id));
     let of = Arc::clone(&app);
     let work = async move {
@@ -87,5 +120,5 @@ pub(super) async fn run_job(State(app): Shared, id: Id, request: Request<Body>) 
         let state = of.jobs.run(job);
         Ok((state.to_owned(), json!({ "id": job.id(), "state": state })))
     };
-    act(app, request, what, work).await
+    act(app, caller, from, what, work).await
 }

@@ -9,6 +9,7 @@ use daur_core::time::UnixTime;
 use daur_std::security::keys;
 use serde_json::{Value, json};
 
+use super::query::{bad, number, pairs, unknown};
 use super::{Answer, Id, Shared, as_json, named, unknown_device};
 use crate::audit::{Wanted, head_text, kind_by_name};
 use crate::problem::{Code, Problem};
@@ -19,41 +20,20 @@ const MOST: u32 = 1_000;
 /// `limit`, `kind`, `actor`, `since` and `until`, the last two in milliseconds since 1970.
 fn wanted(query: &str) -> Result<(u32, Wanted), Problem> {
     let (mut limit, mut wanted) = (100, Wanted::default());
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let bad = |what: &str| Problem::new(Code::BadRequest, format!("`{name}` must be {what}."));
-        let value = decoded(value).ok_or_else(|| bad("text in percent-encoding"))?;
-        let number = || value.parse::<u64>().map_err(|_| bad("a whole number"));
+    for pair in pairs(query) {
+        let (name, value) = pair?;
+        let bad = |what: &str| bad(name, what);
+        let number = || number(name, &value);
         match name {
             "limit" => limit = number()?.min(MOST.into()) as u32,
             "kind" => wanted.kind = Some(kind_by_name(&value).ok_or_else(|| bad("a kind of event"))?),
             "actor" => wanted.actor = Some(value),
             "since" => wanted.since = Some(UnixTime::from_millis(number()?)),
             "until" => wanted.until = Some(UnixTime::from_millis(number()?)),
-            _ => {
-                let known = "`limit`, `kind`, `actor`, `since` and `until`";
-                return Err(Problem::new(Code::BadRequest, format!("Only {known} can be asked for.")));
-            }
+            _ => return Err(unknown("`limit`, `kind`, `actor`, `since` and `until`")),
         }
     }
     Ok((limit, wanted))
-}
-
-/// A value of a query without its percent-encoding.
-fn decoded(value: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let mut digit = || char::from(rest.next()?).to_digit(16);
-                u8::try_from(digit()? * 16 + digit()?).ok()?
-            }
-            b'+' => b' ',
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).ok()
 }
 
 fn shown(entry: &Entry) -> Value {

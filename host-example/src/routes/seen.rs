@@ -9,14 +9,21 @@ use axum::http::{Request, Response, header};
 use axum::response::IntoResponse;
 use daur_core::reliability::health;
 use daur_core::security::permission::Permissions;
+use daur_core::time::{UnixTime, WallClock};
+use daur_std::clock::SystemWallClock;
+use daur_std::monitoring::log::Level;
 use daur_std::reliability::health::handlers::{self, Detail};
 use http_body_util::channel::Channel;
+use serde_json::json;
 use tokio::time;
 
+use super::query::{bad, number, pairs, unknown};
 use super::{Answer, Shared, as_json};
 use crate::app::App;
 use crate::gate::Caller;
+use crate::history::{Asked, NAMES};
 use crate::http::stopped;
+use crate::logs::{LEVELS, level};
 use crate::problem::{Code, Problem};
 use crate::{metrics, status};
 
@@ -49,6 +56,56 @@ pub(super) async fn metrics_text(State(app): Shared, request: Request<Body>) -> 
         app.admit(&request, Permissions::READ)?;
     }
     Ok(metrics::answer(&app, request.headers()))
+}
+
+/// How far back a chart goes that does not say it, in milliseconds, and in how many steps.
+const CHART: u64 = 5 * 60 * 1_000;
+const STEPS: usize = 300;
+
+/// `series`, `from` and `to` in milliseconds since 1970, and `points`.
+fn asked(query: &str, now: u64) -> Result<Asked, Problem> {
+    let mut asked = Asked { names: NAMES.map(str::to_owned).to_vec(), from: 0, to: now, points: STEPS };
+    let mut from = None;
+    for pair in pairs(query) {
+        let (name, value) = pair?;
+        let number = || number(name, &value);
+        match name {
+            "series" => asked.names = value.split(',').map(str::to_owned).collect(),
+            "from" => from = Some(number()?),
+            "to" => asked.to = number()?,
+            "points" => asked.points = usize::try_from(number()?).unwrap_or(usize::MAX),
+            _ => return Err(unknown("`series`, `from`, `to` and `points`")),
+        }
+    }
+    asked.from = from.unwrap_or(asked.to.saturating_sub(CHART));
+    Ok(asked)
+}
+
+pub(super) async fn history(State(app): Shared, request: Request<Body>) -> Answer {
+    app.admit(&request, Permissions::READ)?;
+    let now = SystemWallClock.unix_now().map_or(0, UnixTime::as_millis);
+    let asked = asked(request.uri().query().unwrap_or(""), now)?;
+    as_json(&app.history.query(&app, &asked).await?)
+}
+
+/// Lines in one answer.
+const LINES: u64 = 1_000;
+
+pub(super) async fn logs(State(app): Shared, request: Request<Body>) -> Answer {
+    app.admit(&request, Permissions::READ)?;
+    let (mut limit, mut least, mut after) = (200, Level::Trace, 0);
+    for pair in pairs(request.uri().query().unwrap_or("")) {
+        let (name, value) = pair?;
+        match name {
+            "limit" => limit = number(name, &value)?.min(LINES) as usize,
+            "level" => least = level(&value).ok_or_else(|| bad(name, LEVELS))?,
+            "after" => after = number(name, &value)?,
+            _ => return Err(unknown("`limit`, `level` and `after`")),
+        }
+    }
+    let (lines, shown) = (app.logs.recent(limit, least, after), app.logs.snapshot());
+    let (dropped, last_seq) = shown.map_or((0, 0), |shown| (shown.dropped, shown.last_seq));
+    as_json(&json!({ "lines": lines, "dropped": dropped, "last_seq": last_seq }))
 }
 
 /// Streams open at a time; each costs a connection.
@@ -86,5 +143,24 @@ async fn feed(app: Arc<App>, caller: Caller, mut sender: http_body_util::channel
             return;
         }
         next = format!("event: status\ndata: {}\n\n", &**latest.borrow_and_update());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chart_is_asked_for_strictly() {
+        let all = asked("series=cpu,breaker:model%3Aone&from=1&to=2&points=7", 9).unwrap();
+        assert_eq!(
+            (all.names, all.from, all.to, all.points),
+            (vec!["cpu".into(), "breaker:model:one".into()], 1, 2, 7)
+        );
+        let none = asked("", CHART + 5).unwrap();
+        assert_eq!((none.names.len(), none.from, none.to, none.points), (NAMES.len(), 5, CHART + 5, STEPS));
+        for bad in ["from=x", "points=-1", "to", "series=%", "step=1"] {
+            assert_eq!(asked(bad, 9).unwrap_err().code(), Code::BadRequest, "{bad}");
+        }
     }
 }

@@ -15,8 +15,8 @@ pub(super) fn attention(status: &FullStatus) -> Vec<Attention> {
         add("red", format!("Health check failed: {failing}"));
     }
     for check in status.health.checks.iter().filter(|check| check.status == "degraded") {
-        // Breakers and the cache have lines of their own.
-        if !matches!(check.name.as_str(), "programs" | "models" | "cache") {
+        // Breakers, the cache and the history have lines of their own.
+        if !matches!(check.name.as_str(), "programs" | "models" | "cache" | "history") {
             let reason = check.reason.as_deref().unwrap_or("worse than it should be");
             add("amber", format!("Health check {}: {reason}", check.name));
         }
@@ -95,6 +95,17 @@ pub(super) fn attention(status: &FullStatus) -> Vec<Attention> {
     }
     if status.events.lost > 0 {
         add("amber", format!("{} events were not recorded", status.events.lost));
+    }
+    if status.errors.panics > 0 {
+        add("amber", format!("{} panics; the errors say where", status.errors.panics));
+    }
+    if let Some(dropped @ 1..) = status.logs.as_ref().map(|logs| logs.dropped) {
+        add("amber", format!("{dropped} lines of the log were dropped"));
+    }
+    if !status.history.up {
+        add("amber", "The history is down: charts have gaps".to_owned());
+    } else if status.history.lost > 0 {
+        add("amber", format!("{} values of the history were lost", status.history.lost));
     }
     if !status.cache.file.counters.up {
         add("amber", "The result cache is down".to_owned());

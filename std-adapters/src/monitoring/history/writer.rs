@@ -87,7 +87,6 @@ impl Writer {
         loop {
             match self.queue.recv_timeout(TICK) {
                 Ok(first) => {
-                    self.check_place();
                     let mut stop = self.serve(first);
                     for _ in 1..BATCH {
                         let Ok(work) = self.queue.try_recv() else { break };
@@ -134,6 +133,7 @@ impl Writer {
 
     /// Commits what waits. What cannot be written goes on waiting.
     fn write(&mut self) {
+        self.check_place();
         if self.pending.rows.is_empty() {
             return;
         }
@@ -188,7 +188,6 @@ impl Writer {
     }
 
     fn tick(&mut self) {
-        self.check_place();
         self.write();
         if let Some(store) = &self.store {
             // Room that cannot be given back now is asked for again at the next tick.

@@ -59,10 +59,7 @@ impl FileConfig {
     fn validate(&self) -> Result<(), Error> {
         let is_plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | '.');
         if self.name.is_empty() || !self.name.chars().all(is_plain) || self.name.starts_with('.') {
-            return Err(Error::Config {
-                field: "name",
-                allowed: "letters, digits, `_`, `-` and `.`, not at the beginning",
-            });
+            return Err(Error::Config { field: "name", allowed: "letters, digits, `_`, `-` and `.`, not at the beginning" });
         }
         if self.max_bytes < 1_024 {
             return Err(Error::Config { field: "max_bytes", allowed: "at least 1 KiB" });
@@ -418,8 +415,7 @@ fn prune(dir: &Path, prefix: &str, max: usize) -> io::Result<()> {
 /// Writes lines to a new file that takes the place of `path` at once.
 pub(super) fn export(path: &Path, lines: &[Line]) -> Result<usize, Error> {
     let doing = |error| Error::io(format!("exporting the log to {}", path.display()), error);
-    let is_json =
-        path.extension().is_some_and(|extension| ["json", "jsonl", "ndjson"].iter().any(|of| extension == *of));
+    let is_json = path.extension().is_some_and(|extension| ["json", "jsonl", "ndjson"].iter().any(|of| extension == *of));
     let format = if is_json { Format::Json } else { Format::Human };
     let mut text = String::new();
     for line in lines {
