@@ -49,6 +49,7 @@ pub fn page(app: &App) -> Page {
     commands(app, &mut page);
     models(app, &mut page);
     security(app, &mut page);
+    records(app, &mut page);
     jobs(app, &mut page);
     machine(app, &mut page);
     for device in app.registry.snapshot() {
@@ -296,6 +297,30 @@ fn security(app: &App, page: &mut Page) {
     page.counter("daur_audit_lost", "Audit events that could not be kept.").sample(&[], audit.lost + audit.failed);
 }
 
+/// What it writes about itself: its log and its history.
+fn records(app: &App, page: &mut Page) {
+    if let Some(log) = app.logs.snapshot() {
+        let mut lines = page.counter("daur_log_lines", "Lines of the log: all, and what has become of them.");
+        for (state, count) in [("sent", log.sent), ("written", log.written), ("dropped", log.dropped)] {
+            lines.sample(&[("state", state)], count);
+        }
+        page.gauge("daur_log_queued", "Lines that wait to be written.").sample(&[], log.queued);
+    }
+    let history = app.history.snapshot();
+    let mut values = page.counter("daur_history_values", "Values for the charts: all, and what has become of them.");
+    for (state, count) in
+        [("offered", history.offered), ("written", history.written), ("lost", history.lost), ("refused", history.refused)]
+    {
+        values.sample(&[("state", state)], count);
+    }
+    page.counter("daur_history_faults", "Refusals of the history's file.").sample(&[], history.faults);
+    page.gauge("daur_history_up", "Whether the history's file is open.").sample(&[], history.up);
+    page.gauge("daur_history_series", "Series that it keeps.").sample(&[], history.series);
+    page.gauge("daur_history_rows", "Rows in it.").sample(&[], history.rows);
+    page.gauge("daur_history_used_bytes", "Bytes that it takes up.").sample(&[], history.bytes);
+    page.gauge("daur_history_limit_bytes", "Bytes that it may take up.").sample(&[], history.max_bytes);
+}
+
 fn jobs(app: &App, page: &mut Page) {
     for job in app.jobs.snapshot() {
         let labels = [("job", job.id)];
@@ -326,8 +351,26 @@ fn machine(app: &App, page: &mut Page) {
         page.gauge("daur_disk_total_bytes", "The disk's size.").sample(&labels, disk.total);
         page.gauge("daur_disk_available_bytes", "What is free for this process.").sample(&labels, disk.available);
     }
+    for network in &sample.networks {
+        let labels = [("interface", network.name.as_str())];
+        page.counter("daur_network_received_bytes", "Bytes that came in.").sample(&labels, network.received);
+        page.counter("daur_network_transmitted_bytes", "Bytes that went out.").sample(&labels, network.transmitted);
+    }
+    for sensor in &sample.temperatures {
+        page.gauge("daur_temperature_celsius", "Temperatures, by sensor.")
+            .sample(&[("sensor", &sensor.sensor)], f64::from(sensor.mc) / 1e3);
+    }
     if let Some(process) = sample.process {
         page.gauge("process_resident_memory_bytes", "Resident memory of the server.").sample(&[], process.memory);
+        for (name, help, value) in [
+            ("process_threads", "Threads of the server.", process.threads),
+            ("process_open_fds", "Files and sockets that it has open.", process.open_files),
+            ("process_max_fds", "How many it may have open.", process.open_files_limit),
+        ] {
+            if let Some(value) = value {
+                page.gauge(name, help).sample(&[], value);
+            }
+        }
     }
 }
 

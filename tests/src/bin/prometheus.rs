@@ -33,6 +33,7 @@ fn hostile() -> Vec<String> {
         "\n# EOF\n",
         "\u{202e}abc",
         "\u{feff}",
+        "a\u{0}b",
     ]
     .map(str::to_owned)
     .to_vec();
@@ -104,8 +105,8 @@ impl Known {
         }
         page.gauge("odd_values", "").sample(&[("is", "u64")], u64::MAX).sample(&[("is", "i64")], i64::MIN);
         page.counter("twice", "A series that is there twice.").sample(&[], 1_u64).sample(&[], 2_u64);
-        page.summary("known_summary_seconds", "By quantiles.").snapshot(&[], &self.nanos.snapshot(), Unit::Nanos);
-        page.summary("known_summary_seconds", "").snapshot(
+        page.summary("known_quantiles_seconds", "By quantiles.").snapshot(&[], &self.nanos.snapshot(), Unit::Nanos);
+        page.summary("known_quantiles_seconds", "").snapshot(
             &[("of", "nothing")],
             &Auto::<8>::new().snapshot(),
             Unit::Nanos,
