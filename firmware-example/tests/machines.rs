@@ -488,4 +488,46 @@ mod tests {
         let per_hour = trend.per_hour().unwrap();
         assert!((35_990..=36_010).contains(&per_hour));
     }
+
+    #[test]
+    fn metrics_say_here_what_they_say_on_a_host() {
+        use daur_core::monitoring::histogram::{Auto, Quantile};
+        use daur_core::monitoring::metrics::{Collector, Counter, Refused, Stats, Tally, WhenFull};
+        let mut histogram: Auto<64> = Auto::new();
+        for value in [1000, 1024, 1025] {
+            histogram.record(value);
+        }
+        assert!(histogram.buckets().map(|bucket| bucket.index).eq([Some(318), Some(319), Some(320)]));
+        for value in [0, 1, u64::from(u32::MAX), 1 << 32, u64::MAX / 2] {
+            histogram.record(value);
+        }
+        assert_eq!((histogram.count(), histogram.min(), histogram.max()), (8, Some(0), Some(u64::MAX / 2)));
+        assert_eq!(histogram.sum(), 3_049 + 1 + u64::from(u32::MAX) + (1 << 32) + u64::MAX / 2);
+        assert_eq!((histogram.scale(), histogram.quantile(Quantile::P50)), (-1, Some(819)));
+
+        let mut counter = Counter::from(u64::from(u32::MAX));
+        counter.increment();
+        assert_eq!(counter.total(), 1 << 32);
+        counter.add(u64::MAX);
+        assert_eq!(counter.total(), u64::MAX);
+
+        let mut tally = Tally::new();
+        for value in [40, u32::MAX, 12, u32::MAX] {
+            tally.record(value);
+        }
+        assert_eq!((tally.min(), tally.max(), tally.sum()), (Some(12), Some(u32::MAX), 52 + 2 * u64::from(u32::MAX)));
+
+        let mut stats = Stats::new(10_000_001_i32, Instant::ZERO);
+        stats.record(10_000_003, Instant::ZERO);
+        stats.record(10_000_002, Instant::ZERO);
+        assert_eq!((stats.mean(), stats.deviation()), (10_000_002.0, Some(1.0)));
+
+        let mut metrics: Collector<&str, 1, 2, i32> =
+            Collector::new(daur_core::monitoring::metrics::Config { when_full: WhenFull::Refuse });
+        for value in [3, 5, 7] {
+            metrics.record("a", value, Instant::ZERO).unwrap();
+        }
+        assert_eq!(metrics.record("b", 1, Instant::ZERO), Err(Refused::Full));
+        assert_eq!((metrics.stats("a").unwrap().sum(), metrics.window_stats("a").unwrap().sum()), (15, 12));
+    }
 }

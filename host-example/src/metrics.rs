@@ -308,9 +308,12 @@ fn records(app: &App, page: &mut Page) {
     }
     let history = app.history.snapshot();
     let mut values = page.counter("daur_history_values", "Values for the charts: all, and what has become of them.");
-    for (state, count) in
-        [("offered", history.offered), ("written", history.written), ("lost", history.lost), ("refused", history.refused)]
-    {
+    for (state, count) in [
+        ("offered", history.offered),
+        ("written", history.written),
+        ("lost", history.lost),
+        ("refused", history.refused),
+    ] {
         values.sample(&[("state", state)], count);
     }
     page.counter("daur_history_faults", "Refusals of the history's file.").sample(&[], history.faults);

@@ -224,11 +224,13 @@ impl<L: Cells> Histogram<L> {
     fn record_long(&mut self, value: u64) {
         // Does not end: a merge stops at half of what there is, and nobody counts the other half.
         self.count.add_word(1);
-        let sums = self.sum.add(value);
+        if !self.sum.add(value) {
+            self.saturated = 1;
+        }
         if value.wrapping_sub(self.low) > self.span {
             self.widen(value);
         }
-        if !(self.cells.add(value) && sums) {
+        if !self.cells.add(value) {
             self.saturated = 1;
         }
     }
@@ -237,11 +239,13 @@ impl<L: Cells> Histogram<L> {
     #[inline]
     fn record_word(&mut self, value: u32) {
         self.count.add_word(1);
-        let sums = self.sum.add_word(value);
+        if !self.sum.add_word(value) {
+            self.saturated = 1;
+        }
         if u64::from(value).wrapping_sub(self.low) > self.span {
             self.widen(u64::from(value));
         }
-        if !(self.cells.add_word(value) && sums) {
+        if !self.cells.add_word(value) {
             self.saturated = 1;
         }
     }

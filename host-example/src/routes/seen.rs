@@ -12,7 +12,6 @@ use daur_core::security::permission::Permissions;
 use daur_core::time::{UnixTime, WallClock};
 use daur_std::clock::SystemWallClock;
 use daur_std::monitoring::log::Level;
-use daur_std::monitoring::prometheus;
 use daur_std::reliability::health::handlers::{self, Detail};
 use http_body_util::channel::Channel;
 use serde_json::json;

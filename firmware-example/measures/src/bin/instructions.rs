@@ -10,7 +10,7 @@ use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use daur_core::id::{BootId, DeviceId};
 use daur_core::monitoring::errors::{self, Errors};
-use daur_core::monitoring::histogram::{Auto, Dense, Full, Histogram};
+use daur_core::monitoring::histogram::{Auto, Cells, Dense, Full, Histogram, Window};
 use daur_core::monitoring::log::{self, Level, Log};
 use daur_core::monitoring::metrics::{self, Collector, Counter, Gauge, IsrCounter, Stats, Tally};
 use daur_core::monitoring::profiler::{self, Profiler};
@@ -74,6 +74,19 @@ fn measure(name: &str, mut f: impl FnMut()) {
     let instructions = ticks * 1_000 / MHZ;
     let instructions = (instructions >> SHIFT).div_ceil(u64::from(RUNS));
     println!("{name} {instructions}");
+}
+
+/// [`measure`] without those of `base`, which brings the same arguments and does nothing with them: what remains is the
+/// machine's own.
+fn measure_beyond(name: &str, mut base: impl FnMut(), mut f: impl FnMut()) {
+    const RUNS: u32 = 16;
+    f();
+    base();
+    let before = ticks(&mut || (0..RUNS).for_each(|_| base()));
+    let all = ticks(&mut || (0..RUNS).for_each(|_| f()));
+    let ticks = u64::from(all.saturating_sub(before));
+    let instructions = (ticks * 1_000 / MHZ) >> SHIFT;
+    println!("{name} {}", instructions.div_ceil(u64::from(RUNS)));
 }
 
 #[cortex_m_rt::entry]
@@ -309,18 +322,23 @@ fn cache_of(hit: &str, insert: &str, mut verb: impl FnMut(u32, bool)) {
     });
 }
 
+/// A record into a histogram, beyond bringing it and the value there.
+fn histogram_record<L: Cells>(name: &str, mut histogram: Histogram<L>) {
+    let mut nothing = ();
+    measure_beyond(
+        name,
+        || _ = (black_box(&mut nothing), black_box(12_345_u64)),
+        || black_box(&mut histogram).record(black_box(12_345)),
+    );
+}
+
 fn monitoring() {
-    let mut auto: Auto<64> = Auto::new();
-    measure("histogram_record_auto", || black_box(&mut auto).record(black_box(12_345)));
+    histogram_record::<Window<u32, 64>>("histogram_record_auto", Auto::new());
     #[cfg(target_has_atomic = "32")]
-    {
-        let mut full = Full::new();
-        measure("histogram_record_full", || black_box(&mut full).record(black_box(12_345)));
-    }
+    histogram_record::<Dense<u32, 32>>("histogram_record_full", Full::new());
     #[cfg(not(target_has_atomic = "32"))]
     let _ = Full::new; // 4 KiB and more are too much for this board's stack
-    let mut dense: Histogram<Dense<u16, 16>> = Histogram::new();
-    measure("histogram_record_dense", || black_box(&mut dense).record(black_box(12_345)));
+    histogram_record::<Dense<u16, 16>>("histogram_record_dense", Histogram::new());
     let mut counter = Counter::new();
     measure("counter_increment", || black_box(&mut counter).increment());
     let counter = IsrCounter::new();
