@@ -80,8 +80,13 @@ function arrived(st) {
   state.status = st;
   history.push(point(st));
   freshness();
-  // Nobody looks: what is to be seen is drawn when somebody does.
-  if (!document.hidden) show();
+  draw();
+}
+
+// Of statuses that come faster than they can be drawn, the last is drawn; while nobody looks, none.
+let drawing = 0;
+function draw() {
+  if (drawing === 0) drawing = requestAnimationFrame(() => { drawing = 0; show(); });
 }
 
 function freshness() {
@@ -109,7 +114,7 @@ function show() {
   for (const [name, panel] of Object.entries(PANELS)) try { panel(st); } catch (error) { broken.push(name); console.warn(`${name}: ${error}`); }
   text($("broken"), broken.length ? ` · not shown, since it was not understood: ${broken.join(", ")}` : "");
 }
-document.addEventListener("visibilitychange", () => { if (!document.hidden && state.session) { show(); freshness(); } });
+document.addEventListener("visibilitychange", () => { if (!document.hidden && state.session) freshness(); });
 ranges(() => { if (state.status) { charts(state.status); show(); } });
 
 // ---- logging in and out, and how it looks

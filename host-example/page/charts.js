@@ -85,6 +85,8 @@ class History {
       });
     }
     const list = [...found.values()].sort((a, b) => a.t - b.t);
+    // Steps from before anything was known are not of the chart.
+    while (list.length && Object.keys(list[0]).length === 2 && !Object.keys(list[0].b).length) list.shift();
     if (range === "5m") this.merge(list); else this.kept = { points: list, step: plain.all[0]?.step_ms || ms / points };
   }
 }
