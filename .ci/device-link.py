@@ -23,7 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 EXAMPLE = os.path.join(HERE, "..", "firmware-example")
 DEVICE = "node-1"
 
-# Record, field: the schema as the firmware of schema 2 sends it. u: varint, i: zigzag varint, s: text, o: optional
+# Record, field: the schema as the firmware of schema 3 sends it. u: varint, i: zigzag varint, s: text, o: optional
 # varint, b: a byte, x: bytes.
 RECORDS = [
     ("hello", "device:s boot:u nonce:u schema:u firmware:s reset:u"),
@@ -39,6 +39,7 @@ RECORDS = [
     ("cache", "name:s hits:u misses:u len:u capacity:u"),
     ("health", "live:b ready:b"),
     ("audit", "entry:x"),
+    ("log_before", "number:u at:u last_at:u level:b target:s message:s repeated:u"),
 ]
 STATES = ["closed", "open", "half_open", "forced_open", "disabled"]
 VERDICTS = ["accepted", "bad_signature", "wrong_device", "replayed", "forbidden", "unknown_command", "invalid",
@@ -230,7 +231,7 @@ def journey(link):
     key = hmac.digest(fleet_key, b"daur device key v1\0" + DEVICE.encode(), hashlib.sha256)
 
     hello = link.until("the first frame says who speaks", 10, lambda r: r["record"] == "hello" and r["seq"] == 0)
-    assert hello["device"] == DEVICE and hello["schema"] == 2, hello
+    assert hello["device"] == DEVICE and hello["schema"] == 3, hello
     nonce = hello["nonce"]
     link.until("the sensor's temperature arrives", 5,
                lambda r: r.get("name") == "temperature_mc" and 20_000 <= r["value"] <= 25_200)
@@ -267,6 +268,9 @@ def journey(link):
     link.command(token(key, nonce, 6, "restart", ["admin"]))
     reply(link, "a restart is accepted", "accepted")
     again = link.until("a reset shows as a new life", 8, lambda r: r["record"] == "hello" and r["seq"] == 0)
+    line = link.until("what was said last before the reset is told after it", 3,
+                      lambda r: r["record"] == "log_before" and r["message"] == "reset by command" and r)
+    assert (line["target"], line["level"], line["repeated"]) == ("node", 2, 0), line
     link.until("its clock begins anew", 3, lambda r: r["record"] == "system" and r["uptime"] < 3_000_000_000)
     assert again["boot"] == hello["boot"] + 1 and again["nonce"] != nonce and again["reset"] == 3, again
     first, second = Trail(key, hello["boot"], nonce), Trail(key, again["boot"], again["nonce"])

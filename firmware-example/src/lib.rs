@@ -15,6 +15,7 @@ pub mod boot;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod log;
 pub mod node;
 pub mod sensor;
 pub mod stack;

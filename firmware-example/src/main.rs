@@ -5,7 +5,9 @@
 use cortex_m::peripheral::SCB;
 use cortex_m_rt::entry;
 use daur_core::id::DeviceId;
+use daur_core::monitoring::log::Level;
 use daur_core::security::audit::{self, Chain};
+use daur_core::text::Text;
 use daur_core::time::Clock;
 use daur_core::wire::decoder::Decoder;
 use daur_core::wire::frame::MAX_DOWNLINK;
@@ -15,7 +17,7 @@ use daur_firmware::command::Desk;
 use daur_firmware::node::Node;
 use daur_firmware::sensor::{Script, ScriptedBus};
 use daur_firmware::uart::Uart;
-use daur_firmware::{board, config};
+use daur_firmware::{board, config, log};
 
 defmt::timestamp!("{=u64:ms}", Timer.now().as_millis());
 
@@ -23,10 +25,17 @@ defmt::timestamp!("{=u64:ms}", Timer.now().as_millis());
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     boot::note_fault();
+    let mut place: Text<64> = Text::cut("panic");
     match info.location() {
-        Some(at) => defmt::error!("panic at {=str}:{=u32}", at.file(), at.line()),
+        Some(at) => {
+            defmt::error!("panic at {=str}:{=u32}", at.file(), at.line());
+            place.push(" in ");
+            place.push(at.file());
+        }
         None => defmt::error!("panic"),
     }
+    // The next life tells the host.
+    let _ = log::record(Level::Error, "node", place.as_str(), Timer.now());
     board::abort()
 }
 
@@ -65,6 +74,8 @@ fn main() -> ! {
             {
                 send(&mut node, &mut uart);
                 defmt::info!("restarting");
+                // Nobody hears it in this life.
+                let _ = log::record(Level::Info, "node", "reset by command", Timer.now());
                 SCB::sys_reset();
             }
         }

@@ -6,6 +6,7 @@ use daur_core::hal::blocking;
 use daur_core::id::DeviceId;
 use daur_core::monitoring::errors::{self, Errors};
 use daur_core::monitoring::histogram::Window;
+use daur_core::monitoring::log::Recorded;
 use daur_core::monitoring::metrics::{self, Collector, Kind};
 use daur_core::monitoring::profiler::{Outcome, Profiler};
 use daur_core::performance::cache::{self, Cache, Lru};
@@ -27,7 +28,7 @@ use shtcx::{PowerMode, ShtC3};
 use crate::boot::Boot;
 use crate::clock::{Delay, Timer};
 use crate::command::{Command, Desk, Order, Refusal};
-use crate::{config, stack};
+use crate::{config, log, stack};
 
 /// The calls to the sensor. A static, as an interrupt or a second task would need it.
 static SENSOR: CsShared<Executor, Timer> = CsShared::new(Executor::new(config::SENSOR, 0), Timer);
@@ -100,6 +101,9 @@ impl<I2C: I2c> Node<I2C> {
         SENSOR.with(|executor, _| executor.reseed(self.boot.nonce));
         self.readable = self.health.add("sensor", CheckConfig::READINESS).ok();
         self.say_hello();
+        // First, while no new line has taken the place of one.
+        self.tell_log(Timer.now());
+        self.log(Level::Info, "node", self.boot.cause.as_str());
         let event = Event::new(Happened::Start, Ended::Success, "", "", self.boot.cause.as_str());
         self.record(&event, Timer.now());
     }
@@ -120,6 +124,7 @@ impl<I2C: I2c> Node<I2C> {
         SENSOR.with(Executor::poll);
         self.audit.poll(now, None);
         self.tell_audit(now);
+        self.tell_log(now);
         self.outbox.poll(now);
     }
 
@@ -162,6 +167,26 @@ impl<I2C: I2c> Node<I2C> {
                 break;
             }
             self.audit.take();
+        }
+    }
+
+    /// Hands on what the log has kept over the reset, as far as the outbox has room.
+    #[inline(never)]
+    fn tell_log(&mut self, now: Instant) {
+        while let Some(line) = log::untold() {
+            let record = Record::LogBefore {
+                number: line.number,
+                at: line.at,
+                last_at: line.last_at,
+                level: line.level,
+                target: line.target,
+                message: line.message,
+                repeated: line.repeated,
+            };
+            if self.outbox.offer(&record, now).is_err() {
+                break;
+            }
+            log::told();
         }
     }
 
@@ -214,6 +239,7 @@ impl<I2C: I2c> Node<I2C> {
                 _ => ("timeout", "the sensor took too long"),
             };
             self.errors.record(kind, message, now);
+            self.log(Level::Warn, "sensor", message);
         }
         self.judge(before, execution.success(), execution.elapsed, now);
         let execution = self.fallback.apply(execution, now);
@@ -244,8 +270,15 @@ impl<I2C: I2c> Node<I2C> {
         }
     }
 
+    /// Keeps a line and tells the host; not what only says the same again, which the line counts.
+    #[inline(never)]
     fn log(&mut self, level: Level, target: &str, message: &str) {
-        self.push(&Record::Log { level, target: Text::cut(target), message: Text::cut(message) });
+        // One moment for both, by which the host knows the line when it is told again.
+        let now = Timer.now();
+        if let Recorded::Kept { .. } = log::record(level, target, message, now) {
+            let record = Record::Log { level, target: Text::cut(target), message: Text::cut(message) };
+            let _ = self.outbox.push(&record, now);
+        }
     }
 
     /// Tells the host everything.

@@ -13,6 +13,7 @@ mod tests {
     use daur_core::hal::blocking;
     use daur_core::id::DeviceId;
     use daur_core::monitoring::histogram::{Auto, Quantile};
+    use daur_core::monitoring::system::{self, Field, Idle, Sample, System, Trend};
     use daur_core::performance::balancer::{self, Balancer, Latency, Outcome, PeakEwma};
     use daur_core::performance::batch::{self, Batcher, Cause as Complete};
     use daur_core::performance::cache::{self, Cache, Lru};
@@ -403,5 +404,88 @@ mod tests {
         assert_eq!(cache.get(&0, now + ttl + TICK), None); // used, but its ttl is over
         cache.poll(Instant::from_secs(1 << 33)); // past the wrap of the ticks
         assert_eq!((cache.len(), cache.snapshot().expired), (0, 3));
+    }
+
+    #[test]
+    fn errors_keep_the_frequent_kinds_and_the_last_messages() {
+        use daur_core::monitoring::errors::{self, Errors};
+        let mut errors: Errors<2, 2> = Errors::new(errors::Config::DEFAULT);
+        for (second, kind) in (0..).zip(["i2c", "flash", "i2c", "uart", "i2c", "adc", "i2c"]) {
+            errors.record(kind, "no acknowledge", Instant::from_secs(second));
+        }
+        let i2c = errors.kind("i2c").unwrap();
+        assert_eq!((i2c.count, i2c.overestimate, i2c.last_at), (4, 0, Instant::from_secs(6)));
+        assert_eq!(errors.top().map(|kind| kind.count).sum::<u64>(), 7);
+        assert_eq!(errors.last().map(|error| error.kind.as_str()).next(), Some("i2c"));
+        assert_eq!(errors.recent(Instant::from_secs(6)), 7);
+    }
+
+    #[test]
+    fn profiler_measures_calls_their_errors_and_the_slowest() {
+        use daur_core::monitoring::histogram::Window;
+        use daur_core::monitoring::profiler::{Outcome, Profiler};
+        let mut profiler: Profiler<1, 2, Window<u32, 32>> = Profiler::new();
+        let (outer, inner) = (profiler.start("read", Instant::ZERO), profiler.start("read", Instant::from_millis(1)));
+        profiler.finish(inner, Outcome::Error, Instant::from_millis(3));
+        profiler.finish(outer, Outcome::Success, Instant::from_millis(9));
+        profiler.measure("write", Duration::from_millis(4), Instant::from_millis(20));
+        let read = profiler.snapshot("read").unwrap();
+        assert_eq!((read.time.count, read.errors, read.in_flight), (2, 1, 0));
+        assert!(profiler.slowest().map(|slow| slow.took.as_millis()).eq([9, 4]));
+        assert_eq!(profiler.snapshot("other").unwrap().time.count, 1);
+    }
+
+    #[test]
+    fn system_judges_its_figures_with_hysteresis_and_tells_their_trend() {
+        let mut system: System<4> =
+            System::new(system::Config { trend_every: Duration::ZERO, ..system::Config::DEFAULT });
+        let mut idle = Idle::new(Instant::ZERO);
+        idle.sleep(Instant::from_millis(100));
+        idle.wake(Instant::from_millis(900));
+        let sample = |used| Sample {
+            stack_high_water: Some(used),
+            stack_size: Some(1_000),
+            idle_permille: Some(800),
+            ..Sample::EMPTY
+        };
+        assert_eq!(idle.take(Instant::from_secs(1)), Some(800));
+        for second in 0..4 {
+            system.update(&sample(700 + 20 * second), Instant::from_secs(u64::from(5 * second)));
+        }
+        assert_eq!(system.level_of(Field::Stack), system::Level::Normal);
+        let change = system.update(&sample(780), Instant::from_secs(25)).into_iter().next().unwrap();
+        assert_eq!((change.field, change.to, change.value), (Field::Stack, system::Level::Elevated, 780));
+        assert_eq!(system.level_of(Field::Cpu), system::Level::Normal);
+        let mut trend: Trend<4> = Trend::NEW;
+        for second in 0..6 {
+            trend.push(second * 10, Instant::from_secs(second.unsigned_abs()));
+        }
+        let per_hour = trend.per_hour().unwrap();
+        assert!((35_990..=36_010).contains(&per_hour));
+    }
+
+    #[test]
+    fn lines_of_the_log_survive_as_the_bits_they_are() {
+        use daur_core::monitoring::log::{Config, Level, Log};
+        let mut log: Log<4, 32> = Log::new(Config::DEFAULT);
+        for (second, message) in [(1, "one"), (2, "two"), (3, "two"), (4, "three"), (5, "four"), (6, "five")] {
+            let _ = log.record(Level::Info, "test", message, Instant::from_secs(second));
+        }
+        let mut saved = [0; Log::<4, 32>::BYTES];
+        for (to, byte) in saved.iter_mut().zip(log.bytes()) {
+            *to = byte;
+        }
+        let found = log.recover(Config::DEFAULT);
+        assert_eq!((found.kept, found.damaged), (4, 0));
+        let _ = log.record(Level::Error, "test", "new", Instant::from_secs(0));
+        let first = log.untold().unwrap();
+        assert_eq!((first.message.as_str(), first.number, log.snapshot().untold_dropped), ("three", 2, 1));
+
+        // One bit of the second line, and memory of no content.
+        let mut damaged = saved;
+        damaged[2 * Log::<4, 32>::BYTES / 4] ^= 1;
+        assert_eq!(log.restore(damaged, Config::DEFAULT).kept, 3);
+        let found = log.restore(core::iter::repeat_n(0xA5, 999), Config::DEFAULT);
+        assert_eq!((found.kept, found.damaged, log.records().count()), (0, 4, 0));
     }
 }

@@ -1,7 +1,7 @@
 //! Everything that the routes share.
 
 use std::io::ErrorKind;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Request, header};
@@ -35,7 +35,7 @@ use crate::monitor::Monitor;
 use crate::pool::Pool;
 use crate::problem::{Code, Problem};
 use crate::results::Results;
-use crate::status::NetworkRates;
+use crate::usage::Usage;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -74,6 +74,8 @@ pub struct App {
     pub monitor: Arc<Monitor>,
     /// What the figures were.
     pub history: History,
+    /// What people do.
+    pub usage: Usage,
     /// What is said about it all.
     pub logs: Logs,
     /// The machine.
@@ -87,7 +89,6 @@ pub struct App {
     /// The machine's name.
     pub host: String,
     refusals: StdShared<(Gcra, u64)>,
-    rates: Mutex<NetworkRates>,
 }
 
 /// What ends last: once it has, everything is on disk.
@@ -131,11 +132,12 @@ impl App {
             .map_err(|error| format!("[model] {error}"))?;
         let (events, writer_of_events) = events::open(&dir.events(), config.events)
             .map_err(|error| format!("the events cannot be kept: {error}"))?;
-        let monitor = Arc::new(Monitor::new());
+        let monitor = Arc::new(Monitor::new(config.errors.clone())?);
         let breakers = commands.programs().len() + models.snapshot().upstreams.len();
         let history = History::open(&dir.history(), config.history, breakers)
             .map_err(|error| format!("the history cannot be kept: {error}"))?;
         history.recall(&monitor, config.sample_every);
+        let usage = Usage::open(&dir.usage()).map_err(|error| format!("what people do cannot be kept: {error}"))?;
         let memory = Memory::new(&config.memory).map_err(|error| format!("[memory] {error}"))?;
         memory.register("results", 0, results.shrinker())?;
         memory.register("last_good", 1, commands.shrinker())?;
@@ -159,6 +161,7 @@ impl App {
             jobs: Jobs::default(),
             monitor,
             history,
+            usage,
             logs: Logs(config.logger.clone()),
             system,
             latest: watch::Sender::new(Arc::from("")),
@@ -166,7 +169,6 @@ impl App {
             started: StdClock.now(),
             host: host_name(),
             refusals: StdShared::new((Gcra::NEW, 0)),
-            rates: Mutex::default(),
             config,
             dir,
         });
@@ -227,21 +229,6 @@ impl App {
     #[must_use]
     pub fn may_read(&self, request: &Request<Body>) -> bool {
         self.gate.identify(request.headers()).is_ok_and(|caller| caller.permissions().contains(Permissions::READ))
-    }
-
-    /// The rates of the network, as last measured.
-    #[must_use]
-    pub fn rates(&self) -> NetworkRates {
-        *self.rates.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Measures the rates of the network anew.
-    pub fn update_rates(&self) -> NetworkRates {
-        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sample) = self.system.current() {
-            rates.update(&sample);
-        }
-        *rates
     }
 
     /// Audits a refusal at the gate, such that a flood of them fills neither disk nor queue.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use daur_core::security::policy::Policy;
 use daur_core::time::Duration;
 use daur_std::link::Endpoint;
+use daur_std::monitoring::errors::ErrorTracker;
 use daur_std::monitoring::log::Logger;
 use daur_std::security::keys;
 
@@ -49,6 +50,8 @@ pub struct Config {
     pub log: logs::Config,
     /// The log, once there is one.
     pub logger: Option<Logger>,
+    /// What fails, once somebody hears what is logged.
+    pub errors: Option<ErrorTracker>,
     /// Limits of the connections.
     pub http: http::Config,
     /// How often the numbers are read for the dashboard.
@@ -78,6 +81,7 @@ impl Config {
             history: history::Config::DEFAULT,
             log: logs::Config::default(),
             logger: None,
+            errors: None,
             http: http::Config::DEFAULT,
             sample_every: Duration::from_secs(1),
             system_every: Duration::from_secs(2),
@@ -152,6 +156,12 @@ impl DataDir {
     #[must_use]
     pub fn history(&self) -> PathBuf {
         self.0.join("history.db")
+    }
+
+    /// What people do.
+    #[must_use]
+    pub fn usage(&self) -> PathBuf {
+        self.0.join("analytics.db")
     }
 
     /// The log's files.

@@ -87,8 +87,7 @@ struct Totals {
 
 impl Totals {
     fn of(app: &App) -> Self {
-        let errors = app.monitor.errors(|errors, _| errors.total());
-        Self { at: StdClock.now(), errors, failed: app.monitor.requests().failed }
+        Self { at: StdClock.now(), errors: app.monitor.errors().total(), failed: app.monitor.requests().failed }
     }
 }
 
@@ -138,7 +137,7 @@ impl History {
             before.map(|before| totals.at.since(before.at).as_nanos() as f64 / 1e9).filter(|took| *took > 0.0);
         let rate = |of: fn(&Totals) -> u64| Some((of(&totals) - before.as_ref().map(of)?) as f64 / seconds?);
         let whole = |value: u64| value as f64;
-        let network = app.rates().now();
+        let machine = app.system.current().map(|sample| sample.figures()).unwrap_or_default();
         let values = [
             ("cpu", point.cpu.map(f64::from)),
             ("memory", point.memory.map(whole)),
@@ -151,8 +150,8 @@ impl History {
             ("failed", rate(|totals| totals.failed)),
             ("streams", Some(whole(app.monitor.streams()))),
             ("pool_queued", Some(whole(app.pool.snapshot().queued))),
-            ("net_rx", network.map(|(received, _)| whole(received))),
-            ("net_tx", network.map(|(_, sent)| whole(sent))),
+            ("net_rx", machine.received_per_second.map(whole)),
+            ("net_tx", machine.sent_per_second.map(whole)),
         ];
         let known = values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let breakers = breakers(app).into_iter().map(|(name, state)| (format!("{BREAKER}{name}"), level(state)));
@@ -215,6 +214,11 @@ impl History {
             })
         });
         monitor.recall(points);
+    }
+
+    /// Waits until what was appended is in the file, or cannot be at present.
+    pub fn flush(&self) {
+        self.file.flush();
     }
 
     /// What is kept and what was lost.

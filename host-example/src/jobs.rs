@@ -30,11 +30,13 @@ pub enum Job {
     Tidy,
     /// Asks how short memory is.
     Memory,
+    /// Finds out what people did.
+    Analytics,
 }
 
 impl Job {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Sample, Self::Tidy, Self::Memory];
+    pub const ALL: [Self; 4] = [Self::Sample, Self::Tidy, Self::Memory, Self::Analytics];
 
     /// Its name in paths.
     #[must_use]
@@ -43,6 +45,7 @@ impl Job {
             Self::Sample => "sample",
             Self::Tidy => "tidy",
             Self::Memory => "memory",
+            Self::Analytics => "analytics",
         }
     }
 
@@ -57,6 +60,7 @@ impl Job {
             Self::Sample => "Read all figures",
             Self::Tidy => "Forget what has expired",
             Self::Memory => "Watch the memory",
+            Self::Analytics => "Find out what people did",
         }
     }
 }

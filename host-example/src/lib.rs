@@ -14,7 +14,7 @@
 //! * [`results`]: what both have given before; [`pool`]: what waits for the disk.
 //! * [`events`]: what happened, by name; [`memory`]: how short it is, and who gives back.
 //! * [`monitor`], [`status`], [`metrics`]: what is counted, and how it is shown; [`page`]: the dashboard.
-//! * [`history`]: what the figures were; [`logs`]: what is said about it all.
+//! * [`history`]: what the figures were; [`logs`]: what is said about it all; [`usage`]: what people do.
 //! * [`health`]: what the server asks itself, for `/livez`, `/readyz` and `/startupz`; [`jobs`]: what it does again and
 //!   again.
 //! * [`problem`]: what a client is told when it is refused.
@@ -52,13 +52,17 @@ pub mod runner;
 pub mod server;
 pub mod settings;
 pub mod status;
+pub mod usage;
 pub mod users;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use daur_std::monitoring::errors::error_tracker;
 use daur_std::monitoring::log::Logger;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::cli::{Cli, Task};
@@ -99,12 +103,14 @@ fn run(cli: Cli) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
 
 /// Opens the log: a server's is in its data directory too, and is known to it.
 fn start_log(task: &mut Task) -> Result<Logger, Box<dyn std::error::Error + Send + Sync>> {
+    let errors = error_tracker();
     let logger = match task {
         Task::Serve(config) => {
             let unusable = |error| format!("the data directory {} cannot be used: {error}", config.data_dir.display());
             let dir = DataDir::open(&config.data_dir).map_err(unusable)?;
             let logger = config.log.open(Some(dir.logs())).map_err(|error| format!("[log] {error}"))?;
             config.logger = Some(logger.clone());
+            config.errors = Some(errors.clone());
             logger
         }
         _ => {
@@ -113,7 +119,10 @@ fn start_log(task: &mut Task) -> Result<Logger, Box<dyn std::error::Error + Send
             config.open(None)?
         }
     };
+    let layers =
+        tracing_subscriber::registry().with(logger.layer()).with(errors.layer().with_filter(LevelFilter::ERROR));
     // In a test's process there may be a subscriber already.
-    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(logger.layer()));
+    let _ = tracing::subscriber::set_global_default(layers);
+    errors.capture_panics();
     Ok(logger)
 }

@@ -4,6 +4,7 @@ use daur_core::performance::memory::Level;
 use daur_core::time::{Clock, Duration};
 use daur_std::clock::StdClock;
 use daur_std::link::{DeviceStatus, SeriesValue};
+use daur_std::monitoring::errors::KINDS;
 use daur_std::monitoring::prometheus::{Format, Page, Unit};
 
 use crate::app::App;
@@ -74,11 +75,9 @@ fn requests(app: &App, page: &mut Page) {
     page.gauge("daur_http_requests_in_flight", "Requests under way.").sample(&[], in_flight);
     page.gauge("daur_event_streams", "Event streams open.").sample(&[], app.monitor.streams());
     let mut errors = page.counter("daur_errors", "Errors of the server, by kind; the rarest share their place.");
-    app.monitor.errors(|kinds, _| {
-        for kind in kinds.top() {
-            errors.sample(&[("kind", kind.kind.as_str())], kind.count);
-        }
-    });
+    for kind in app.monitor.errors().top(KINDS) {
+        errors.sample(&[("kind", &kind.kind)], kind.count);
+    }
 }
 
 fn commands(app: &App, page: &mut Page) {

@@ -7,14 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use axum::http::StatusCode;
-use daur_core::monitoring::errors::{self, Errors};
 use daur_core::monitoring::histogram::{Auto, Quantile};
 use daur_core::monitoring::profiler::{self, Outcome, Profiler};
 use daur_core::shared::Shared;
 use daur_core::time::{Clock, Duration, Instant};
 use daur_std::clock::StdClock;
+use daur_std::monitoring::errors::{self, ErrorTracker};
 use daur_std::shared::StdShared;
 use serde::Serialize;
+
+use crate::problem::Shown;
 
 pub use operations::{ROUTES, operation};
 
@@ -30,7 +32,9 @@ type Operations = Profiler<OPERATIONS, 8>;
 /// Counts what the server does.
 pub struct Monitor {
     operations: StdShared<Operations>,
-    errors: StdShared<Errors<32, 16>>,
+    errors: ErrorTracker,
+    /// Whether the errors come from the log too.
+    hears_log: bool,
     answers: Mutex<BTreeMap<(&'static str, u16), u64>>,
     total: AtomicU64,
     refused: AtomicU64,
@@ -103,12 +107,17 @@ pub struct Requests {
 }
 
 impl Monitor {
-    /// Nothing counted.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
+    /// Nothing counted. What fails goes to `errors`; without one that hears what is logged, to one of its own.
+    ///
+    /// # Errors
+    /// None but those of a tracker's own.
+    pub fn new(errors: Option<ErrorTracker>) -> Result<Self, errors::ConfigError> {
+        let hears_log = errors.is_some();
+        let errors = errors.map_or_else(|| ErrorTracker::try_new(errors::Config::DEFAULT), Ok)?;
+        Ok(Self {
             operations: StdShared::new(Profiler::new()),
-            errors: StdShared::new(Errors::new(errors::Config::DEFAULT)),
+            errors,
+            hears_log,
             answers: Mutex::default(),
             total: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -122,7 +131,7 @@ impl Monitor {
                 per_second: 0.0,
                 latency: Latency::default(),
             }),
-        }
+        })
     }
 
     /// Measures a request until [`Measured::answered`], or counts it as abandoned.
@@ -135,9 +144,11 @@ impl Monitor {
         }
     }
 
-    /// Records an error: its kind and what it said.
-    pub fn error(&self, kind: &str, message: &str) {
-        self.errors.with(|errors, now| errors.record(kind, message, now));
+    /// Records what a client was told, if it is an error of the server that is not recorded yet.
+    pub fn told(&self, shown: &Shown) {
+        if shown.code.status().is_server_error() && !(shown.logged && self.hears_log) {
+            self.errors.record_text(shown.code.as_str(), &shown.detail);
+        }
     }
 
     /// Counts an event stream until the answer is dropped.
@@ -239,15 +250,10 @@ impl Monitor {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(key, count)| (*key, *count)).collect()
     }
 
-    /// Runs `f` on the errors.
-    pub fn errors<R>(&self, f: impl FnOnce(&mut Errors<32, 16>, Instant) -> R) -> R {
-        self.errors.with(f)
-    }
-}
-
-impl Default for Monitor {
-    fn default() -> Self {
-        Self::new()
+    /// What failed.
+    #[must_use]
+    pub const fn errors(&self) -> &ErrorTracker {
+        &self.errors
     }
 }
 

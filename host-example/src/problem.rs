@@ -133,6 +133,8 @@ pub struct Shown {
     pub code: Code,
     /// The explanation.
     pub detail: Cow<'static, str>,
+    /// Whether the log has told more of it.
+    pub logged: bool,
 }
 
 /// Refuses a request.
@@ -142,12 +144,13 @@ pub struct Problem {
     detail: Cow<'static, str>,
     retry_after: Option<Duration>,
     close: bool,
+    logged: bool,
 }
 
 impl Problem {
     /// A refusal that explains itself in `detail`.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), retry_after: None, close: false }
+        Self { code, detail: detail.into(), retry_after: None, close: false, logged: false }
     }
 
     /// Adds when it is worth trying again: rounded up, at least one second.
@@ -172,8 +175,8 @@ impl Problem {
 
     /// An error inside, logged here and told to the client without what it was.
     pub fn internal(what: &str, error: &dyn fmt::Display) -> Self {
-        tracing::error!(%error, "{what}");
-        Self::new(Code::Internal, "The server could not do this; its log says why.")
+        tracing::error!(kind = Code::Internal.as_str(), %error, "{what}");
+        Self { logged: true, ..Self::new(Code::Internal, "The server could not do this; its log says why.") }
     }
 }
 
@@ -195,7 +198,7 @@ impl IntoResponse for Problem {
         });
         let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = status;
-        response.extensions_mut().insert(Shown { code: self.code, detail: self.detail });
+        response.extensions_mut().insert(Shown { code: self.code, detail: self.detail, logged: self.logged });
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(wait) = self.retry_after {

@@ -54,6 +54,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/model", post(model::answer))
         .route("/api/status", get(seen::status_json))
         .route("/api/history", get(seen::history))
+        .route("/api/analytics", get(seen::analytics))
         .route("/api/logs", get(seen::logs))
         .route("/api/log-level", put(actions::log_level))
         .route("/api/events", get(seen::events))
@@ -85,10 +86,8 @@ async fn track(State(app): Shared, request: Request<Body>, next: Next) -> Respon
     let mut response = next.run(request).await;
     let took = StdClock.now().since(began);
     app.events.record("request", name, outcome(response.status()), took);
-    if let Some(shown) = response.extensions().get::<Shown>()
-        && shown.code.status().is_server_error()
-    {
-        app.monitor.error(shown.code.as_str(), &shown.detail);
+    if let Some(shown) = response.extensions().get::<Shown>() {
+        app.monitor.told(shown);
     }
     measured.answered(response.status());
     let headers = response.headers_mut();

@@ -84,7 +84,15 @@ impl Server {
         self.app.pool.close(LAST_WORK).await;
         let mut jobs = self.jobs;
         while jobs.join_next().await.is_some() {}
-        drop(self.app);
+        // Others may hold the app yet, for a moment.
+        let app = self.app;
+        let flushed = spawn_blocking(move || {
+            app.history.flush();
+            app.usage.flush();
+        });
+        if tokio::time::timeout(LAST_FIGURES, flushed).await.is_err() {
+            tracing::warn!("the history was not all written in time");
+        }
         let Writers { audit, events } = self.writers;
         let (head, ()) =
             tokio::join!(tokio::time::timeout(StdDuration::from_millis(500), audit.close()), events.close());
@@ -98,7 +106,10 @@ impl Server {
 /// What waits for the disk has so long to be done at the end.
 const LAST_WORK: Duration = Duration::from_secs(5);
 
-/// How often what time has ended is forgotten.
+/// The last figures have so long.
+const LAST_FIGURES: StdDuration = StdDuration::from_millis(500);
+
+/// How often what time has ended is forgotten, and it is found out what people did.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// Begins the server's own periodic work; each job ends with the server.
@@ -131,6 +142,14 @@ fn begin_jobs(app: &Arc<App>) -> JoinSet<()> {
             async move { spawn_blocking(move || memory.poll()).await.map_err(|error| error.to_string())? }
         };
         of.jobs.keep(Job::Memory, stop, next, look).await;
+    });
+    let (of, stop) = own();
+    jobs.spawn(async move {
+        let look = || {
+            let app = Arc::clone(&of);
+            async move { app.usage.report(&app.pool).await.map(drop).map_err(|problem| problem.to_string()) }
+        };
+        of.jobs.keep(Job::Analytics, stop, every(TIDY_EVERY), look).await;
     });
     jobs
 }

@@ -6,6 +6,7 @@ mod machine;
 use daur_core::time::{Clock, UnixTime, WallClock};
 use daur_std::clock::{StdClock, SystemWallClock};
 use daur_std::link::DeviceStatus;
+use daur_std::monitoring::errors::Recorded;
 use daur_std::monitoring::history;
 use daur_std::performance::batch;
 use serde::Serialize;
@@ -16,9 +17,9 @@ use crate::audit;
 use crate::command::{BudgetStatus, Places, ProgramStatus};
 use crate::gate::Limits;
 use crate::monitor::{Latency, Point, Requests, micros};
-use crate::{events, fallback, health, jobs, logs, memory, model, pool, results};
+use crate::{events, fallback, health, jobs, logs, memory, model, pool, results, usage};
 
-pub use machine::{Disk, NetworkRates, System};
+pub use machine::{Disk, System};
 
 /// Holds the state of every machine of the server.
 #[derive(Debug, Serialize)]
@@ -39,6 +40,8 @@ pub struct FullStatus {
     pub read_only: bool,
     /// What became of the log's lines; `None` if there is no log.
     pub logs: Option<logs::Snapshot>,
+    /// What people do, in short.
+    pub analytics: usage::Snapshot,
     /// What is kept for the charts.
     pub history: history::Snapshot,
     /// What it does by itself, again and again.
@@ -139,6 +142,7 @@ pub struct Operation {
 pub struct Errors {
     total: u64,
     last_minute: u64,
+    panics: u64,
     top: Vec<serde_json::Value>,
     recent: Vec<serde_json::Value>,
 }
@@ -159,12 +163,12 @@ pub struct Security {
 /// Everything at this moment.
 #[must_use]
 pub fn full(app: &App) -> FullStatus {
-    full_with(app, app.monitor.history().last().copied().unwrap_or_default(), &app.rates())
+    full_with(app, app.monitor.history().last().copied().unwrap_or_default())
 }
 
 /// As [`full`], with what the sampler knows.
 #[must_use]
-pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
+pub fn full_with(app: &App, point: Point) -> FullStatus {
     let (known, unknown) = app.gate.lockouts();
     let (by_user, by_address) = app.gate.limits();
     let mut status = FullStatus {
@@ -176,9 +180,10 @@ pub fn full_with(app: &App, point: Point, rates: &NetworkRates) -> FullStatus {
         attention: Vec::new(),
         read_only: app.config.read_only,
         logs: app.logs.snapshot(),
+        analytics: app.usage.snapshot(),
         history: app.history.snapshot(),
         jobs: app.jobs.snapshot(),
-        system: app.system.current().map(|sample| System::of(&sample, rates)),
+        system: app.system.current().map(|sample| System::of(&sample)),
         requests: app.monitor.requests(),
         latency: app.monitor.latency(),
         operations: operations(app),
@@ -256,24 +261,26 @@ fn events(app: &App) -> events::Snapshot {
 }
 
 fn errors(app: &App) -> Errors {
-    let wall = SystemWallClock.unix_now().map_or(0, UnixTime::as_millis);
-    app.monitor.errors(|errors, now| Errors {
-        total: errors.total(),
-        last_minute: errors.recent(now),
-        top: errors
-            .top()
-            .take(8)
-            .map(|kind| json!({ "kind": kind.kind.as_str(), "count": kind.count, "bound": kind.overestimate }))
+    let shown = app.monitor.errors().snapshot(8);
+    let millis = |at: Option<UnixTime>| at.map(UnixTime::as_millis);
+    Errors {
+        total: shown.total,
+        last_minute: shown.recent,
+        panics: shown.panics,
+        top: shown
+            .top
+            .into_iter()
+            .map(|kind| json!({ "kind": kind.kind, "count": kind.count, "bound": kind.overestimate }))
             .collect(),
-        recent: errors
-            .last()
-            .take(8)
+        recent: shown
+            .last
+            .into_iter()
             .map(|error| {
-                let at_ms = wall.saturating_sub(now.since(error.at).as_millis());
-                json!({ "kind": error.kind.as_str(), "message": error.message.as_str(), "at_ms": at_ms })
+                let Recorded { at, kind, message, causes, .. } = error;
+                json!({ "kind": kind, "message": message, "causes": causes, "at_ms": millis(at) })
             })
             .collect(),
-    })
+    }
 }
 
 /// Takes a sample, and shows it to all streams.
@@ -282,10 +289,9 @@ fn errors(app: &App) -> Errors {
 /// That it cannot be shown.
 pub fn sample(app: &App) -> Result<(), String> {
     app.health.beat();
-    let rates = app.update_rates();
     let point = app.monitor.sample(point(app));
     app.history.append(app, &point);
-    let text = serde_json::to_string(&full_with(app, point, &rates));
+    let text = serde_json::to_string(&full_with(app, point));
     let text = text.map_err(|error| format!("the status is not JSON: {error}"))?;
     app.latest.send_replace(text.into());
     Ok(())

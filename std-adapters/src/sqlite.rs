@@ -4,6 +4,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use daur_core::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -240,4 +243,104 @@ fn quarantined(path: &Path) -> Vec<PathBuf> {
         name.strip_prefix(prefix.as_slice()).is_some_and(|rest| rest.iter().all(u8::is_ascii_digit))
     });
     ours.map(|entry| entry.path()).collect()
+}
+
+/// An open file of one kind, with what its statements need.
+pub(crate) trait Store: Sized {
+    /// How it is opened.
+    type Config;
+    const FORMAT: Format;
+    fn open(path: &Path, config: &Self::Config) -> Result<Self, (Fault, rusqlite::Error)>;
+    /// Whether the open files are still the ones that `path` names.
+    fn is_in_place(&mut self, path: &Path) -> bool;
+}
+
+/// What became of a kept file.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) faults: AtomicU64,
+    pub(crate) quarantined: AtomicU64,
+    pub(crate) reopened: AtomicU64,
+    pub(crate) up: AtomicBool,
+}
+
+/// Keeps a file open for its one thread: a damaged one goes into quarantine, a deleted one is made anew.
+pub(crate) struct Keeper<S: Store> {
+    path: PathBuf,
+    config: S::Config,
+    store: Option<S>,
+    faults: Arc<Faults>,
+}
+
+impl<S: Store> Keeper<S> {
+    pub(crate) fn new(path: PathBuf, config: S::Config, faults: Arc<Faults>) -> Self {
+        Self { path, config, store: None, faults }
+    }
+
+    /// Opens the file; if it is damaged, a new one in its place.
+    pub(crate) fn open(&mut self) -> Result<(), (Fault, rusqlite::Error)> {
+        let opened = S::open(&self.path, &self.config).or_else(|(fault, error)| {
+            if fault != Fault::Damaged {
+                return Err((fault, error));
+            }
+            self.put_aside();
+            S::open(&self.path, &self.config)
+        });
+        let opened = opened.map(|store| self.store = Some(store));
+        self.faults.faults.fetch_add(u64::from(opened.is_err()), Relaxed);
+        self.faults.up.store(self.store.is_some(), Relaxed);
+        opened
+    }
+
+    pub(crate) fn store(&self) -> Option<&S> {
+        self.store.as_ref()
+    }
+
+    /// Does `work`; after damage once more on a new file.
+    pub(crate) fn attempt<R>(&mut self, work: impl Fn(&mut S) -> Result<R, rusqlite::Error>) -> Option<R> {
+        for _ in 0..2 {
+            let error = match work(self.store.as_mut()?) {
+                Ok(done) => return Some(done),
+                Err(error) => error,
+            };
+            self.faults.faults.fetch_add(1, Relaxed);
+            match Fault::of(&error) {
+                Fault::Busy | Fault::Full | Fault::Foreign => return None,
+                fault @ (Fault::Damaged | Fault::Other) => self.recover(fault),
+            }
+        }
+        None
+    }
+
+    /// Opens the file again if somebody has deleted or replaced it, or if it could not be opened.
+    pub(crate) fn check_place(&mut self) {
+        let in_place = self.store.as_mut().is_some_and(|store| store.is_in_place(&self.path));
+        if !in_place {
+            self.recover(Fault::Other);
+        }
+    }
+
+    /// Closes the file, puts it aside if it is damaged, and opens what is there.
+    fn recover(&mut self, fault: Fault) {
+        self.store = None;
+        // It cannot tell damage from a database that somebody else has put there.
+        if fault == Fault::Damaged && !is_foreign(&self.path, &S::FORMAT) {
+            self.put_aside();
+        }
+        if self.open().is_ok() {
+            self.faults.reopened.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn put_aside(&self) {
+        match quarantine(&self.path) {
+            Ok(_) => self.faults.quarantined.fetch_add(1, Relaxed),
+            Err(_) => self.faults.faults.fetch_add(1, Relaxed),
+        };
+    }
+}
+
+/// A whole number as SQLite has it.
+pub(crate) fn whole(figure: u64) -> i64 {
+    i64::try_from(figure).unwrap_or(i64::MAX)
 }

@@ -308,6 +308,20 @@ fn a_reset_shows_as_a_new_boot_id_and_commands_go_on_in_the_new_life() {
     assert_eq!((count(&second, "boots"), second["reset_cause"].as_str()), (2, Some("software")));
     // Signed for the new nonce.
     assert_eq!(host.command("report")["verdict"], "accepted");
+    // The ring of its log has survived: what was said last, which nobody had heard, stands before the new life's lines.
+    let said = |device: &Value, message: &str, before: bool| {
+        let lines = device["log"].as_array().cloned().unwrap_or_default();
+        lines.iter().position(|line| line["message"] == message && line["before_reset"] == before)
+    };
+    let recovered = host.until("the lines from before the reset", |device| {
+        said(device, "reset by command", true).is_some() && said(device, "software", false).is_some()
+    });
+    let place = |message, before| said(&recovered, message, before);
+    assert!(place("power_on", true) < place("reset by command", true), "{recovered:#}");
+    assert!(place("reset by command", true) < place("software", false), "{recovered:#}");
+    // What the host had heard in the first life is not there twice.
+    let lines = recovered["log"].as_array().unwrap();
+    assert_eq!(lines.iter().filter(|line| line["message"] == "power_on").count(), 1, "{recovered:#}");
     assert_eq!(host.metric("daur_device_info", &[r#"boot_id="00000002""#]), Some(1.0));
     host.stop();
 }

@@ -228,11 +228,11 @@ pub fn circuit_breaker_std(args: TokenStream, item: TokenStream) -> TokenStream 
 /// `Pin<Box<dyn Future>>`. If the return type is a `Result`, an `Err` counts as an error; a panic and a
 /// dropped future count as abandoned. Of async functions the time polled is measured too.
 ///
-/// `#[measure_time("name")]` names the operation; without, it has the function's path.
+/// `#[measure_time("name")]` names the operation; without, it has the function's path: its module and its name.
 ///
 /// | argument | default | allowed |
 /// |---|---|---|
-/// | `profiler` | `daur_std`: `monitoring::profiler::PROFILER` | a static `Shared` of a profiler; `daur_core` needs it |
+/// | `profiler` | `daur_std`: `monitoring::profiler::PROFILER` | a static `Shared` of a profiler, or a place that leads to one, such as `self.profiler`; `daur_core` needs it |
 /// | `crate` | `::daur_core`, `::daur_std` | the path of the renamed crate |
 #[proc_macro_attribute]
 pub fn measure_time(args: TokenStream, item: TokenStream) -> TokenStream {
@@ -245,11 +245,11 @@ pub fn measure_time(args: TokenStream, item: TokenStream) -> TokenStream {
 /// `Pin<Box<dyn Future>>`. If the return type is a `Result`, an `Err` counts as an error; a panic and a
 /// dropped future count as abandoned. Of async functions the time polled is measured too.
 ///
-/// `#[measure_time("name")]` names the operation; without, it has the function's path.
+/// `#[measure_time("name")]` names the operation; without, it has the function's path: its module and its name.
 ///
 /// | argument | default | allowed |
 /// |---|---|---|
-/// | `profiler` | `monitoring::profiler::PROFILER` | a static `Shared` of a profiler |
+/// | `profiler` | `monitoring::profiler::PROFILER` | a static `Shared` of a profiler, or a place that leads to one, such as `self.profiler` |
 /// | `crate` | `::daur_std` | the path of the renamed crate |
 #[proc_macro_attribute]
 pub fn measure_time_std(args: TokenStream, item: TokenStream) -> TokenStream {

@@ -22,7 +22,7 @@ pub(crate) fn expand(mut args: Args, function: &mut Function) -> syn::Result<()>
             quote!(::core::concat!(::core::module_path!(), "::", #name))
         }
     };
-    let profiler = match (args.take_path("profiler"), args.flavour) {
+    let profiler = match (args.take_place("profiler"), args.flavour) {
         (Some(profiler), _) => quote!(#profiler),
         (None, Flavour::Std) => quote!(#root::monitoring::profiler::PROFILER),
         (None, Flavour::Core) => {

@@ -59,8 +59,8 @@ impl core::error::Error for ConfigError {}
 /// it the table is a Space-Saving summary: a new kind takes the place of the rarest one and inherits
 /// its count as the bound of its error.
 ///
-/// A kind has up to 16 bytes and a message up to 48, and both are cut there: kinds that begin with the same
-/// 16 bytes are one kind.
+/// A kind has up to `KIND` bytes and a message up to `MESSAGE`, and both are cut there: kinds that begin with the same
+/// `KIND` bytes are one kind. With `LAST` 0 no message is kept.
 ///
 /// # Rules
 /// 1. The counts of all kinds in the table sum up to the total.
@@ -68,6 +68,7 @@ impl core::error::Error for ConfigError {}
 /// 3. A kind's true count is at most `count` and at least `count - overestimate`.
 /// 4. The last `LAST` errors are kept, the newest first.
 /// 5. `recent` counts the errors of the last window, the older ones of them estimated by their share.
+/// 6. A clock that steps backwards makes no kind younger than it was, and counts like any other.
 ///
 /// # Cost
 /// `Errors<8, 8>`: 1.2 KiB. O(`KINDS`) comparisons a record.
@@ -95,12 +96,12 @@ impl core::error::Error for ConfigError {}
 /// Metwally, Agrawal, El Abbadi: "Efficient computation of frequent and top-k elements in data streams", 2005.
 #[doc(alias = "ErrorTracker")]
 #[derive(Clone, Debug)]
-pub struct Errors<const KINDS: usize, const LAST: usize> {
+pub struct Errors<const KINDS: usize, const LAST: usize, const KIND: usize = 16, const MESSAGE: usize = 48> {
     config: Config,
     total: u64,
-    kinds: [Option<Kind>; KINDS],
+    kinds: [Option<Kind<KIND>>; KINDS],
     replaced: u64,
-    last: [Option<Error>; LAST],
+    last: [Option<Error<KIND, MESSAGE>>; LAST],
     /// Where the next error goes.
     next: usize,
     /// When the present window began; the one before it is `previous`.
@@ -113,9 +114,9 @@ pub struct Errors<const KINDS: usize, const LAST: usize> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Kind {
+pub struct Kind<const KIND: usize = 16> {
     /// Its name.
-    pub kind: Text<16>,
+    pub kind: Text<KIND>,
     /// How often, at most.
     pub count: u64,
     /// By how much `count` may be too high; 0 if it is exact.
@@ -130,11 +131,11 @@ pub struct Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Error {
+pub struct Error<const KIND: usize = 16, const MESSAGE: usize = 48> {
     /// What kind it is of.
-    pub kind: Text<16>,
+    pub kind: Text<KIND>,
     /// What it said.
-    pub message: Text<48>,
+    pub message: Text<MESSAGE>,
     /// When it was recorded.
     pub at: Instant,
 }
@@ -143,7 +144,7 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Snapshot {
+pub struct Snapshot<const KIND: usize = 16, const MESSAGE: usize = 48> {
     /// Errors recorded.
     pub total: u64,
     /// Errors in the last window, about.
@@ -153,10 +154,10 @@ pub struct Snapshot {
     /// How often a kind has taken the place of another; 0 means that all counts are exact.
     pub replaced: u64,
     /// The latest error.
-    pub last: Option<Error>,
+    pub last: Option<Error<KIND, MESSAGE>>,
 }
 
-impl<const KINDS: usize, const LAST: usize> Errors<KINDS, LAST> {
+impl<const KINDS: usize, const LAST: usize, const KIND: usize, const MESSAGE: usize> Errors<KINDS, LAST, KIND, MESSAGE> {
     /// A tracker that has seen nothing.
     ///
     /// # Panics
@@ -209,19 +210,19 @@ impl<const KINDS: usize, const LAST: usize> Errors<KINDS, LAST> {
     }
 
     /// Space-Saving.
-    fn count(&mut self, kind: Text<16>, now: Instant) {
+    fn count(&mut self, kind: Text<KIND>, now: Instant) {
         let fresh = Kind { kind, count: 1, overestimate: 0, first_at: now, last_at: now };
         // The kind itself, else a free place (which counts as rarer than any kind), else the rarest.
-        let mut rarest: Option<&mut Option<Kind>> = None;
+        let mut rarest: Option<&mut Option<Kind<KIND>>> = None;
         for slot in &mut self.kinds {
             match slot {
                 Some(known) if known.kind == kind => {
                     known.count = known.count.saturating_add(1);
-                    known.last_at = now;
+                    known.last_at = known.last_at.max(now);
                     return;
                 }
                 _ => {
-                    let count = |slot: &Option<Kind>| slot.as_ref().map_or(0, |kind| kind.count);
+                    let count = |slot: &Option<Kind<KIND>>| slot.as_ref().map_or(0, |kind| kind.count);
                     if rarest.as_ref().is_none_or(|rarest| count(slot) < count(rarest)) {
                         rarest = Some(slot);
                     }
@@ -277,13 +278,13 @@ impl<const KINDS: usize, const LAST: usize> Errors<KINDS, LAST> {
 
     /// The count of one kind, if it is in the table.
     #[must_use]
-    pub fn kind(&self, kind: &str) -> Option<&Kind> {
-        let kind: Text<16> = Text::cut(kind);
+    pub fn kind(&self, kind: &str) -> Option<&Kind<KIND>> {
+        let kind: Text<KIND> = Text::cut(kind);
         self.kinds.iter().flatten().find(|known| known.kind == kind)
     }
 
     /// The kinds in the table, the most frequent first.
-    pub fn top(&self) -> impl Iterator<Item = &Kind> {
+    pub fn top(&self) -> impl Iterator<Item = &Kind<KIND>> {
         let mut before: Option<(u64, usize)> = None;
         core::iter::from_fn(move || {
             // The next in order of falling count, then of rising place: a selection sort, one step a call.
@@ -298,13 +299,13 @@ impl<const KINDS: usize, const LAST: usize> Errors<KINDS, LAST> {
     }
 
     /// The last errors, the newest first.
-    pub fn last(&self) -> impl Iterator<Item = &Error> {
+    pub fn last(&self) -> impl Iterator<Item = &Error<KIND, MESSAGE>> {
         self.last.iter().rev().cycle().skip(LAST.saturating_sub(self.next)).take(LAST).flatten()
     }
 
     /// The figures over all kinds.
     #[must_use]
-    pub fn snapshot(&self, now: Instant) -> Snapshot {
+    pub fn snapshot(&self, now: Instant) -> Snapshot<KIND, MESSAGE> {
         Snapshot {
             total: self.total,
             recent: self.recent(now),
@@ -320,7 +321,9 @@ impl<const KINDS: usize, const LAST: usize> Errors<KINDS, LAST> {
     }
 }
 
-impl<const KINDS: usize, const LAST: usize> Default for Errors<KINDS, LAST> {
+impl<const KINDS: usize, const LAST: usize, const KIND: usize, const MESSAGE: usize> Default
+    for Errors<KINDS, LAST, KIND, MESSAGE>
+{
     fn default() -> Self {
         Self::new(Config::DEFAULT)
     }
@@ -396,8 +399,30 @@ mod tests {
     }
 
     #[test]
+    fn rule_6_a_clock_that_steps_back_makes_no_kind_younger() {
+        let mut errors: Errors<2, 2> = Errors::default();
+        for second in [100, 40, 70] {
+            errors.record("k", "", at(second));
+        }
+        let kind = errors.kind("k").unwrap();
+        assert_eq!((kind.count, kind.first_at, kind.last_at), (3, at(100), at(100)));
+        assert_eq!(errors.last().map(|error| error.at).collect::<Vec<_>>(), [at(70), at(40)]);
+        assert_eq!((errors.recent(at(40)), errors.recent(at(100))), (3, 3));
+    }
+
+    #[test]
+    fn without_a_place_for_messages_kinds_are_counted_all_the_same() {
+        let mut errors: Errors<1, 0, 4, 0> = Errors::default();
+        for kind in ["a", "bcdef", "bcdeg"] {
+            errors.record(kind, "nobody keeps this", at(1));
+        }
+        assert_eq!((errors.last().count(), errors.total(), errors.kind("bcde").unwrap().count), (0, 3, 3));
+        assert_eq!(errors.snapshot(at(1)).last, None);
+    }
+
+    #[test]
     fn a_window_of_no_time_is_refused() {
         let config = Config { window: Duration::ZERO };
-        assert_eq!(Errors::<1, 1>::try_new(config).unwrap_err(), ConfigError::NoWindow);
+        assert_eq!(Errors::<1, 1, 16, 48>::try_new(config).unwrap_err(), ConfigError::NoWindow);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::cobs::{Encoder, Place};
 use crate::id::{BootId, DeviceId};
+pub use crate::monitoring::system::ResetCause;
 use crate::security::audit::{self, Entry};
 use crate::text::Text;
 use crate::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use crate::time::{Duration, Instant};
 pub use crate::monitoring::log::Level;
 
 /// The number of this list of records, sent in [`Record::Hello`]. It grows by one whenever a variant is added.
-pub const SCHEMA: u16 = 2;
+pub const SCHEMA: u16 = 3;
 
 /// Names a series, a breaker or a cache.
 pub type Name = Text<24>;
@@ -179,6 +180,23 @@ pub enum Record {
         #[serde(with = "audit::spelling")]
         entry: Entry,
     },
+    /// A line of the log that was said before the reset. Since schema 3.
+    LogBefore {
+        /// How many lines were kept before it, over resets.
+        number: u32,
+        /// When it was said, on the clock of its life.
+        at: Instant,
+        /// When it was said last.
+        last_at: Instant,
+        /// How grave.
+        level: Level,
+        /// Who said it.
+        target: Text<16>,
+        /// What was said.
+        message: Text<64>,
+        /// How often it was said once more.
+        repeated: u32,
+    },
 }
 
 impl Record {
@@ -199,6 +217,7 @@ impl Record {
             Self::Cache { .. } => "cache",
             Self::Health { .. } => "health",
             Self::Audit { .. } => "audit",
+            Self::LogBefore { .. } => "log_before",
         }
     }
 
@@ -218,6 +237,7 @@ impl Record {
             Self::Cache { .. } => 10,
             Self::Health { .. } => 11,
             Self::Audit { .. } => 12,
+            Self::LogBefore { .. } => 13,
         }
     }
 
@@ -300,6 +320,15 @@ impl Record {
                     }
                 });
             }
+            Self::LogBefore { number, at, last_at, level, target, message, repeated } => {
+                out.small(*number)
+                    .number(at.as_nanos())
+                    .number(last_at.as_nanos())
+                    .byte(*level as u8)
+                    .text(target)
+                    .text(message)
+                    .small(*repeated);
+            }
         }
     }
 }
@@ -323,26 +352,6 @@ macro_rules! wire_enum {
             }
         }
     };
-}
-
-wire_enum! {
-    /// Says why a device started.
-    ResetCause {
-        /// It cannot tell.
-        Unknown = "unknown",
-        /// Power came back.
-        PowerOn = "power_on",
-        /// The reset pin or a button.
-        Pin = "pin",
-        /// The firmware asked for it.
-        Software = "software",
-        /// The watchdog was not fed.
-        Watchdog = "watchdog",
-        /// The supply sagged.
-        BrownOut = "brown_out",
-        /// A panic or a fault.
-        Fault = "fault",
-    }
 }
 
 wire_enum! {

@@ -30,6 +30,7 @@ async fn act(
     app: Arc<App>,
     caller: String,
     from: String,
+    kind: &'static str,
     what: String,
     work: impl Future<Output = Result<(String, Value), Problem>> + Send + 'static,
 ) -> Answer {
@@ -40,6 +41,7 @@ async fn act(
             Ok((how, _)) => (Outcome::Success, how.as_str()),
             Err(problem) => (Outcome::Failure, problem.code().as_str()),
         };
+        app.usage.track("action", Some(&caller), kind, if done.is_ok() { "success" } else { how });
         let event = Event::new(Kind::ConfigChange, outcome, &caller, &from, &format!("{what}: {how}"));
         app.audit.record(event).await?;
         as_json(&done?.1)
@@ -62,7 +64,7 @@ async fn force(app: Arc<App>, name: Id, request: Request<Body>, how: Force) -> A
         let state = state.ok_or_else(|| Problem::new(Code::NotFound, "There is no such breaker."))?;
         Ok((state.to_owned(), json!({ "name": name, "state": state })))
     };
-    act(app, caller, from, what, work).await
+    act(app, caller, from, how.as_str(), what, work).await
 }
 
 pub(super) async fn reset(State(app): Shared, name: Id, request: Request<Body>) -> Answer {
@@ -84,7 +86,7 @@ pub(super) async fn clear_cache(State(app): Shared, request: Request<Body>) -> A
         let cleared = of.results.clear().await?;
         Ok((format!("{cleared} results"), json!({ "cleared": cleared })))
     };
-    act(app, caller, from, "cache cleared".to_owned(), work).await
+    act(app, caller, from, "cache-clear", "cache cleared".to_owned(), work).await
 }
 
 #[derive(Deserialize)]
@@ -107,7 +109,7 @@ pub(super) async fn log_level(State(app): Shared, request: Request<Body>) -> Ans
         logger.set_level(wanted);
         Ok((format!("was {before}"), json!({ "level": wanted })))
     };
-    act(app, caller, from, what, work).await
+    act(app, caller, from, "log-level", what, work).await
 }
 
 pub(super) async fn run_job(State(app): Shared, id: Id, request: Request<Body>) -> Answer {
@@ -120,5 +122,5 @@ pub(super) async fn run_job(State(app): Shared, id: Id, request: Request<Body>) 
         let state = of.jobs.run(job);
         Ok((state.to_owned(), json!({ "id": job.id(), "state": state })))
     };
-    act(app, caller, from, what, work).await
+    act(app, caller, from, "job-run", what, work).await
 }

@@ -37,6 +37,7 @@ pub(super) async fn run(State(app): Shared, request: Request<Body>) -> Answer {
         Ok(_) => "success",
         Err(problem) => problem.code().as_str(),
     };
+    app.usage.track("command", Some(caller.name()), app.commands.name_of(&admitted), how);
     app.events.record("command", app.commands.name_of(&admitted), how, StdClock.now().since(began));
     match result {
         Ok(answer) => {

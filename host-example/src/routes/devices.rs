@@ -39,6 +39,8 @@ pub(super) async fn command(State(app): Shared, id: Id, request: Request<Body>) 
     let mut abandoned = Abandoned { app: &app, event: Some(event(Outcome::Failure, "abandoned")) };
     let sent = app.registry.send_command(&id, &command, caller.name(), caller.permissions()).await;
     abandoned.event = None;
+    let how = sent.as_ref().map_or("failure", |reply| reply.verdict.as_str());
+    app.usage.track("device_command", Some(caller.name()), "device", how);
     match sent {
         Ok(reply) => {
             let outcome = if reply.verdict == Verdict::Accepted { Outcome::Success } else { Outcome::Denied };

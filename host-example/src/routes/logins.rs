@@ -48,6 +48,8 @@ pub(super) async fn login(State(app): Shared, request: Request<Body>) -> Answer 
             Ok(_) => "success",
             Err(refused) => refused.problem.code().as_str(),
         };
+        // Who was refused is nobody, whatever name they gave.
+        app.usage.track("login", result.is_ok().then_some(user.as_str()), "login", how);
         app.events.record("login", "login", how, StdClock.now().since(began));
         let issued = match result {
             Ok(issued) => issued,

@@ -49,6 +49,7 @@ pub(super) async fn answer(State(app): Shared, request: Request<Body>) -> Answer
         Ok(Reply { reply, .. }) => (reply.upstream.clone(), "cached"),
         Err(problem) => ("none".to_owned(), problem.code().as_str()),
     };
+    app.usage.track("chat", Some(caller.name()), &by, how);
     app.events.record("model", by, how, StdClock.now().since(began));
     let answer = match result {
         Ok(answer) => answer,

@@ -91,6 +91,11 @@ pub(super) async fn history(State(app): Shared, request: Request<Body>) -> Answe
     as_json(&app.history.query(&app, &asked).await?)
 }
 
+pub(super) async fn analytics(State(app): Shared, request: Request<Body>) -> Answer {
+    app.admit(&request, Permissions::READ)?;
+    as_json(&*app.usage.report(&app.pool).await?)
+}
+
 /// Lines in one answer.
 const LINES: u64 = 1_000;
 

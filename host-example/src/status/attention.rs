@@ -96,8 +96,14 @@ pub(super) fn attention(status: &FullStatus) -> Vec<Attention> {
     if status.events.lost > 0 {
         add("amber", format!("{} events were not recorded", status.events.lost));
     }
+    if status.errors.panics > 0 {
+        add("amber", format!("{} panics; the errors say where", status.errors.panics));
+    }
     if let Some(dropped @ 1..) = status.logs.as_ref().map(|logs| logs.dropped) {
         add("amber", format!("{dropped} lines of the log were dropped"));
+    }
+    if !status.analytics.up || status.analytics.lost > 0 {
+        add("amber", format!("What people do is not all kept: {} events were lost", status.analytics.lost));
     }
     if !status.history.up {
         add("amber", "The history is down: charts have gaps".to_owned());

@@ -1,6 +1,5 @@
 //! The machine, as it is shown.
 
-use daur_core::time::UnixTime;
 use daur_std::monitoring::system;
 use serde::Serialize;
 
@@ -29,40 +28,9 @@ pub struct Disk {
     pub(super) total: u64,
 }
 
-/// Rates of the network, from two samples.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NetworkRates {
-    last: Option<(UnixTime, u64, u64)>,
-    rates: Option<(u64, u64)>,
-}
-
-impl NetworkRates {
-    /// Bytes a second that came in and went out.
-    #[must_use]
-    pub const fn now(&self) -> Option<(u64, u64)> {
-        self.rates
-    }
-
-    /// Takes a new sample into account.
-    pub fn update(&mut self, sample: &system::Sample) {
-        let Some(at) = sample.taken_at else { return };
-        // Loopback is talk with oneself.
-        let outside = || sample.networks.iter().filter(|network| network.name != "lo");
-        let (received, sent) = (outside().map(|n| n.received).sum(), outside().map(|n| n.transmitted).sum());
-        if let Some((then, before_received, before_sent)) = self.last {
-            let millis = at.as_millis().saturating_sub(then.as_millis());
-            if millis == 0 {
-                return;
-            }
-            let rate = |now: u64, before: u64| now.saturating_sub(before).saturating_mul(1_000) / millis;
-            self.rates = Some((rate(received, before_received), rate(sent, before_sent)));
-        }
-        self.last = Some((at, received, sent));
-    }
-}
-
 impl System {
-    pub(super) fn of(sample: &system::Sample, rates: &NetworkRates) -> Self {
+    pub(super) fn of(sample: &system::Sample) -> Self {
+        let figures = sample.figures();
         let mut disks: Vec<Disk> = Vec::new();
         for disk in &sample.disks {
             // A bind mount shows the same disk again under another name.
@@ -81,8 +49,8 @@ impl System {
             load1: sample.load_permille.map(|[one, ..]| f64::from(one) / 1e3),
             uptime_s: sample.uptime_seconds,
             disks,
-            received_per_second: rates.rates.map(|(received, _)| received),
-            sent_per_second: rates.rates.map(|(_, sent)| sent),
+            received_per_second: figures.received_per_second,
+            sent_per_second: figures.sent_per_second,
             process_memory: sample.process.map(|process| process.memory),
             process_cpu_permille: sample.process.and_then(|process| process.cpu_permille),
         }

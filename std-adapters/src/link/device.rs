@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::security::audit::device::Life;
 
 use super::audit::{Keeper, Store};
+use super::log::DeviceLog;
 use super::registry::{Config, Reply};
 use super::status::{
     BreakerStatus, CacheStatus, DeviceStatus, ErrorStatus, LogLine, Series, SeriesValue, SystemStatus,
@@ -37,6 +38,7 @@ pub(super) struct Device {
     pub(super) pending: Option<Pending>,
     /// Its audit chain.
     pub(super) audit: Keeper,
+    log: DeviceLog,
 }
 
 /// The first schema whose devices keep an audit chain.
@@ -63,6 +65,7 @@ impl Device {
             counter: 0,
             pending: None,
             audit: Keeper::new(store),
+            log: DeviceLog::new(config.log_lines),
         }
     }
 
@@ -76,6 +79,7 @@ impl Device {
         status.lost = status.lost_device.saturating_add(seen.lost);
         status.duplicates = seen.duplicates;
         status.audit = self.audit.status();
+        status.log = self.log.lines().clone();
         status
     }
 
@@ -165,10 +169,12 @@ impl Device {
             }
             Record::Log { level, target, message } => {
                 let (target, message) = (target.as_str().to_owned(), message.as_str().to_owned());
-                self.status.log.push_back(LogLine { device_at_ms: at_ms, level, target, message });
-                while self.status.log.len() > self.config.log_lines {
-                    self.status.log.pop_front();
-                }
+                self.log.say(LogLine::new(at_ms, level, target, message));
+            }
+            Record::LogBefore { at, last_at, level, target, message, repeated, .. } => {
+                let (target, message) = (target.as_str().to_owned(), message.as_str().to_owned());
+                let line = LogLine::new(at.as_millis(), level, target, message);
+                self.log.recover(LogLine { device_last_at_ms: last_at.as_millis(), repeated, ..line });
             }
             Record::Reply { counter, verdict, message } => {
                 self.on_reply(Reply { counter, verdict, message: message.as_str().to_owned() });
@@ -189,6 +195,11 @@ impl Device {
         let another = self.status.boot_id != boot_id || self.id != Some(device);
         if another {
             self.status.boots += 1;
+        }
+        match self.id {
+            Some(id) if id != device => self.log.clear(),
+            Some(_) if another => self.log.on_reset(),
+            _ => {}
         }
         if another && self.id.is_some() {
             // What another life has said is not true of this one. What came before the first name is.

@@ -8,6 +8,7 @@
 mod audit;
 mod device;
 mod endpoint;
+mod log;
 mod registry;
 mod status;
 mod task;

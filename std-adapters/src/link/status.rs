@@ -61,7 +61,7 @@ pub struct DeviceStatus {
     pub caches: BTreeMap<String, CacheStatus>,
     /// The latest error of each kind.
     pub errors: BTreeMap<String, ErrorStatus>,
-    /// The last lines of its log, the newest last.
+    /// The last lines of its log, the newest last; those from before the reset, also from before the host listened, first.
     pub log: VecDeque<LogLine>,
     /// The device itself.
     pub system: Option<SystemStatus>,
@@ -162,17 +162,27 @@ pub struct ErrorStatus {
     pub device_at_ms: u64,
 }
 
-/// Tells one line of a device's log.
+/// Tells one line of a device's log, or several in a row that said the same.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct LogLine {
-    /// When it was said, on the device's clock.
+    /// When it was said, on the device's clock in that life.
     pub device_at_ms: u64,
+    /// When it was said last.
+    pub device_last_at_ms: u64,
     /// How grave.
     pub level: Level,
     /// Who says it.
     pub target: String,
     /// What is said.
     pub message: String,
+    /// How often it was said once more.
+    pub repeated: u32,
+    /// It was said before the device's last reset.
+    pub before_reset: bool,
+    /// The device has told it after the reset, from memory that outlives one.
+    #[serde(skip)]
+    pub(super) told_again: bool,
 }
 
 /// Tells of the device itself.

@@ -236,6 +236,8 @@ async fn every_record_of_a_device_shows_in_its_status() {
     node.push(&Record::Error { kind: Text::cut("bus"), total: 5, message: Text::cut("no answer"), at });
     node.push(&Record::System { uptime: Duration::from_secs(9), stack_high_water: 1, stack_size: 2, idle_permille: 3 });
     node.push(&Record::Log { level: Level::Warn, target: Text::cut("main"), message: Text::cut("careful") });
+    let (target, message, level) = (Text::cut("node"), Text::cut("last words"), Level::Error);
+    node.push(&Record::LogBefore { number: 3, at, last_at: at, level, target, message, repeated: 2 });
     node.push(&Record::Cache { name, hits: 1, misses: 2, len: 3, capacity: 4 });
     node.push(&Record::Lost { count: 6, since: at });
     node.push(&Record::Health { live: true, ready: false });
@@ -250,7 +252,8 @@ async fn every_record_of_a_device_shows_in_its_status() {
     assert_eq!((status.breakers["i2c"].state, status.breakers["i2c"].refused), (BreakerState::Open, 3));
     assert_eq!((status.errors["bus"].total, status.errors["bus"].message.as_str()), (5, "no answer"));
     assert_eq!(status.system.unwrap().uptime_ms, 9_000);
-    assert_eq!(status.log[0].message, "careful");
+    let log: Vec<_> = status.log.iter().map(|line| (line.message.as_str(), line.repeated, line.before_reset)).collect();
+    assert_eq!(log, [("last words", 2, true), ("careful", 0, false)]);
     assert_eq!(status.caches["i2c"].capacity, 4);
     assert_eq!((status.lost, status.lost_device, status.lost_line, status.crc_errors), (6, 6, 0, 0));
     assert!(status.connected && status.last_seen_ms.is_some());

@@ -6,8 +6,8 @@ mod writer;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use self::writer::{Work, Writer};
 use crate::error::Error;
-use crate::sqlite::{Fault, PAGE};
+use crate::sqlite::{Fault, Faults, PAGE};
 
 /// Longest name of a series, in bytes.
 pub const MAX_NAME: usize = 64;
@@ -205,6 +205,7 @@ struct Inner {
     path: PathBuf,
     config: Config,
     stats: Stats,
+    faults: Arc<Faults>,
     names: Mutex<Vec<Arc<str>>>,
 }
 
@@ -215,12 +216,8 @@ struct Stats {
     waiting: AtomicU64,
     lost: AtomicU64,
     refused: AtomicU64,
-    faults: AtomicU64,
-    quarantined: AtomicU64,
-    reopened: AtomicU64,
     rows: AtomicU64,
     bytes: AtomicU64,
-    up: AtomicBool,
 }
 
 /// What the history has done since it was opened, and how much it holds.
@@ -415,6 +412,7 @@ impl History {
             path: path.as_ref().to_path_buf(),
             config,
             stats: Stats::default(),
+            faults: Arc::default(),
             names: Mutex::default(),
         });
         let (queue, work) = mpsc::channel();
@@ -531,7 +529,7 @@ impl History {
     /// The figures.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let Inner { config, stats, .. } = &*self.inner;
+        let Inner { config, stats, faults, .. } = &*self.inner;
         let load = |figure: &AtomicU64| figure.load(Relaxed);
         Snapshot {
             offered: load(&stats.offered),
@@ -539,15 +537,15 @@ impl History {
             waiting: load(&stats.waiting),
             lost: load(&stats.lost),
             refused: load(&stats.refused),
-            faults: load(&stats.faults),
-            quarantined: load(&stats.quarantined),
-            reopened: load(&stats.reopened),
+            faults: load(&faults.faults),
+            quarantined: load(&faults.quarantined),
+            reopened: load(&faults.reopened),
             series: self.inner.names.lock().unwrap_or_else(PoisonError::into_inner).len() as u64,
             rows: load(&stats.rows),
             max_rows: config.max_rows(),
             bytes: load(&stats.bytes),
             max_bytes: config.max_bytes(),
-            up: stats.up.load(Relaxed),
+            up: faults.up.load(Relaxed),
         }
     }
 }

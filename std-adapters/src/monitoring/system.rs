@@ -1,19 +1,25 @@
 //! How the machine and this process are doing: CPU, memory, disks, network.
 
 mod host;
+#[cfg_attr(feature = "tracing", path = "system/log/events.rs")]
+#[cfg_attr(not(feature = "tracing"), path = "system/log/silent.rs")]
+mod log;
+mod sample;
+mod sampler;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use daur_core::time::{Duration, Instant, UnixTime, WallClock};
-use serde::Serialize;
-use tokio::sync::watch;
+use daur_core::monitoring::system as machine;
+use daur_core::time::{Duration, Instant};
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant as TokioInstant;
 
 pub use host::Host;
-
-use crate::clock::SystemWallClock;
+pub use machine::{Change, Field, Level, Threshold};
+pub use sample::{Disk, Memory, Network, Process, Sample, Temperature};
+pub use sampler::{Provider, Sampler};
 
 /// Two CPU readings closer than this say nothing: the operating system counts in ticks.
 pub const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
@@ -59,125 +65,6 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// What was read. A field that the host does not tell is `None`, never 0.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Sample {
-    /// When, on the wall clock.
-    pub taken_at: Option<UnixTime>,
-    /// How busy all CPUs were since the sample before, in thousandths.
-    pub cpu_permille: Option<u32>,
-    /// CPUs that the process sees.
-    pub cpus: Option<u32>,
-    /// The memory there is for this process: the machine's, or its container's.
-    pub memory: Option<Memory>,
-    /// The swap space.
-    pub swap: Option<Memory>,
-    /// The load averages over 1, 5 and 15 minutes, in thousandths.
-    pub load_permille: Option<[u32; 3]>,
-    /// How long the machine has been up, in seconds.
-    pub uptime_seconds: Option<u64>,
-    /// Every disk.
-    pub disks: Vec<Disk>,
-    /// Every network interface.
-    pub networks: Vec<Network>,
-    /// This process.
-    pub process: Option<Process>,
-}
-
-/// Memory, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Memory {
-    /// What there is.
-    pub total: u64,
-    /// What is in use.
-    pub used: u64,
-    /// Whether `total` is a cgroup's limit, and not the machine's memory.
-    pub limited: bool,
-}
-
-/// One mounted disk, in bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Disk {
-    /// Where it is mounted.
-    pub mount: String,
-    /// Its size.
-    pub total: u64,
-    /// What is free for this process.
-    pub available: u64,
-}
-
-/// One network interface: bytes since the machine started.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Network {
-    /// Its name.
-    pub name: String,
-    /// Bytes that came in.
-    pub received: u64,
-    /// Bytes that went out.
-    pub transmitted: u64,
-}
-
-/// This process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Process {
-    /// How busy it was since the sample before, in thousandths of one CPU.
-    pub cpu_permille: Option<u32>,
-    /// Its resident memory in bytes.
-    pub memory: u64,
-    /// How long it has been running, in seconds.
-    pub uptime_seconds: u64,
-}
-
-/// Reads the figures. [`Host`] asks the operating system; a test tells its own.
-pub trait Provider: Send + 'static {
-    /// Reads everything anew. May block for some milliseconds.
-    fn read(&mut self) -> Sample;
-}
-
-impl<F: FnMut() -> Sample + Send + 'static> Provider for F {
-    fn read(&mut self) -> Sample {
-        self()
-    }
-}
-
-/// Takes samples no closer than sense allows.
-///
-/// # Rules
-/// 1. The first CPU reading is an average since the machine's start, and is not reported.
-/// 2. A sample asked for less than [`SHORTEST_INTERVAL`] after the last is the last one.
-#[derive(Debug)]
-pub struct Sampler<P> {
-    provider: P,
-    last: Option<(Instant, Arc<Sample>)>,
-}
-
-impl<P: Provider> Sampler<P> {
-    /// A sampler that has read nothing.
-    pub const fn new(provider: P) -> Self {
-        Self { provider, last: None }
-    }
-
-    /// The present sample.
-    pub fn sample(&mut self, now: Instant) -> Arc<Sample> {
-        if let Some((at, last)) = &self.last
-            && now.since(*at) < SHORTEST_INTERVAL
-        {
-            return Arc::clone(last);
-        }
-        let mut sample = self.provider.read();
-        if self.last.is_none() {
-            sample.cpu_permille = None;
-            if let Some(process) = &mut sample.process {
-                process.cpu_permille = None;
-            }
-        }
-        sample.taken_at = sample.taken_at.or_else(|| SystemWallClock.unix_now());
-        let sample = Arc::new(sample);
-        self.last = Some((now, Arc::clone(&sample)));
-        sample
-    }
-}
-
 /// Watches the system in the background (the seed's `SystemMonitor`).
 ///
 /// # Rules
@@ -187,6 +74,15 @@ impl<P: Provider> Sampler<P> {
 /// 3. [`Monitor::stop`] ends the task before it returns; `start` after it goes on. Starting twice is
 ///    starting once. Dropping the monitor ends the task too.
 /// 4. A provider that panics costs that sample, is counted, and is asked again.
+/// 5. Each sample is judged by the [machine](machine::System) of the core, whose thresholds are its defaults unless
+///    [`judging`](Monitor::judging) says otherwise. A change of level goes to all who
+///    [listen](Monitor::changes), and to `tracing` with that feature.
+///
+/// # Cost
+/// On Linux a sample reads some forty small files, [`Host`] says how long that takes.
+///
+/// # Errors
+/// [`ConfigError`], at the start.
 ///
 /// # Sharing
 /// By reference or in an `Arc`. The system is read on tokio's threads for blocking work.
@@ -208,10 +104,22 @@ pub struct Monitor<P: Provider = Host> {
     /// The first start: what the sampler's time counts from.
     began: OnceLock<TokioInstant>,
     sampler: Arc<Mutex<Sampler<P>>>,
-    samples: watch::Sender<Option<Arc<Sample>>>,
-    failures: watch::Sender<u64>,
+    watched: Arc<Watched>,
     task: Mutex<Option<Task>>,
 }
+
+/// What the task tells.
+struct Watched {
+    samples: watch::Sender<Option<Arc<Sample>>>,
+    failures: watch::Sender<u64>,
+    changes: broadcast::Sender<Change>,
+    judge: Mutex<machine::System<POINTS>>,
+}
+
+/// Points of each trend: with one a minute, that of the last half an hour.
+const POINTS: usize = 30;
+/// Changes of level that wait for a slow listener.
+const WAITING: usize = 64;
 
 struct Task {
     stop: watch::Sender<bool>,
@@ -239,10 +147,24 @@ impl<P: Provider> Monitor<P> {
             config,
             began: OnceLock::new(),
             sampler: Arc::new(Mutex::new(Sampler::new(provider))),
-            samples: watch::Sender::new(None),
-            failures: watch::Sender::new(0),
+            watched: Arc::new(Watched {
+                samples: watch::Sender::new(None),
+                failures: watch::Sender::new(0),
+                changes: broadcast::Sender::new(WAITING),
+                judge: Mutex::new(machine::System::default()),
+            }),
             task: Mutex::new(None),
         })
+    }
+
+    /// The same, judged by these thresholds; their interval is that of [`Config`].
+    ///
+    /// # Errors
+    /// [`machine::ConfigError`] says which of them contradicts itself.
+    pub fn judging(self, thresholds: machine::Config) -> Result<Self, machine::ConfigError> {
+        let thresholds = machine::Config { interval: self.config.interval, ..thresholds };
+        *held(&self.watched.judge) = machine::System::try_new(thresholds)?;
+        Ok(self)
     }
 
     /// Begins to watch. Says whether it had not begun before.
@@ -259,8 +181,7 @@ impl<P: Provider> Monitor<P> {
             self.config.interval,
             *self.began.get_or_init(TokioInstant::now),
             Arc::clone(&self.sampler),
-            self.samples.clone(),
-            self.failures.clone(),
+            Arc::clone(&self.watched),
             stopped,
         );
         *task = Some(Task { stop, handle: tokio::spawn(watching) });
@@ -285,12 +206,12 @@ impl<P: Provider> Monitor<P> {
     /// The last sample, if there was one.
     #[must_use]
     pub fn current(&self) -> Option<Arc<Sample>> {
-        self.samples.borrow().clone()
+        self.watched.samples.borrow().clone()
     }
 
     /// Waits for the next sample; `None` if there will be none because the monitor is gone.
     pub async fn changed(&self) -> Option<Arc<Sample>> {
-        let mut samples = self.samples.subscribe();
+        let mut samples = self.watched.samples.subscribe();
         samples.changed().await.ok()?;
         samples.borrow_and_update().clone()
     }
@@ -298,13 +219,37 @@ impl<P: Provider> Monitor<P> {
     /// Samples, as they come, for a stream of events.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Sample>>> {
-        self.samples.subscribe()
+        self.watched.samples.subscribe()
+    }
+
+    /// The level of the worst figure.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        held(&self.watched.judge).level()
+    }
+
+    /// The levels, trends and last figures; its moments count from the first start.
+    #[must_use]
+    pub fn judged(&self) -> machine::Snapshot {
+        held(&self.watched.judge).snapshot()
+    }
+
+    /// How long until memory or the fullest disk is used up, if it goes on as of late.
+    #[must_use]
+    pub fn lasts(&self, field: Field) -> Option<Duration> {
+        held(&self.watched.judge).lasts(field)
+    }
+
+    /// Changes of level from now on. Who is more than 64 behind is told how many are lost.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.watched.changes.subscribe()
     }
 
     /// Readings that ended in a panic of the provider.
     #[must_use]
     pub fn failures(&self) -> u64 {
-        *self.failures.borrow()
+        *self.watched.failures.borrow()
     }
 }
 
@@ -334,20 +279,15 @@ async fn watch_system<P: Provider>(
     interval: Duration,
     began: TokioInstant,
     sampler: Arc<Mutex<Sampler<P>>>,
-    samples: watch::Sender<Option<Arc<Sample>>>,
-    failures: watch::Sender<u64>,
+    watched: Arc<Watched>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut pause = SHORTEST_INTERVAL;
     loop {
         let sampler = Arc::clone(&sampler);
         let now = Instant::ZERO + Duration::from(began.elapsed());
-        match tokio::task::spawn_blocking(move || held(&sampler).sample(now)).await {
-            Ok(sample) => {
-                samples.send_replace(Some(sample));
-            }
-            Err(_) => failures.send_modify(|failures| *failures += 1),
-        }
+        let sampled = tokio::task::spawn_blocking(move || held(&sampler).sample(now)).await;
+        watched.take(sampled.ok(), now);
         tokio::select! {
             // An error means that the monitor is gone.
             _ = stopped.wait_for(|stop| *stop) => return,
@@ -355,4 +295,57 @@ async fn watch_system<P: Provider>(
         }
         pause = interval;
     }
+}
+
+impl Watched {
+    /// Judges a sample and tells it; without one, the reading failed.
+    fn take(&self, sample: Option<Arc<Sample>>, now: Instant) {
+        let Some(sample) = sample else {
+            held(&self.judge).on_failure(now);
+            self.failures.send_modify(|failures| *failures += 1);
+            log::failed();
+            return;
+        };
+        let figures = sample.figures();
+        let changes = held(&self.judge).update(&figures, now);
+        self.samples.send_replace(Some(sample));
+        for change in changes {
+            log::changed(&change);
+            // An error means that nobody listens.
+            let _ = self.changes.send(change);
+        }
+    }
+}
+
+static GLOBAL: OnceLock<Monitor> = OnceLock::new();
+
+/// The one monitor of this process (the seed's `get_system_monitor`), made with the defaults at its first use unless [`init`] was
+/// before. It watches once it is [started](Monitor::start).
+///
+/// # Panics
+/// Never: the defaults are valid.
+///
+/// # Example
+/// ```
+/// use daur_std::monitoring::system::system_monitor;
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_time().build().unwrap().block_on(async {
+/// let monitor = system_monitor();
+/// monitor.start();
+/// let sample = monitor.changed().await.unwrap();
+/// assert!(sample.memory.unwrap().total > 0);
+/// # monitor.stop().await;
+/// # });
+/// ```
+#[doc(alias = "get_system_monitor")]
+pub fn system_monitor() -> &'static Monitor {
+    GLOBAL.get_or_init(|| Monitor::of_host(Config::DEFAULT).expect("the defaults are valid"))
+}
+
+/// Makes `monitor` the one that [`system_monitor`] gives.
+///
+/// # Errors
+/// Gives `monitor` back if there is one already: by an earlier `init`, or because somebody has used the default.
+pub fn init(monitor: Monitor) -> Result<(), Box<Monitor>> {
+    GLOBAL.set(monitor).map_err(Box::new)
 }

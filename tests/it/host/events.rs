@@ -67,3 +67,36 @@ fn the_audit_is_written_in_batches_too() {
     assert_eq!(batches["rejected"], 0);
     assert!(batches["delivered"].as_u64().unwrap() >= 80, "{batches}");
 }
+
+#[test]
+fn what_people_do_is_counted_with_how_many_they_are() {
+    let mut host = Host::start();
+    let (ada, bob) = (host.token("ada"), host.token("bob"));
+    host.login("bob", "wrong").is_problem(401, "unauthenticated");
+    for _ in 0..3 {
+        assert_eq!(host.command(&ada, "uname").status, 200);
+    }
+    host.command(&bob, "uname").is_problem(403, "forbidden");
+    assert_eq!(host.ask(&ada, "POST", "/api/cache/clear", None).status, 200);
+    let report = host.get(&bob, "/api/analytics");
+    assert_eq!(report.status, 200, "{}", report.text);
+    let event = |report: &Value, name: &str| {
+        let events = report["events"].as_array().unwrap();
+        events.iter().find(|event| event["name"] == name).map(|event| (event["total"].clone(), event["users"].clone()))
+    };
+    let report = report.json();
+    assert_eq!(event(&report, "login"), Some((json!(3), json!(2))));
+    assert_eq!(event(&report, "command"), Some((json!(3), json!(1))));
+    assert_eq!(event(&report, "action"), Some((json!(1), json!(1))));
+    assert_eq!((&report["users"], &report["complete"]), (&json!(2), &json!(true)));
+    assert_eq!((&report["funnels"][0]["entered"], &report["funnels"][0]["converted"]), (&json!(2), &json!(1)));
+    let outcome = |value: &str| json!({ "key": "outcome", "value": value, "count": 2 });
+    assert!(report["properties"].as_array().unwrap().contains(&outcome("cached")), "{}", report["properties"]);
+    let shown = host.get(&bob, "/api/status").json()["analytics"].clone();
+    assert_eq!((&shown["total"], &shown["users"], &shown["lost"]), (&json!(7), &json!(2), &json!(0)));
+    host.get("", "/api/analytics").is_problem(401, "unauthenticated");
+
+    host.restart(|_| ());
+    let ada = host.token("ada");
+    assert_eq!(event(&host.get(&ada, "/api/analytics").json(), "command"), Some((json!(3), json!(1))));
+}

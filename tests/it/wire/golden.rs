@@ -197,6 +197,38 @@ pub(super) fn frames() -> Vec<(&'static str, Frame)> {
                 },
             ),
         ),
+        (
+            "log_before",
+            frame(
+                140,
+                15_000_000_000,
+                Record::LogBefore {
+                    number: 300,
+                    at: Instant::from_secs(7),
+                    last_at: Instant::from_secs(9),
+                    level: Level::Warn,
+                    target: Text::cut("sensor"),
+                    message: Text::cut("breaker opened: the sensor is left alone"),
+                    repeated: 2,
+                },
+            ),
+        ),
+        (
+            "log_before_longest",
+            frame(
+                u32::MAX,
+                u64::MAX,
+                Record::LogBefore {
+                    number: u32::MAX,
+                    at: Instant::MAX,
+                    last_at: Instant::MAX,
+                    level: Level::Trace,
+                    target: Text::cut(&"t".repeat(16)),
+                    message: Text::cut(&"m".repeat(64)),
+                    repeated: u32::MAX,
+                },
+            ),
+        ),
     ]
 }
 
@@ -287,8 +319,8 @@ fn every_downlink_is_written_in_its_golden_bytes_and_read_back() {
 #[test]
 fn there_is_a_golden_frame_of_every_kind() {
     let kinds: std::collections::BTreeSet<_> = frames().iter().map(|(_, frame)| frame.record.kind()).collect();
-    // Twelve kinds in schema 1, the audit's since schema 2.
-    assert_eq!((kinds.len(), daur_core::wire::record::SCHEMA), (13, 2));
+    // Twelve kinds in schema 1, the audit's since schema 2, the log's before the reset since schema 3.
+    assert_eq!((kinds.len(), daur_core::wire::record::SCHEMA), (14, 3));
 }
 
 #[test]

@@ -9,7 +9,14 @@
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use daur_core::id::{BootId, DeviceId};
+<<<<<<< HEAD
+use daur_core::monitoring::errors::{self, Errors};
+=======
+use daur_core::monitoring::log::{self, Level, Log};
+>>>>>>> w-report
 use daur_core::monitoring::histogram::{Auto, Full};
+use daur_core::monitoring::profiler::{self, Profiler};
+use daur_core::monitoring::system::{self, Field, Idle, Sample, System};
 use daur_core::performance::balancer::{
     self, Balancer, Latency, LeastLoaded, Outcome, PeakEwma, Policy, RoundRobin, Weighted,
 };
@@ -314,6 +321,83 @@ fn monitoring() {
     }
     #[cfg(not(target_has_atomic = "32"))]
     let _ = Full::new; // 4 KiB and more are too much for this board's stack
+<<<<<<< HEAD
+    errors();
+    profiler();
+    system();
+}
+
+#[inline(never)]
+fn errors() {
+    let mut errors: Errors<8, 4> = Errors::new(errors::Config::DEFAULT);
+    for kind in ["i2c", "flash", "uart", "adc", "radio", "clock", "stack", "sensor"] {
+        errors.record(kind, "no acknowledge", now());
+    }
+    measure("errors_record_first_of_8", || {
+        black_box(&mut errors).record(black_box("i2c"), black_box("no acknowledge"), now());
+    });
+    measure("errors_record_last_of_8", || {
+        black_box(&mut errors).record(black_box("sensor"), black_box("no acknowledge"), now());
+    });
+    // Each takes the place of the other, since both are the rarest then.
+    let mut new = false;
+    measure("errors_record_new_of_8", || {
+        new = !new;
+        black_box(&mut errors).record(black_box(if new { "one" } else { "two" }), black_box("no acknowledge"), now());
+    });
+}
+
+#[inline(never)]
+fn profiler() {
+    let mut profiler: Profiler<2, 2, daur_core::monitoring::histogram::Window<u32, 32>> = Profiler::new();
+    let mut took = 0;
+    measure("profiler_span", || {
+        let span = black_box(&mut profiler).start(black_box("read"), now());
+        took += 1_000;
+        black_box(&mut profiler).finish(span, profiler::Outcome::Success, now() + Duration::from_nanos(took));
+    });
+}
+
+#[inline(never)]
+fn system() {
+    let config = system::Config { trend_every: Duration::ZERO, ..system::Config::DEFAULT };
+    let mut system: System<4> = System::new(config);
+    let mut second = 0;
+    measure("system_update_of_3", || {
+        second += 1;
+        let sample = Sample {
+            idle_permille: Some(black_box(400)),
+            stack_high_water: Some(black_box(900)),
+            stack_size: Some(black_box(1_024)),
+            temperature_mc: Some(black_box(41_500)),
+            ..Sample::EMPTY
+        };
+        black_box(black_box(&mut system).update(&sample, Instant::from_secs(second)));
+    });
+    measure("system_trend_of_4", || _ = black_box(black_box(&system).per_hour(Field::Temperature)));
+    let mut idle = Idle::new(now());
+    measure("idle_sleep_and_wake", || {
+        black_box(&mut idle).sleep(now());
+        black_box(&mut idle).wake(now());
+=======
+    log();
+}
+
+fn log() {
+    let mut log: Log<8> = Log::new(log::Config::DEFAULT);
+    let mut line = 0_usize;
+    measure("log_record", || {
+        line ^= 1;
+        let message = ["the sensor does not answer", "the sensor is left alone  "].get(line).copied().unwrap_or_default();
+        let _ = black_box(black_box(&mut log).record(Level::Warn, "sensor", black_box(message), now()));
+    });
+    measure("log_repeated", || {
+        let _ = black_box(black_box(&mut log).record(Level::Warn, "sensor", black_box("the same again"), now()));
+    });
+    measure("log_filtered", || {
+        let _ = black_box(black_box(&mut log).record(Level::Trace, "sensor", black_box("left out"), now()));
+>>>>>>> w-report
+    });
 }
 
 fn security() {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::writer::Pending;
 use super::{Config, Plan, Series, Step};
-use crate::sqlite::{self, Fault, Format, Identity, PAGE};
+use crate::sqlite::{self, Fault, Format, Identity, PAGE, whole};
 
 const FORMAT: Format = Format {
     // `DauH` in ASCII.
@@ -67,17 +67,21 @@ struct Known {
     used: i64,
 }
 
-/// Opens the file for its one thread, and sorts the refusals.
-pub(super) fn open(path: &Path, config: &Config) -> Result<Store, (Fault, rusqlite::Error)> {
-    let connection = sqlite::open(path, &FORMAT, config.busy_timeout, config.max_bytes())?;
-    let identity = Identity::of(path);
-    let mut store = Store { config: *config, connection, identity, held: None };
-    store.prepare().map_err(|error| (Fault::of(&error), error))?;
-    Ok(store)
-}
+impl sqlite::Store for Store {
+    type Config = Config;
+    const FORMAT: Format = FORMAT;
 
-pub(super) fn is_foreign(path: &Path) -> bool {
-    sqlite::is_foreign(path, &FORMAT)
+    fn open(path: &Path, config: &Config) -> Result<Self, (Fault, rusqlite::Error)> {
+        let connection = sqlite::open(path, &FORMAT, config.busy_timeout, config.max_bytes())?;
+        let identity = Identity::of(path);
+        let mut store = Self { config: *config, connection, identity, held: None };
+        store.prepare().map_err(|error| (Fault::of(&error), error))?;
+        Ok(store)
+    }
+
+    fn is_in_place(&mut self, path: &Path) -> bool {
+        self.identity.is_in_place(path)
+    }
 }
 
 impl Store {
@@ -90,10 +94,6 @@ impl Store {
         tx.commit()?;
         self.held = Some(look(&self.connection, &self.config)?);
         Ok(())
-    }
-
-    pub(super) fn is_in_place(&mut self, path: &Path) -> bool {
-        self.identity.is_in_place(path)
     }
 
     pub(super) fn used_bytes(&self) -> Result<u64, rusqlite::Error> {
@@ -280,8 +280,4 @@ impl Writing<'_> {
         self.tx.prepare_cached(delete)?.execute([whole(step), id, farthest])?;
         Ok(())
     }
-}
-
-fn whole(figure: u64) -> i64 {
-    i64::try_from(figure).unwrap_or(i64::MAX)
 }

@@ -6,9 +6,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::store::{self, Store};
+use super::store::Store;
 use super::{Inner, Question, Series, Step};
-use crate::sqlite::{self, Fault};
+use crate::sqlite::{Fault, Keeper};
 
 /// How often an idle writer looks whether its file is still there, and tries again what it could not write.
 const TICK: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ impl Pending {
 pub(super) struct Writer {
     inner: Arc<Inner>,
     queue: Receiver<Work>,
-    store: Option<Store>,
+    keeper: Keeper<Store>,
     pending: Pending,
     /// Series that had a value since this history was opened: none of them makes room.
     fresh: HashSet<Arc<str>>,
@@ -60,25 +60,13 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(inner: Arc<Inner>, queue: Receiver<Work>) -> Self {
-        Self { inner, queue, store: None, pending: Pending::default(), fresh: HashSet::new() }
+        let keeper = Keeper::new(inner.path.clone(), inner.config, Arc::clone(&inner.faults));
+        Self { inner, queue, keeper, pending: Pending::default(), fresh: HashSet::new() }
     }
 
     /// Opens the file; if it is damaged, a new one in its place.
     pub(super) fn open(&mut self) -> Result<(), (Fault, rusqlite::Error)> {
-        let opened = store::open(&self.inner.path, &self.inner.config).or_else(|(fault, error)| {
-            if fault != Fault::Damaged {
-                return Err((fault, error));
-            }
-            self.put_aside();
-            store::open(&self.inner.path, &self.inner.config)
-        });
-        let opened = opened.inspect_err(|_| self.fault()).map(|store| {
-            // Until somebody appends, the latest row tells what the present is.
-            if self.pending.present == 0 {
-                self.pending.present = store.latest();
-            }
-            self.store = Some(store);
-        });
+        let opened = self.keeper.open();
         self.publish();
         opened
     }
@@ -87,7 +75,6 @@ impl Writer {
         loop {
             match self.queue.recv_timeout(TICK) {
                 Ok(first) => {
-                    self.check_place();
                     let mut stop = self.serve(first);
                     for _ in 1..BATCH {
                         let Ok(work) = self.queue.try_recv() else { break };
@@ -120,8 +107,8 @@ impl Writer {
             }
             Work::Query { question, answer } => {
                 self.write();
-                let plan = question.plan(&self.inner.config, self.pending.present);
-                answer(self.attempt(|store| store.read(&plan)).unwrap_or_else(|| plan.unanswered()));
+                let plan = question.plan(&self.inner.config, self.present());
+                answer(self.keeper.attempt(|store| store.read(&plan)).unwrap_or_else(|| plan.unanswered()));
             }
             Work::Flush { done } => {
                 self.write();
@@ -132,14 +119,23 @@ impl Writer {
         false
     }
 
+    /// The latest append's time; until there is one, that of the latest row.
+    fn present(&self) -> u64 {
+        match self.pending.present {
+            0 => self.keeper.store().map_or(0, Store::latest),
+            present => present,
+        }
+    }
+
     /// Commits what waits. What cannot be written goes on waiting.
     fn write(&mut self) {
+        self.keeper.check_place();
         if self.pending.rows.is_empty() {
             return;
         }
         let pending = std::mem::take(&mut self.pending);
         let fresh = std::mem::take(&mut self.fresh);
-        let refused = self.attempt(|store| store.write(&pending, &fresh));
+        let refused = self.keeper.attempt(|store| store.write(&pending, &fresh));
         self.fresh = fresh;
         let stats = &self.inner.stats;
         match refused {
@@ -171,67 +167,18 @@ impl Writer {
         }
     }
 
-    /// Does `work`; after damage once more on a new file.
-    fn attempt<R>(&mut self, work: impl Fn(&mut Store) -> Result<R, rusqlite::Error>) -> Option<R> {
-        for _ in 0..2 {
-            let error = match work(self.store.as_mut()?) {
-                Ok(done) => return Some(done),
-                Err(error) => error,
-            };
-            self.fault();
-            match Fault::of(&error) {
-                Fault::Busy | Fault::Full | Fault::Foreign => return None,
-                fault @ (Fault::Damaged | Fault::Other) => self.recover(fault),
-            }
-        }
-        None
-    }
-
     fn tick(&mut self) {
-        self.check_place();
         self.write();
-        if let Some(store) = &self.store {
+        if let Some(store) = self.keeper.store() {
             // Room that cannot be given back now is asked for again at the next tick.
             let _ = store.shrink(SHRINK_PAGES);
         }
         self.publish();
     }
 
-    /// Opens the file again if somebody has deleted or replaced it, or if it could not be opened.
-    fn check_place(&mut self) {
-        let in_place = self.store.as_mut().is_some_and(|store| store.is_in_place(&self.inner.path));
-        if !in_place {
-            self.recover(Fault::Other);
-        }
-    }
-
-    /// Closes the file, puts it aside if it is damaged, and opens what is there.
-    fn recover(&mut self, fault: Fault) {
-        self.store = None;
-        // It cannot be told damage from a database that somebody else has put there.
-        if fault == Fault::Damaged && !store::is_foreign(&self.inner.path) {
-            self.put_aside();
-        }
-        if self.open().is_ok() {
-            self.inner.stats.reopened.fetch_add(1, Relaxed);
-        }
-    }
-
-    fn put_aside(&self) {
-        match sqlite::quarantine(&self.inner.path) {
-            Ok(_) => self.inner.stats.quarantined.fetch_add(1, Relaxed),
-            Err(_) => self.inner.stats.faults.fetch_add(1, Relaxed),
-        };
-    }
-
-    fn fault(&self) {
-        self.inner.stats.faults.fetch_add(1, Relaxed);
-    }
-
     fn publish(&self) {
         let stats = &self.inner.stats;
-        stats.up.store(self.store.is_some(), Relaxed);
-        let Some(store) = &self.store else { return };
+        let Some(store) = self.keeper.store() else { return };
         if let Some((rows, names)) = store.held() {
             stats.rows.store(rows, Relaxed);
             *self.inner.names.lock().unwrap_or_else(PoisonError::into_inner) = names;

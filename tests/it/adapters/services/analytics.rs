@@ -1,1 +1,359 @@
-//! Events in SQLite, and their report.
+//! Analytics on hosts: the rules, and everything that can happen to the file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use daur_core::time::{Duration, UnixTime};
+use daur_std::error::Error;
+use daur_std::services::analytics::{
+    Analytics, Config, MAX_FUNNELS, MAX_NAMES, OTHER, Snapshot, analytics_collector, init,
+};
+use proptest::prelude::*;
+use rusqlite::{Connection, TransactionBehavior};
+
+const NOW: u64 = 1_800_000_000;
+
+/// A folder of its own inside `target`, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("analytics-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("analytics.db")
+    }
+
+    fn open(&self) -> Analytics {
+        Analytics::open(self.file(), Config::DEFAULT).unwrap()
+    }
+
+    fn quarantined(&self) -> usize {
+        let names = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.contains(".quarantine-") && !name.ends_with("-wal") && !name.ends_with("-shm")).count()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn at(secs: u64) -> UnixTime {
+    UnixTime::from_secs(secs)
+}
+
+fn counts(snapshot: &Snapshot) -> (u64, u64, u64, u64) {
+    let Snapshot { tracked, written, waiting, lost, refused, .. } = *snapshot;
+    assert_eq!(tracked, written + waiting + lost + refused, "{snapshot:?}");
+    (written, waiting, lost, refused)
+}
+
+#[test]
+fn a_report_tells_counts_by_window_users_properties_and_funnels() {
+    let analytics = Analytics::in_memory(Config::DEFAULT).unwrap();
+    analytics.add_funnel("open", "run", Duration::from_secs(60)).unwrap();
+    analytics.add_funnel("open", "run", Duration::from_secs(60)).unwrap();
+    let open = |user: &str, page: &str, secs| {
+        analytics.track_event_at("open", &[("user", user), ("page", page)], at(secs));
+    };
+    open("alice", "/old", NOW - 8 * 86_400);
+    open("alice", "/status", NOW - 2 * 86_400);
+    open("bob", "/status", NOW - 7_200);
+    open("alice", "/status", NOW - 100);
+    analytics.track_event_at("run", &[("user", "alice")], at(NOW - 40));
+    analytics.track_event_at("run", &[("user", "carol")], at(NOW - 30));
+    open("carol", "/logs", NOW - 20);
+    // Of the future, as a clock that was set back leaves them: in no window.
+    open("dave", "/logs", NOW + 5);
+    let report = analytics.report_at(at(NOW));
+    assert!(report.complete);
+    assert_eq!((report.total, report.kept, report.users), (8, 8, 4));
+    assert_eq!((&report.in_windows[..], &report.users_in_windows[..]), (&[4, 5, 6][..], &[2, 3, 3][..]));
+    let open = &report.events[0];
+    assert_eq!((open.name.as_str(), open.total, &open.in_windows[..], open.users), ("open", 6, &[2, 3, 4][..], 4));
+    assert_eq!((open.first_ms, open.last_ms), ((NOW - 8 * 86_400) * 1_000, (NOW + 5) * 1_000));
+    assert_eq!((report.events[1].name.as_str(), report.events[1].users), ("run", 2));
+    let properties: Vec<_> = report.properties.iter().map(|top| (top.value.as_str(), top.count)).collect();
+    assert_eq!(properties, [("/status", 3), ("/logs", 2), ("/old", 1)]);
+    let funnel = &report.funnels[0];
+    assert_eq!((report.funnels.len(), funnel.entered, funnel.converted, funnel.expired), (1, 6, 1, 3));
+    assert_eq!((funnel.waiting, funnel.forgotten), (2, 0));
+}
+
+#[test]
+fn rule_1_and_5_a_lock_held_elsewhere_makes_events_wait_and_then_lost() {
+    let folder = Folder::new("locked");
+    let config = Config { queue: 10, busy_timeout: Duration::from_millis(1), ..Config::DEFAULT };
+    let analytics = Analytics::open(folder.file(), config).unwrap();
+    analytics.track_event_at("open", &[], at(NOW));
+    analytics.flush();
+    let mut other = Connection::open(folder.file()).unwrap();
+    let lock = other.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+    for _ in 0..15 {
+        analytics.track_event_at("open", &[], at(NOW));
+    }
+    analytics.track_event_at("", &[], at(NOW));
+    analytics.flush();
+    assert_eq!(counts(&analytics.snapshot()), (1, 10, 5, 1));
+    assert_eq!(analytics.report_at(at(NOW)).total, 1, "what waits is not counted yet");
+    drop(lock);
+    let report = analytics.report_at(at(NOW));
+    assert_eq!((report.total, report.kept), (11, 11));
+    assert_eq!(counts(&analytics.close()), (11, 0, 5, 1));
+}
+
+#[test]
+fn rule_2_the_latest_rows_are_kept_and_none_beyond_their_age() {
+    let folder = Folder::new("rows");
+    let config = Config { rows: 10, max_age: Duration::from_secs(100), ..Config::DEFAULT };
+    let analytics = Analytics::open(folder.file(), config).unwrap();
+    for second in 0..30 {
+        analytics.track_event_at("open", &[("second", &second.to_string())], at(NOW + second));
+    }
+    let report = analytics.report_at(at(NOW + 30));
+    assert_eq!((report.total, report.kept, analytics.snapshot().kept), (30, 10, 10));
+    assert_eq!(report.properties.iter().map(|top| top.value.as_str()).min(), Some("20"), "their properties went too");
+    // All of them are older than that by now.
+    analytics.track_event_at("open", &[], at(NOW + 1_000));
+    let report = analytics.report_at(at(NOW + 1_000));
+    assert_eq!((report.total, report.kept, report.properties.len()), (31, 1, 0));
+}
+
+#[test]
+fn rule_2_a_clock_that_is_wrong_for_a_moment_costs_little() {
+    let analytics = Analytics::in_memory(Config::DEFAULT).unwrap();
+    for second in 0..500 {
+        analytics.track_event_at("open", &[], at(NOW + second));
+    }
+    analytics.flush();
+    analytics.track_event_at("open", &[], at(4_070_908_800));
+    analytics.track_event_at("open", &[], at(NOW + 500));
+    let kept = analytics.report_at(at(NOW + 500)).kept;
+    assert!((502 - 32..=502).contains(&kept), "{kept}");
+}
+
+#[test]
+fn rule_2_the_file_stays_within_its_size() {
+    let folder = Folder::new("size");
+    let config = Config { max_bytes: 1 << 20, queue: 1 << 20, ..Config::DEFAULT };
+    let analytics = Analytics::open(folder.file(), config).unwrap();
+    let long = "v".repeat(128);
+    for number in 0..4_000 {
+        analytics.track_event_at("open", &[("a", &long), ("b", &long), ("c", &number.to_string())], at(NOW));
+    }
+    analytics.flush();
+    let snapshot = analytics.snapshot();
+    assert_eq!(counts(&snapshot), (4_000, 0, 0, 0));
+    assert!(snapshot.kept > 500 && snapshot.kept < 4_000 && snapshot.bytes <= 1 << 20, "{snapshot:?}");
+    let report = analytics.report_at(at(NOW));
+    assert_eq!((report.total, report.kept), (4_000, snapshot.kept));
+}
+
+#[test]
+fn rule_3_counts_and_metrics_outlive_the_events_and_the_process() {
+    let folder = Folder::new("restart");
+    for round in 1..=3_u64 {
+        let analytics = Analytics::open(folder.file(), Config { rows: 2, ..Config::DEFAULT }).unwrap();
+        for value in [10_000_001.0, 10_000_002.0, 10_000_003.0] {
+            analytics.track_event_at("open", &[], at(NOW + round));
+            analytics.track_metric("size", value);
+        }
+        let report = analytics.report_at(at(NOW + round));
+        assert_eq!((report.total, report.kept, report.events[0].first_ms), (3 * round, 2, (NOW + 1) * 1_000));
+        let size = analytics.metric_stats("size").unwrap();
+        let n = 3.0 * round as f64;
+        assert_eq!((size.count, size.mean, size.last), (3 * round, 10_000_002.0, 10_000_003.0));
+        assert!((size.deviation().unwrap() - (2.0 * round as f64 / (n - 1.0)).sqrt()).abs() < 1e-9);
+        assert_eq!(report.metrics[0].deviation, size.deviation());
+        drop(analytics);
+    }
+}
+
+#[test]
+fn rule_3_names_beyond_the_places_are_counted_together() {
+    let analytics = Analytics::in_memory(Config::DEFAULT).unwrap();
+    for number in 0..MAX_NAMES + 44 {
+        analytics.track_event_at(&format!("event {number}"), &[("user", "alice")], at(NOW));
+    }
+    analytics.track_event_at("event 0", &[], at(NOW));
+    let report = analytics.report_at(at(NOW));
+    assert_eq!((report.total, report.events.len()), (MAX_NAMES as u64 + 45, MAX_NAMES + 1));
+    let other = &report.events[0];
+    assert_eq!((other.name.as_str(), other.total, other.in_windows[0], other.users), (OTHER, 44, 44, 1));
+    assert_eq!((report.events[1].name.as_str(), report.events[1].total), ("event 0", 2));
+}
+
+#[test]
+fn rule_4_what_is_kept_of_a_user_is_not_the_name() {
+    let folder = Folder::new("users");
+    let analytics = folder.open();
+    analytics.track_event_at("open", &[("user", "alice@example.org"), ("page", "/x")], at(NOW));
+    drop(analytics);
+    let bytes = fs::read(folder.file()).unwrap();
+    assert!(!bytes.windows(5).any(|window| window == b"alice") && bytes.windows(2).any(|window| window == b"/x"));
+}
+
+#[test]
+fn rule_5_damage_costs_the_events_and_not_the_counts() {
+    let folder = Folder::new("damage");
+    let analytics = folder.open();
+    for _ in 0..100 {
+        analytics.track_event_at("open", &[], at(NOW));
+    }
+    analytics.track_metric("size", 1.0);
+    analytics.flush();
+    Connection::open(folder.file()).unwrap().execute_batch("DROP TABLE events").unwrap();
+    analytics.track_event_at("open", &[], at(NOW + 1));
+    let report = analytics.report_at(at(NOW + 1));
+    assert_eq!((report.total, report.kept, folder.quarantined()), (101, 1, 1));
+    // They are in the new file too.
+    analytics.flush();
+    drop(analytics);
+    let analytics = folder.open();
+    let report = analytics.report_at(at(NOW + 1));
+    assert_eq!((report.total, report.kept, report.metrics.len()), (101, 1, 1));
+}
+
+#[test]
+fn rule_5_a_damaged_empty_or_deleted_file_is_made_anew_and_a_foreign_one_refused() {
+    for (name, content) in [("garbage", vec![7; 9_000]), ("zeros", vec![0; 9_000]), ("empty", vec![])] {
+        let folder = Folder::new(name);
+        fs::write(folder.file(), content).unwrap();
+        let analytics = folder.open();
+        analytics.track_event_at("open", &[], at(NOW));
+        assert_eq!((analytics.report_at(at(NOW)).kept, folder.quarantined()), (1, 1));
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(folder.0.join(format!("analytics.db{suffix}")));
+        }
+        analytics.track_event_at("open", &[], at(NOW));
+        let report = analytics.report_at(at(NOW));
+        assert_eq!((report.total, report.kept, folder.file().exists()), (2, 1, true));
+    }
+    let folder = Folder::new("foreign");
+    Connection::open(folder.file()).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    assert!(matches!(Analytics::open(folder.file(), Config::DEFAULT), Err(Error::Store { .. })));
+    assert!(Analytics::open(folder.0.join("nowhere/a.db"), Config::DEFAULT).is_err());
+}
+
+#[test]
+fn rule_6_what_is_no_value_of_a_metric_is_refused() {
+    let analytics = Analytics::in_memory(Config::DEFAULT).unwrap();
+    for value in [f64::NAN, f64::INFINITY, 1.0, f64::NEG_INFINITY] {
+        analytics.track_metric("m", value);
+    }
+    analytics.track_metric("", 1.0);
+    for number in 0..MAX_NAMES {
+        analytics.track_metric(&number.to_string(), f64::MAX);
+        analytics.track_metric(&number.to_string(), -f64::MAX);
+    }
+    assert_eq!(analytics.snapshot().metrics_refused, 6);
+    assert_eq!(analytics.metric_stats("m").unwrap().count, 1);
+    assert_eq!(analytics.metric_stats("0").unwrap().mean, 0.0);
+    assert_eq!((analytics.metric_stats("m").unwrap().deviation(), analytics.metric_stats("255")), (None, None));
+}
+
+#[test]
+fn what_is_too_long_is_cut_at_a_character_and_counted() {
+    let analytics = Analytics::in_memory(Config::DEFAULT).unwrap();
+    let many: Vec<(String, String)> = (0..10).map(|n| (format!("key {n}"), "ö".repeat(100))).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    analytics.track_event_at(&"€".repeat(40), &many, at(NOW));
+    let report = analytics.report_at(at(NOW));
+    assert_eq!((report.events[0].name.len(), report.properties.len()), (63, 8));
+    assert_eq!((report.properties[0].value.len(), analytics.snapshot().cut), (128, 1 + 8 + 2));
+    // Hostile texts are texts.
+    analytics.track_event_at("'); DROP TABLE events; --", &[("\0", "\"<script>")], at(NOW));
+    let report = analytics.report_at(at(NOW));
+    assert!(report.properties.iter().any(|top| top.key == "\0" && top.value == "\"<script>"));
+}
+
+#[test]
+fn funnels_and_configs_that_cannot_be_are_named() {
+    let analytics = Analytics::in_memory(Config::DEFAULT).unwrap();
+    let second = Duration::from_secs(1);
+    let field = |error: Result<(), Error>| match error {
+        Err(Error::Config { field, .. }) => field,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(field(analytics.add_funnel("a", "b", Duration::ZERO)), "within");
+    assert_eq!(field(analytics.add_funnel("a", "a", second)), "second");
+    assert_eq!(field(analytics.add_funnel("", "a", second)), "second");
+    for number in 0..MAX_FUNNELS {
+        analytics.add_funnel("a", &format!("b{number}"), second).unwrap();
+    }
+    assert_eq!(field(analytics.add_funnel("a", "c", second)), "funnels");
+    assert_eq!(field(Config { rows: 0, ..Config::DEFAULT }.validate()), "rows");
+    assert_eq!(field(Config { max_age: Duration::ZERO, ..Config::DEFAULT }.validate()), "max_age");
+    assert_eq!(field(Config { max_bytes: 1, ..Config::DEFAULT }.validate()), "max_bytes");
+    assert_eq!(field(Config { queue: 0, ..Config::DEFAULT }.validate()), "queue");
+    assert_eq!(field(Config { windows: [Duration::ZERO; 3], ..Config::DEFAULT }.validate()), "windows");
+    assert_eq!(field(Config { busy_timeout: Duration::MAX, ..Config::DEFAULT }.validate()), "busy_timeout");
+}
+
+#[test]
+fn there_is_one_for_all_and_it_is_made_once() {
+    analytics_collector().track_event("started", &[]);
+    assert!(analytics_collector().totals().len() <= 1);
+    analytics_collector().flush();
+    assert_eq!(analytics_collector().totals(), [("started".to_owned(), 1)]);
+    assert!(init(Analytics::in_memory(Config::DEFAULT).unwrap()).is_err());
+}
+
+#[test]
+fn the_figures_of_many_threads_add_up() {
+    let folder = Folder::new("threads");
+    let analytics = folder.open();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let analytics = &analytics;
+            scope.spawn(move || {
+                for number in 0..500 {
+                    analytics.track_event_at(&format!("t{thread}"), &[("user", &format!("{number}"))], at(NOW));
+                    analytics.track_metric("m", 1.0);
+                }
+            });
+        }
+    });
+    let report = analytics.report_at(at(NOW));
+    assert_eq!((report.total, report.kept, report.metrics[0].metric.count), (4_000, 4_000, 4_000));
+    assert!(report.users.abs_diff(500) < 50, "{}", report.users);
+    assert_eq!(counts(&analytics.close()), (4_000, 0, 0, 0));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Beside counting by hand: each window, each name, users while they are few.
+    #[test]
+    fn a_report_is_what_counting_by_hand_gives(
+        events in prop::collection::vec((0..4_u8, 0..5_u8, 0..8_000_000_u64), 0..80),
+        now in 0..9_000_000_u64,
+    ) {
+        let analytics = Analytics::in_memory(Config { rows: 1_000, max_age: Duration::MAX, ..Config::DEFAULT }).unwrap();
+        let mut by_hand: BTreeMap<String, (u64, [u64; 3], BTreeSet<u8>)> = BTreeMap::new();
+        for (name, user, secs) in &events {
+            let name = format!("event {name}");
+            analytics.track_event_at(&name, &[("user", &user.to_string())], at(*secs));
+            let known = by_hand.entry(name).or_default();
+            known.0 += 1;
+            for (window, length) in [3_600, 86_400, 604_800].into_iter().enumerate() {
+                known.1[window] += u64::from(*secs <= now && now - *secs < length);
+            }
+            known.2.insert(*user);
+        }
+        let report = analytics.report_at(at(now));
+        prop_assert_eq!(report.events.len(), by_hand.len());
+        for event in &report.events {
+            let (total, windows, users) = &by_hand[&event.name];
+            prop_assert_eq!((event.total, &event.in_windows[..], event.users), (*total, &windows[..], users.len() as u64));
+        }
+        prop_assert!(report.events.is_sorted_by_key(|event| std::cmp::Reverse(event.total)));
+    }
+}

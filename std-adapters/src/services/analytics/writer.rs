@@ -1,0 +1,250 @@
+//! The one thread that reads and writes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use super::store::{Place, Store};
+use super::{Event, EventReport, Inner, MAX_NAMES, Metric, MetricReport, OTHER, Report, Total};
+use crate::sqlite::{Fault, Keeper};
+
+/// How often an idle writer looks whether its file is still there, and tries again what it could not write.
+const TICK: Duration = Duration::from_secs(1);
+/// Work that is taken in before it is written.
+const BATCH: usize = 512;
+/// Events that one transaction writes.
+const TRANSACTION: usize = 64;
+/// Free pages that one idle tick gives back to the file system.
+const SHRINK_PAGES: u64 = 64;
+
+/// What the writer is asked to do.
+pub(super) enum Work {
+    Event(Event),
+    Report { now: u64, answer: Box<dyn FnOnce(Report) + Send> },
+    Flush { done: Box<dyn FnOnce() + Send> },
+    Stop,
+}
+
+/// What one transaction writes beside the events.
+#[derive(Default)]
+pub(super) struct Sums {
+    pub(super) totals: BTreeMap<String, Total>,
+    pub(super) metrics: BTreeMap<String, Metric>,
+}
+
+pub(super) struct Writer {
+    inner: Arc<Inner>,
+    queue: Receiver<Work>,
+    keeper: Keeper<Store>,
+    pending: Vec<Event>,
+    /// How often the file has been opened when all sums were last written into it.
+    whole: Option<u64>,
+}
+
+impl Writer {
+    pub(super) fn new(inner: Arc<Inner>, queue: Receiver<Work>) -> Self {
+        let place = Place { config: inner.config, in_memory: inner.path.is_none() };
+        let path = inner.path.clone().unwrap_or_else(|| PathBuf::from(":memory:"));
+        let keeper = Keeper::new(path, place, Arc::clone(&inner.faults));
+        Self { inner, queue, keeper, pending: Vec::new(), whole: None }
+    }
+
+    pub(super) fn open(&mut self) -> Result<(), (Fault, rusqlite::Error)> {
+        self.keeper.open()?;
+        self.learn();
+        self.publish();
+        Ok(())
+    }
+
+    /// Takes over the sums that the file has, when it is first opened.
+    fn learn(&mut self) {
+        if self.whole.is_some() {
+            return;
+        }
+        if let Some(sums) = self.keeper.attempt(|store| store.sums()) {
+            let mut book = self.inner.book();
+            for (name, total) in sums.totals {
+                let known = book.totals.entry(name).or_insert(Total { first_ms: total.first_ms, ..total_of_none() });
+                known.count = known.count.saturating_add(total.count);
+                known.first_ms = known.first_ms.min(total.first_ms);
+                known.last_ms = known.last_ms.max(total.last_ms);
+            }
+            for (name, metric) in sums.metrics {
+                // What came while the file was locked goes on top.
+                let full = book.metrics.len() >= MAX_NAMES;
+                match book.metrics.get_mut(&name) {
+                    Some(known) => *known = metric.with(*known),
+                    None if !full => drop(book.metrics.insert(name, metric)),
+                    None => {}
+                }
+            }
+            self.whole = Some(self.inner.faults.reopened.load(Relaxed));
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            match self.queue.recv_timeout(TICK) {
+                Ok(first) => {
+                    let mut stop = self.serve(first);
+                    for _ in 1..BATCH {
+                        let Ok(work) = self.queue.try_recv() else { break };
+                        stop |= self.serve(work);
+                    }
+                    self.write();
+                    if stop {
+                        return self.give_up();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.write();
+                    if let Some(store) = self.keeper.store() {
+                        // Room that cannot be given back now is asked for again at the next tick.
+                        let _ = store.shrink(SHRINK_PAGES);
+                    }
+                    self.publish();
+                }
+                Err(RecvTimeoutError::Disconnected) => return self.give_up(),
+            }
+        }
+    }
+
+    /// Does one piece of work; true when it was told to stop.
+    fn serve(&mut self, work: Work) -> bool {
+        match work {
+            Work::Event(event) => self.pending.push(event),
+            Work::Report { now, answer } => {
+                self.write();
+                answer(self.report(now));
+            }
+            Work::Flush { done } => {
+                self.write();
+                done();
+            }
+            Work::Stop => return true,
+        }
+        false
+    }
+
+    /// Commits what waits. What cannot be written goes on waiting.
+    fn write(&mut self) {
+        self.keeper.check_place();
+        self.learn();
+        while self.write_some() && !self.pending.is_empty() {}
+        self.publish();
+    }
+
+    /// Commits the first of what waits, no more than the file has room for. Says whether it could.
+    fn write_some(&mut self) -> bool {
+        let opened = self.inner.faults.reopened.load(Relaxed);
+        // Into a new file go all sums, into the same one those that have changed.
+        let all = self.whole != Some(opened);
+        let mut sums = self.changed(all);
+        if self.pending.is_empty() && sums.metrics.is_empty() && (!all || sums.totals.is_empty()) {
+            return true;
+        }
+        let later = self.pending.split_off(self.pending.len().min(TRANSACTION));
+        let mut events = std::mem::replace(&mut self.pending, later);
+        self.count(&events, &mut sums.totals);
+        let written = self.keeper.attempt(|store| store.write(&events, &sums));
+        let stats = &self.inner.stats;
+        if written.is_some() {
+            stats.waiting.fetch_sub(events.len() as u64, Relaxed);
+            stats.written.fetch_add(events.len() as u64, Relaxed);
+            self.inner.book().totals.extend(sums.totals);
+            if self.inner.faults.reopened.load(Relaxed) == opened {
+                self.whole = Some(opened);
+            }
+        } else {
+            events.append(&mut self.pending);
+            self.pending = events;
+            self.inner.book().changed.extend(sums.metrics.into_keys());
+        }
+        written.is_some()
+    }
+
+    fn changed(&self, all: bool) -> Sums {
+        let mut book = self.inner.book();
+        let changed = std::mem::take(&mut book.changed);
+        let metrics = book.metrics.iter().filter(|(name, _)| all || changed.contains(*name));
+        let metrics = metrics.map(|(name, metric)| (name.clone(), *metric)).collect();
+        Sums { metrics, totals: if all { book.totals.clone() } else { BTreeMap::new() } }
+    }
+
+    /// The new totals of the names that `events` have.
+    fn count(&self, events: &[Event], totals: &mut BTreeMap<String, Total>) {
+        let book = self.inner.book();
+        let mut names = book.totals.len();
+        for event in events {
+            let known = totals.contains_key(&event.name) || book.totals.contains_key(&event.name);
+            let name = if known || names < MAX_NAMES { event.name.as_str() } else { OTHER };
+            let total = totals.entry(name.to_owned()).or_insert_with(|| {
+                names += usize::from(!known);
+                book.totals.get(name).copied().unwrap_or(Total { first_ms: event.at, ..total_of_none() })
+            });
+            total.count = total.count.saturating_add(1);
+            total.first_ms = total.first_ms.min(event.at);
+            total.last_ms = total.last_ms.max(event.at);
+        }
+    }
+
+    /// What still waits is lost.
+    fn give_up(&mut self) {
+        let left = std::mem::take(&mut self.pending).len() as u64;
+        self.inner.stats.waiting.fetch_sub(left, Relaxed);
+        self.inner.stats.lost.fetch_add(left, Relaxed);
+    }
+
+    fn report(&mut self, now: u64) -> Report {
+        let config = &self.inner.config;
+        let funnels = self.inner.book().funnels.clone();
+        let found = self.keeper.attempt(|store| store.report(now, &funnels));
+        let mut report = found.unwrap_or_default();
+        report.at_ms = now;
+        report.windows_ms = config.windows.iter().map(|window| window.as_millis()).collect();
+        let book = self.inner.book();
+        report.total = book.totals.values().map(|total| total.count).fold(0, u64::saturating_add);
+        let mut kept: BTreeMap<String, EventReport> = BTreeMap::new();
+        for event in std::mem::take(&mut report.events) {
+            let name = if book.totals.contains_key(&event.name) { event.name.clone() } else { OTHER.to_owned() };
+            let known = kept.entry(name).or_default();
+            known.in_windows.resize(event.in_windows.len(), 0);
+            known.in_windows.iter_mut().zip(&event.in_windows).for_each(|(sum, more)| *sum += more);
+            // Of several names together, the most that any one has: the sketches are gone.
+            known.users = known.users.max(event.users);
+        }
+        report.events = book
+            .totals
+            .iter()
+            .map(|(name, total)| {
+                let kept = kept.remove(name).unwrap_or_default();
+                let in_windows =
+                    if kept.in_windows.is_empty() { vec![0; config.windows.len()] } else { kept.in_windows };
+                let Total { count, first_ms, last_ms } = *total;
+                EventReport { name: name.clone(), total: count, first_ms, last_ms, in_windows, users: kept.users }
+            })
+            .collect();
+        report.events.sort_by(|a, b| b.total.cmp(&a.total).then_with(|| a.name.cmp(&b.name)));
+        let metrics = book.metrics.iter();
+        report.metrics = metrics
+            .map(|(name, metric)| MetricReport { name: name.clone(), metric: *metric, deviation: metric.deviation() })
+            .collect();
+        report
+    }
+
+    fn publish(&self) {
+        let stats = &self.inner.stats;
+        let Some(store) = self.keeper.store() else { return };
+        stats.kept.store(store.kept(), Relaxed);
+        if let Ok(bytes) = store.used_bytes() {
+            stats.bytes.store(bytes, Relaxed);
+        }
+    }
+}
+
+const fn total_of_none() -> Total {
+    Total { count: 0, first_ms: 0, last_ms: 0 }
+}
