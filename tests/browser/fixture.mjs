@@ -357,6 +357,8 @@ async function accessibility(mock) {
     }
     assert.equal(await page.locator("#live i").evaluate((el) => getComputedStyle(el).animationName), "none");
     await fits(page, name);
+    const widths = await page.evaluate(() => [...document.querySelectorAll(".columns > *, .tiles > *")].map((el) => Math.round(el.getBoundingClientRect().width)));
+    if (viewport) assert.equal(new Set(widths).size, 1, `all cards of a phone are as wide as it: ${widths}`);
     await leave(page);
   }
   assert.deepEqual([...minor], []);
