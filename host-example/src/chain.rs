@@ -110,6 +110,15 @@ fn check(data_dir: &Path, of: &Of, key: Option<&Path>, head: Option<Head>) -> Re
     })
 }
 
+/// The end of a data directory's chain, and the last `limit` records, the newest first.
+///
+/// # Errors
+/// What cannot be read.
+pub fn last(data_dir: &Path, limit: u32) -> Result<(Head, Vec<Entry>), Error> {
+    let log = log(data_dir)?;
+    Ok((log.head(), log.find(&Wanted::default().filter(), limit)?))
+}
+
 /// The chain of a data directory; there is one, and it is not changed.
 fn log(data_dir: &Path) -> Result<AuditLog, Error> {
     let database = DataDir::existing(data_dir)?.database();

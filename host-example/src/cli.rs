@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead, IsTerminal};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use daur_core::security::audit::{Head, Kind};
@@ -18,8 +18,9 @@ use daur_std::monitoring::log::Level;
 
 use crate::audit::{Wanted, head_of, kind_by_name};
 use crate::config::Config;
+use crate::reports::Format;
 use crate::settings::Settings;
-use crate::{chain, keys, users};
+use crate::{chain, keys, report, users};
 
 /// Serves commands, a dashboard and a gateway to devices. Without a subcommand, `serve`.
 #[derive(Parser, Debug)]
@@ -44,6 +45,8 @@ enum Command {
     /// What was done and refused
     #[command(subcommand)]
     Audit(Audit),
+    /// A report in a file: of a server that runs, or of what a data directory keeps
+    Report(ReportArgs),
 }
 
 #[derive(Subcommand, Debug)]
@@ -249,6 +252,55 @@ struct AuditVerify {
     data_dir: DataDirArg,
 }
 
+#[derive(Args, Debug)]
+struct ReportArgs {
+    /// Of which kind
+    #[arg(long, value_enum, default_value_t = Format::Html)]
+    format: Format,
+    /// Where to; without it, to stdout
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The server that is asked, such as http://127.0.0.1:8080; without it, the data directory is
+    #[arg(long, value_name = "URL", conflicts_with = "path")]
+    url: Option<String>,
+    /// A file with the token of somebody who may read, `-` for stdin; or the variable DAUR_TOKEN (an argument would
+    /// show in the process list)
+    #[arg(long, value_name = "FILE", requires = "url")]
+    token_file: Option<PathBuf>,
+    /// The server's config file, for how finely it keeps figures
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    data_dir: DataDirArg,
+}
+
+impl ReportArgs {
+    fn work(self) -> Result<report::Work, Box<dyn std::error::Error + Send + Sync>> {
+        let Self { format, output, url, token_file, config, data_dir } = self;
+        let of = match url {
+            Some(url) => report::Of::Server { url, token: token(token_file.as_deref())? },
+            None => {
+                let mut read = Config::new(([127, 0, 0, 1], 0).into(), data_dir.path.clone());
+                if let Some(path) = config {
+                    Settings::load(&path)?.apply(&mut read)?;
+                }
+                report::Of::Kept { dir: data_dir.path, history: read.history }
+            }
+        };
+        Ok(report::Work { format, output, of })
+    }
+}
+
+/// A token from a file, from stdin, or from the environment.
+fn token(file: Option<&Path>) -> Result<String, String> {
+    let token = match file {
+        Some(path) if path.as_os_str() == "-" => io::read_to_string(io::stdin()).map_err(|error| error.to_string()),
+        Some(path) => std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display())),
+        None => std::env::var("DAUR_TOKEN").map_err(|_| "a token is needed: --token-file, or DAUR_TOKEN".to_owned()),
+    };
+    Ok(token?.trim().to_owned())
+}
+
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Task {
@@ -260,6 +312,8 @@ pub enum Task {
     Keys(PathBuf, keys::Work),
     /// Something with the audit.
     Audit(PathBuf, chain::Work),
+    /// A report.
+    Report(Box<report::Work>),
 }
 
 impl Cli {
@@ -278,6 +332,7 @@ impl Cli {
                 Task::Keys(retire.data_dir.path, keys::Work::Retire(retire.number))
             }
             Some(Command::Audit(audit)) => audit.task(),
+            Some(Command::Report(args)) => Task::Report(Box::new(args.work()?)),
         })
     }
 }

@@ -173,6 +173,16 @@ pub fn open(path: &Path, config: Config) -> Result<(Events, Writer), Error> {
     Ok((Events { sender, shared }, Writer(batching)))
 }
 
+/// All counts of the file at `path`, the highest first; a server may be writing to it.
+///
+/// # Errors
+/// SQLite's.
+pub fn totals_at(path: &Path) -> Result<Vec<Total>, Error> {
+    let db = Connection::open(path)?;
+    db.busy_timeout(StdDuration::from_secs(2))?;
+    Ok(named(&totals(&db)?))
+}
+
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS events (
     number INTEGER PRIMARY KEY,
     at_ms INTEGER NOT NULL,
@@ -236,6 +246,18 @@ fn rows(db: &Connection) -> Result<u64, rusqlite::Error> {
     db.query_row(ends, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
 }
 
+fn named(totals: &BTreeMap<Name, u64>) -> Vec<Total> {
+    let one = |((kind, name, outcome), count): (&Name, &u64)| Total {
+        kind: kind.clone(),
+        name: name.clone(),
+        outcome: outcome.clone(),
+        count: *count,
+    };
+    let mut totals: Vec<Total> = totals.iter().map(one).collect();
+    totals.sort_by_key(|total| Reverse(total.count));
+    totals
+}
+
 fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -258,14 +280,7 @@ impl Events {
     /// What was recorded.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let named = |((kind, name, outcome), count): (&Name, &u64)| Total {
-            kind: kind.clone(),
-            name: name.clone(),
-            outcome: outcome.clone(),
-            count: *count,
-        };
-        let mut totals: Vec<Total> = self.shared.totals().iter().map(named).collect();
-        totals.sort_by_key(|total| Reverse(total.count));
+        let totals = named(&self.shared.totals());
         Snapshot {
             rows: self.shared.rows.load(Ordering::Relaxed),
             lost: self.shared.lost.load(Ordering::Relaxed),

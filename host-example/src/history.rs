@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use daur_core::time::{Clock, Duration, Instant, UnixTime, WallClock};
 use daur_std::clock::{StdClock, SystemWallClock};
-use daur_std::monitoring::history::{self, History as File, Snapshot, Tier};
+use daur_std::monitoring::history::{self, History as File, Series, Snapshot, Tier};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -104,6 +104,37 @@ pub struct Shown {
     series: Map<String, Value>,
 }
 
+impl From<Series> for Shown {
+    fn from(found: Series) -> Self {
+        let show = |(name, steps): (String, Vec<Option<history::Step>>)| {
+            // Half of the time open is open, not half-open.
+            let is_state = name.starts_with(BREAKER);
+            let figure = |step: history::Step| if is_state { step.max } else { (step.mean * 100.0).round() / 100.0 };
+            (name, steps.into_iter().map(|step| step.map(figure)).collect())
+        };
+        Self {
+            from_ms: found.from_ms,
+            to_ms: found.to_ms,
+            step_ms: found.step_ms,
+            complete: found.complete,
+            t: found.t,
+            series: found.series.into_iter().map(show).collect(),
+        }
+    }
+}
+
+/// All figures of the file at `path`, which belongs to the caller alone. Blocks.
+///
+/// # Errors
+/// Those of [`History::open`]; a span that is none.
+pub fn figures_of(path: &Path, config: Config, from: u64, to: u64, points: usize) -> Result<Value, Error> {
+    let file = File::open(path, config.machine())?;
+    let names = file.names();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let found = file.query(&names, UnixTime::from_millis(from), UnixTime::from_millis(to), points)?;
+    Ok(serde_json::to_value(Shown::from(found))?)
+}
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct Asked {
@@ -176,20 +207,7 @@ impl History {
             daur_std::error::Error::Config { field, allowed } => bad(format!("`{field}` must be: {allowed}.")),
             error => Problem::internal("the history cannot be asked", &error),
         })?;
-        let show = |(name, steps): (String, Vec<Option<history::Step>>)| {
-            // Half of the time open is open, not half-open.
-            let is_state = name.starts_with(BREAKER);
-            let figure = |step: history::Step| if is_state { step.max } else { (step.mean * 100.0).round() / 100.0 };
-            (name, steps.into_iter().map(|step| step.map(figure)).collect())
-        };
-        Ok(Shown {
-            from_ms: found.from_ms,
-            to_ms: found.to_ms,
-            step_ms: found.step_ms,
-            complete: found.complete,
-            t: found.t,
-            series: found.series.into_iter().map(show).collect(),
-        })
+        Ok(found.into())
     }
 
     /// Gives the monitor the last minutes before this start. Blocks.

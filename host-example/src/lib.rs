@@ -14,12 +14,13 @@
 //! * [`results`]: what both have given before; [`pool`]: what waits for the disk.
 //! * [`events`]: what happened, by name; [`memory`]: how short it is, and who gives back.
 //! * [`monitor`], [`status`], [`metrics`]: what is counted, and how it is shown; [`page`]: the dashboard.
-//! * [`history`]: what the figures were; [`logs`]: what is said about it all; [`usage`]: what people do.
+//! * [`history`]: what the figures were; [`logs`]: what is said about it all; [`usage`]: what people do;
+//!   [`reports`]: all of it in a file.
 //! * [`health`]: what the server asks itself, for `/livez`, `/readyz` and `/startupz`; [`jobs`]: what it does again and
 //!   again.
 //! * [`problem`]: what a client is told when it is refused.
 //! * [`app`]: all of it together; [`cli`], [`config`], [`settings`]: how it is set up.
-//! * [`users`], [`keys`], [`chain`]: what the command line does beside a server that runs.
+//! * [`users`], [`keys`], [`chain`], [`report`]: what the command line does beside a server that runs.
 #![forbid(unsafe_code)]
 
 pub mod app;
@@ -46,6 +47,8 @@ pub mod monitor;
 pub mod page;
 pub mod pool;
 pub mod problem;
+pub mod report;
+pub mod reports;
 pub mod results;
 pub mod routes;
 pub mod runner;
@@ -94,6 +97,7 @@ fn run(cli: Cli) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
         Task::Users(dir, work, policy) => runtime.block_on(users::run(&dir, work, &policy)).map(|()| true),
         Task::Keys(dir, work) => runtime.block_on(keys::run(&dir, work)).map(|()| true),
         Task::Audit(dir, work) => chain::run(&dir, work),
+        Task::Report(work) => runtime.block_on(report::run(*work)).map(|()| true),
     };
     // A password that is being hashed is not worth waiting for.
     runtime.shutdown_timeout(Duration::from_millis(200));

@@ -1,4 +1,4 @@
-//! A report, asked of a server that runs.
+//! A report in a file: of a server that runs, or of what a data directory keeps.
 
 use std::fs;
 use std::io::{self, Write};
@@ -6,13 +6,21 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use daur_core::time::{UnixTime, WallClock};
+use daur_std::clock::SystemWallClock;
 use reqwest::{Client, Url};
-use serde_json::Value;
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Map, Value, json};
 
-use crate::reports::Format;
+use crate::audit::head_text;
+use crate::config::DataDir;
+use crate::reports::{Format, Report, SPAN, STEPS};
+use crate::{chain, events, history};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
+/// Records of the audit that stand in a report.
+const RECORDS: u32 = 50;
 /// The longest report that is taken in.
 const MOST: usize = 64 << 20;
 /// How long the server may take.
@@ -25,10 +33,27 @@ pub struct Work {
     pub format: Format,
     /// Where to; `None` for stdout.
     pub output: Option<PathBuf>,
-    /// Of which server.
-    pub url: String,
-    /// Who asks.
-    pub token: String,
+    /// Of what.
+    pub of: Of,
+}
+
+/// Says what a report is of.
+#[derive(Clone)]
+pub enum Of {
+    /// Of a server that runs.
+    Server {
+        /// Where it listens.
+        url: String,
+        /// The token of somebody who may read.
+        token: String,
+    },
+    /// Of what a data directory keeps, whether a server runs on it or not.
+    Kept {
+        /// The directory.
+        dir: PathBuf,
+        /// How finely its server keeps figures.
+        history: history::Config,
+    },
 }
 
 impl std::fmt::Debug for Work {
@@ -42,28 +67,35 @@ impl std::fmt::Debug for Work {
 /// # Errors
 /// Why there is no report.
 pub async fn run(work: Work) -> Result<(), Error> {
-    let report = fetch(&work).await?;
+    let report = match &work.of {
+        Of::Server { url, token } => fetch(url, token, work.format).await?,
+        Of::Kept { dir, history } => {
+            let report = kept(&DataDir::existing(dir)?, *history)?;
+            let text = report.render(work.format);
+            text.ok_or("figures for Prometheus are those of a server that runs: name it with --url")?.into_bytes()
+        }
+    };
     match &work.output {
         None => Ok(io::stdout().lock().write_all(&report)?),
         Some(path) => write_whole(path, &report).map_err(|error| format!("{}: {error}", path.display()).into()),
     }
 }
 
-async fn fetch(work: &Work) -> Result<Vec<u8>, Error> {
+async fn fetch(url: &str, token: &str, format: Format) -> Result<Vec<u8>, Error> {
     // Neither the url nor an error that repeats it is told: there may be a secret in it.
     let bad = |error: &dyn std::fmt::Display| format!("--url is no address of a server: {error}");
-    let mut url = Url::parse(&work.url).map_err(|error| bad(&error))?;
+    let mut url = Url::parse(url).map_err(|error| bad(&error))?;
     if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
         return Err(bad(&"it must begin with http:// or https://, and have no name or password in it").into());
     }
-    url.set_path(&format!("/api/reports/{}", work.format.as_str()));
+    url.set_path(&format!("/api/reports/{}", format.as_str()));
     url.set_query(None);
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(PATIENCE);
     let builder = if url.scheme() == "https" { builder } else { builder.tls_certs_only([]) };
     let unreachable = |error: reqwest::Error| format!("the server gave no answer: {}", cause(&error.without_url()));
     let client = builder.build().map_err(unreachable)?;
-    let mut answer = client.get(url).bearer_auth(&work.token).send().await.map_err(unreachable)?;
+    let mut answer = client.get(url).bearer_auth(token).send().await.map_err(unreachable)?;
     let status = answer.status();
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
@@ -78,6 +110,56 @@ async fn fetch(work: &Work) -> Result<Vec<u8>, Error> {
     let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
     let said = problem["detail"].as_str().map(crate::cli::one_line).unwrap_or_default();
     Err(format!("the server refuses it with status {}: {said}", status.as_u16()).into())
+}
+
+/// What the files of a data directory say.
+fn kept(dir: &DataDir, config: history::Config) -> Result<Report, Error> {
+    let at_ms = SystemWallClock.unix_now().map_or(0, UnixTime::as_millis);
+    let (head, last) = chain::last(dir.path(), RECORDS)?;
+    let last: Vec<Value> = last
+        .iter()
+        .map(|entry| {
+            json!({
+                "seq": entry.seq,
+                "at_ms": entry.unix.map(UnixTime::as_millis),
+                "kind": entry.event.kind.name(),
+                "outcome": entry.event.outcome,
+                "actor": entry.event.actor.as_str(),
+                "source": entry.event.source.as_str(),
+                "detail": entry.event.detail.as_str(),
+            })
+        })
+        .collect();
+    let mut parts = Map::new();
+    parts.insert("version".to_owned(), env!("CARGO_PKG_VERSION").into());
+    parts.insert("audit".to_owned(), json!({ "head": head_text(&head), "last": last }));
+    let counted = dir.events();
+    if counted.is_file() {
+        parts.insert("events".to_owned(), serde_json::to_value(events::totals_at(&counted)?)?);
+    }
+    let figures = dir.history();
+    let history = if figures.is_file() { history_of(&figures, config, at_ms)? } else { Value::Null };
+    Ok(Report { title: format!("daur-host in {}", dir.path().display()), at_ms, parts, history })
+}
+
+/// The figures of a day, from a copy: the file may be a server's, and a config that is not its own would thin it out.
+fn history_of(path: &Path, config: history::Config, at_ms: u64) -> Result<Value, Error> {
+    let copy = path.with_file_name(format!(".report-{}.db", std::process::id()));
+    let _ = fs::remove_file(&copy);
+    let read = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let live = Connection::open_with_flags(path, flags)?;
+        live.busy_timeout(Duration::from_secs(2))?;
+        live.execute("VACUUM INTO ?1", [copy.to_string_lossy()])?;
+        history::figures_of(&copy, config, at_ms.saturating_sub(SPAN), at_ms, STEPS)
+    };
+    let figures = read();
+    for side in ["", "-wal", "-shm"] {
+        let mut file = copy.clone().into_os_string();
+        file.push(side);
+        let _ = fs::remove_file(file);
+    }
+    figures
 }
 
 /// The last cause, which is what somebody can do something about.
@@ -110,7 +192,8 @@ mod tests {
 
     #[test]
     fn a_file_is_replaced_as_a_whole_or_not_at_all() {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tmp").join(format!("report-{}", std::process::id()));
+        let dir =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tmp").join(format!("report-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let path = dir.join("report.html");
         for text in ["one", "another"] {

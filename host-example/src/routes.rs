@@ -57,6 +57,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/analytics", get(seen::analytics))
         .route("/api/logs", get(seen::logs))
         .route("/api/log-level", put(actions::log_level))
+        .route("/api/reports/{format}", get(seen::report))
         .route("/api/events", get(seen::events))
         .route("/api/breakers/{name}/reset", post(actions::reset))
         .route("/api/breakers/{name}/force-open", post(actions::force_open))

@@ -4,29 +4,30 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::http::{Request, Response, header};
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, Request, Response, header};
 use axum::response::IntoResponse;
 use daur_core::reliability::health;
 use daur_core::security::permission::Permissions;
 use daur_core::time::{UnixTime, WallClock};
 use daur_std::clock::SystemWallClock;
 use daur_std::monitoring::log::Level;
-use daur_std::monitoring::prometheus::Format;
+use daur_std::monitoring::prometheus;
 use daur_std::reliability::health::handlers::{self, Detail};
 use http_body_util::channel::Channel;
 use serde_json::json;
 use tokio::time;
 
 use super::query::{bad, number, pairs, unknown};
-use super::{Answer, Shared, as_json};
+use super::{Answer, Id, Shared, as_json};
 use crate::app::App;
 use crate::gate::Caller;
 use crate::history::{Asked, NAMES};
 use crate::http::stopped;
 use crate::logs::{LEVELS, level};
 use crate::problem::{Code, Problem};
-use crate::{metrics, status};
+use crate::reports::Format;
+use crate::{metrics, reports, status};
 
 /// Answers a probe from what is known. `?verbose` names the checks, and to those who may read tells their reasons.
 fn probe(app: &App, kind: health::Kind, request: &Request<Body>) -> Response<Body> {
@@ -57,7 +58,7 @@ pub(super) async fn metrics_text(State(app): Shared, request: Request<Body>) -> 
         app.admit(&request, Permissions::READ)?;
     }
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let format = Format::accepted(accept.unwrap_or(""));
+    let format = prometheus::Format::accepted(accept.unwrap_or(""));
     Ok(([(header::CONTENT_TYPE, format.content_type())], metrics::text(&app, format)).into_response())
 }
 
@@ -94,6 +95,20 @@ pub(super) async fn history(State(app): Shared, request: Request<Body>) -> Answe
 pub(super) async fn analytics(State(app): Shared, request: Request<Body>) -> Answer {
     app.admit(&request, Permissions::READ)?;
     as_json(&*app.usage.report(&app.pool).await?)
+}
+
+pub(super) async fn report(State(app): Shared, format: Id, request: Request<Body>) -> Answer {
+    app.admit(&request, Permissions::READ)?;
+    let format = format.ok().and_then(|Path(name)| Format::by_name(&name));
+    let format = format.ok_or_else(|| Problem::new(Code::NotFound, "A report is one of json, csv, html and prom."))?;
+    let text = reports::render(&app, format).await?;
+    let mut answer = ([(header::CONTENT_TYPE, format.content_type())], text).into_response();
+    if format != Format::Prom {
+        let file = format!("attachment; filename=\"daur-report.{}\"", format.as_str());
+        let file = HeaderValue::from_str(&file).map_err(|error| Problem::internal("a file has no name", &error))?;
+        answer.headers_mut().insert(header::CONTENT_DISPOSITION, file);
+    }
+    Ok(answer)
 }
 
 /// Lines in one answer.
