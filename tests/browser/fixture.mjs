@@ -36,6 +36,8 @@ async function panels(mock) {
   await says("#usage", /Event60 s60 min24\.0 hevercommand3508001,000login110100140/);
   await says("#funnels", /^login, then command within 60 min120 of 140$/);
   assert.deepEqual(await page.locator(".reports a").evaluateAll((all) => all.map((a) => a.getAttribute("href"))), ["html", "json", "csv", "prom"].map((f) => `/api/reports/${f}`));
+  const ids = await page.evaluate(() => [...document.querySelectorAll("[id]")].map((el) => el.id));
+  assert.deepEqual(ids.filter((id, i) => ids.indexOf(id) !== i), [], "no id stands twice");
   done("every panel is there, and says what the status says");
 
   const before = await page.evaluate(() => Object.fromEntries(["tile-requests", "operations", "errors-sub", "breakers", "jobs", "devices-table", "cache", "pool", "memory", "models", "events", "work", "system", "security"].map((id) => [id, document.getElementById(id).textContent])));
