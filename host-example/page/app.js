@@ -9,7 +9,7 @@ import { jobs } from "./actions.js";
 import { auditing, stopAuditing } from "./audit.js";
 
 const STALE_MS = 3500; // three missed updates and a little
-let source = null, staleTimer = null, renewTimer = null, again = null, opened = 0;
+let before = null, source = null, staleTimer = null, renewTimer = null, again = null, opened = 0;
 
 async function begin() {
   clearTimeout(again);
@@ -20,13 +20,18 @@ async function begin() {
 }
 
 function open(who) {
-  const same = state.session?.user === who.user;
+  const same = before === who.user;
+  before = who.user;
   state.session = who;
   $("login").hidden = true; $("app").hidden = false;
   text($("who"), who.user);
   for (const p of ["write", "admin"]) $("app").toggleAttribute(`data-${p}`, who.permissions.includes(p));
   // Whoever logs in sees nothing of what another one has left.
-  if (!same) { history.clear(); forget(); forgetLogs(); }
+  if (!same) {
+    history.clear(); forget(); forgetLogs();
+    for (const table of [$("audit"), $("logs")]) table.tBodies[0].replaceChildren();
+    $("command-result").replaceChildren(); $("command-form").reset();
+  }
   connect();
   clearInterval(renewTimer); renewTimer = setInterval(renew, 60000);
   auditing();
@@ -80,8 +85,13 @@ function arrived(st) {
   state.status = st;
   history.push(point(st));
   freshness();
-  // Nobody looks: what is to be seen is drawn when somebody does.
-  if (!document.hidden) show();
+  draw();
+}
+
+// Of statuses that come faster than they can be drawn, the last is drawn; while nobody looks, none.
+let drawing = 0;
+function draw() {
+  if (drawing === 0) drawing = requestAnimationFrame(() => { drawing = 0; show(); });
 }
 
 function freshness() {
@@ -109,7 +119,7 @@ function show() {
   for (const [name, panel] of Object.entries(PANELS)) try { panel(st); } catch (error) { broken.push(name); console.warn(`${name}: ${error}`); }
   text($("broken"), broken.length ? ` · not shown, since it was not understood: ${broken.join(", ")}` : "");
 }
-document.addEventListener("visibilitychange", () => { if (!document.hidden && state.session) { show(); freshness(); } });
+document.addEventListener("visibilitychange", () => { if (!document.hidden && state.session) freshness(); });
 ranges(() => { if (state.status) { charts(state.status); show(); } });
 
 // ---- logging in and out, and how it looks

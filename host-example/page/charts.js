@@ -85,6 +85,8 @@ class History {
       });
     }
     const list = [...found.values()].sort((a, b) => a.t - b.t);
+    // Steps from before anything was known are not of the chart.
+    while (list.length && Object.keys(list[0]).length === 2 && !Object.keys(list[0].b).length) list.shift();
     if (range === "5m") this.merge(list); else this.kept = { points: list, step: plain.all[0]?.step_ms || ms / points };
   }
 }
@@ -142,7 +144,7 @@ export class Chart {
     this.table = h("table", {}, h("caption", { class: "sr" }, `${name} over time, the newest first`), h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Time"), ...series.map((one) => h("th", { scope: "col" }, one.name)))), this.body);
     this.details = h("details", { class: "data" }, h("summary", {}, "Table", h("span", { class: "sr" }, ` of ${name}`)), h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": `Table of ${name}` }, this.table));
     this.details.addEventListener("toggle", () => this.fill());
-    this.card = h("div", { class: "card tile", role: "group", id: `tile-${id}`, "aria-labelledby": `h-${id}` }, h("header", {}, h("h3", { id: `h-${id}` }, name), this.value), this.note, this.legend, this.el, this.details);
+    this.card = h("div", { class: "card tile", role: "group", id: `tile-${id}`, "aria-labelledby": `title-${id}` }, h("header", {}, h("h3", { id: `title-${id}` }, name), this.value), this.note, this.legend, this.el, this.details);
     const place = (e) => { const b = this.el.getBoundingClientRect(); return this.start + ((e.clientX - b.left) / b.width) * (this.end - this.start); };
     this.el.addEventListener("pointermove", (e) => this.stand(place(e)));
     this.el.addEventListener("pointerleave", () => { if (document.activeElement !== this.el) this.stand(null); });

@@ -59,9 +59,8 @@ export const tracked = (st) => all(st).map((b) => b.name);
 
 // Those that ran, those that are not closed, and those that were not at some time in the range: a restart forgets no trouble.
 function interesting(known) {
-  const troubled = new Set();
-  for (const p of history.points()) for (const [name, v] of Object.entries(p.b)) if (v > 0) troubled.add(name);
-  return known.filter((b) => b.runs || b.state !== "closed" || troubled.has(b.name));
+  const points = history.points();
+  return known.filter((b) => b.runs || b.state !== "closed" || points.some((p) => p.b[b.name] > 0));
 }
 
 function said(b) {

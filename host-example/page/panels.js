@@ -58,7 +58,7 @@ export function errors(st) {
   if (!folded.length) { empty($("errors-recent"), "None so far."); return; }
   keyed($("errors-recent"), folded.slice(0, 16).map((r, i) => ({ ...r, i })), (r) => r.i, () => h("li", {}, h("span", { class: "name" }), h("span", { class: "sub" })), (li, r) => {
     const causes = Array.isArray(r.causes) ? r.causes.map((cause) => `: ${cause}`).join("") : "";
-    text(li.children[0], `${r.message || r.kind}${causes}${r.times > 1 ? ` (${r.times} times)` : ""}`);
+    text(li.children[0], `${causes ? String(r.message || r.kind).replace(/\.$/, "") : r.message || r.kind}${causes}${r.times > 1 ? ` (${r.times} times)` : ""}`);
     text(li.children[1], `${r.kind} · ${moment(r.at_ms)}`);
   });
 }
@@ -140,14 +140,29 @@ export function security(st) {
 // ---- what happened, by name
 
 export function analytics(st) {
-  const e = st.events, a = st.analytics;
-  text($("events-sub"), `${count(a?.kept ?? e.rows)} events kept`);
-  facts($("analytics"), [["Names", count(e.totals.length)], ["Kept", count(e.rows)], ["Lost", count(e.lost), e.lost ? "bad" : ""]]);
+  const e = st.events, a = st.analytics, lost = (e.lost || 0) + (a?.lost || 0);
+  text($("events-sub"), a ? `${count(a.tracked)} events since the start${a.up === false ? ", not written at present" : ""}` : `${count(e.rows)} events kept`);
+  const windows = (a?.windows_ms ?? []).map((ms, i) => [`Users in ${span(ms)}`, count(a.users_in_windows?.[i])]);
+  facts($("analytics"), [...(a ? [["Events ever", count(a.total)], ["Users", count(a.users)]] : []), ...windows, ["Kept", count(e.rows)], ["Lost", count(lost), lost ? "bad" : ""]]);
+  usage(a);
   const shown = e.totals.filter((t) => t.kind !== "request").slice(0, 10);
   if (!shown.length) { empty($("events"), "None so far."); return; }
   keyed($("events"), shown, (t) => `${t.kind}/${t.name}/${t.outcome}`, () => h("li", {}, h("span", { class: "name" }), h("span")), (li, t) => {
     text(li.children[0], `${t.kind === t.name ? t.kind : `${t.kind} ${t.name}`}, ${words(t.outcome)}`);
     text(li.children[1], count(t.count));
+  });
+}
+
+// What people do, in windows of time, and who came from one thing to the next.
+function usage(a) {
+  $("usage-box").hidden = $("funnels").hidden = !a;
+  if (!a) return;
+  const table = $("usage"), windows = a.windows_ms ?? [];
+  keyed(table.tHead.rows[0], ["Event", ...windows.map((ms) => span(ms)), "ever"], (name) => name, (name) => h("th", { scope: "col" }, name), () => {});
+  if (!a.events?.length) empty(table.tBodies[0], "Nobody did anything so far.");
+  else rows(table.tBodies[0], a.events.slice(0, 16), (one) => one.name, (one) => [one.name, ...windows.map((_, i) => count(one.in_windows?.[i])), count(one.total)]);
+  keyed($("funnels"), (a.funnels ?? []).slice(0, 8), (f) => `${f.first}/${f.second}`, () => h("li", {}, h("span", { class: "name" }), h("span")), (li, f) => {
+    text(li.children[0], `${f.first}, then ${f.second} within ${span(f.within_ms)}`); text(li.children[1], `${count(f.converted)} of ${count(f.entered)}`);
   });
 }
 

@@ -26,7 +26,7 @@ export const WIDE = { width: 1360, height: 900 }, PHONE = { width: 390, height: 
 export async function open(origin, options = {}) {
   const page = await (await browser.newContext({ viewport: WIDE, colorScheme: "light", ...options })).newPage();
   page.setDefaultTimeout(20_000);
-  page.on("request", (request) => { if (!request.url().startsWith(`${origin}/`) && !request.url().startsWith("data:")) outside.push(request.url()); });
+  page.on("request", (request) => { if (request.url() !== origin && !request.url().startsWith(`${origin}/`) && !request.url().startsWith("data:")) outside.push(request.url()); });
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) complaints.push(`${message.text()} ${message.location().url}`); });
   page.on("pageerror", (error) => complaints.push(String(error.stack || error)));
   // PAGE=disk shows the page as it stands in the sources, without a build of the host.

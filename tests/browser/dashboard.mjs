@@ -15,7 +15,7 @@ try {
   assert.deepEqual(outside, []);
   assert.deepEqual(complaints, []);
   done("no request went outside, nothing complained");
-  if (only.length === 0) console.log(`screenshots: ${shots}/{login,light,dark,phone,phone-dark,day,stale}.png`);
+  if (only.length === 0) console.log(`screenshots: ${shots}/{login,light,dark,phone,phone-dark,day,report,stale}.png`);
 } finally {
   await close();
 }

@@ -33,7 +33,11 @@ async function panels(mock) {
   await says("#audit-verdict", /chain intact up to no 24/);
   await says("#models tbody", /^answersup05\.52 ms2202,468$/);
   await says("#events", /command echo, success120/);
+  await says("#usage", /Event60 s60 min24\.0 hevercommand3508001,000login110100140/);
+  await says("#funnels", /^login, then command within 60 min120 of 140$/);
   assert.deepEqual(await page.locator(".reports a").evaluateAll((all) => all.map((a) => a.getAttribute("href"))), ["html", "json", "csv", "prom"].map((f) => `/api/reports/${f}`));
+  const ids = await page.evaluate(() => [...document.querySelectorAll("[id]")].map((el) => el.id));
+  assert.deepEqual(ids.filter((id, i) => ids.indexOf(id) !== i), [], "no id stands twice");
   done("every panel is there, and says what the status says");
 
   const before = await page.evaluate(() => Object.fromEntries(["tile-requests", "operations", "errors-sub", "breakers", "jobs", "devices-table", "cache", "pool", "memory", "models", "events", "work", "system", "security"].map((id) => [id, document.getElementById(id).textContent])));
@@ -305,6 +309,7 @@ async function hostile(mock) {
     st.health.checks = evil.map((name) => ({ ...st.health.checks[0], name, status: name, reason: name }));
     st.memory.level = evil[1]; st.memory.shrinkers = evil.map((name) => ({ name, keep_permille: 1, freed: 1 }));
     st.models.upstreams = evil.map((name) => ({ ...st.models.upstreams[0], name, state: name, share: name }));
+    st.analytics.events = evil.map((name) => ({ name, total: 1, in_windows: [] })); st.analytics.funnels = evil.map((name) => ({ first: name, second: name })); st.analytics.windows_ms = [1e300, -1, null];
     st.system.disks = evil.map((name) => ({ name, used: 1, total: 0 }));
     return st;
   };
@@ -354,6 +359,8 @@ async function accessibility(mock) {
     }
     assert.equal(await page.locator("#live i").evaluate((el) => getComputedStyle(el).animationName), "none");
     await fits(page, name);
+    const widths = await page.evaluate(() => [...document.querySelectorAll(".columns > *, .tiles > *")].map((el) => Math.round(el.getBoundingClientRect().width)));
+    if (viewport) assert.equal(new Set(widths).size, 1, `all cards of a phone are as wide as it: ${widths}`);
     await leave(page);
   }
   assert.deepEqual([...minor], []);

@@ -18,7 +18,7 @@ use daur_core::time::{Clock, Duration, Instant};
 use daur_core::wire::decoder::Decoder;
 use daur_core::wire::frame::{Downlink, MAX_DOWNLINK_ENCODED};
 use daur_core::wire::outbox::{self, Outbox};
-use daur_core::wire::record::{BreakerState, Record, ResetCause, SCHEMA, Unit, Verdict};
+use daur_core::wire::record::{BreakerState, Level, Record, ResetCause, SCHEMA, Unit, Verdict};
 use daur_std::clock::StdClock;
 
 const NONCE: u64 = 0x5EED_5EED_0000_0001;
@@ -81,9 +81,21 @@ impl Device {
             nonce: NONCE,
             schema: SCHEMA,
             firmware: Text::cut("0.1.0"),
-            reset: ResetCause::PowerOn,
+            reset: ResetCause::Watchdog,
         };
         self.push(&hello);
+        let line = |number, millis, level, target, message| Record::LogBefore {
+            number,
+            at: Instant::from_millis(millis),
+            last_at: Instant::from_millis(millis),
+            level,
+            target: Text::cut(target),
+            message: Text::cut(message),
+            repeated: 0,
+        };
+        self.push(&line(0, 40_100, Level::Warn, "heater", "the loop is late"));
+        self.push(&line(1, 41_000, Level::Error, "heater", "the watchdog was not fed"));
+        self.push(&Record::Log { level: Level::Info, target: Text::cut("main"), message: Text::cut("started") });
         let mut decoder: Decoder<MAX_DOWNLINK_ENCODED> = Decoder::new();
         let mut due = StdClock.now();
         let mut buffer = [0; 512];
