@@ -319,11 +319,15 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
             return Look::Unclear; // each use renews the entry
         }
         let (part, hash) = self.part(hash);
-        part.read(|shard| match shard.locate(hash, key, self.now() + ahead) {
-            Ok((place, value)) if part.note(shard, place) => Look::Hit(value.clone()),
-            Err(false) => Look::Nothing,
-            Ok(_) | Err(true) => Look::Unclear,
-        })
+        let found = part.use_of(|shard| {
+            let (place, value) = shard.locate(hash, key, self.time().map(|now| now + ahead))?;
+            Ok((place, value.clone()))
+        });
+        match found {
+            Ok(value) => Look::Hit(value),
+            Err(Some(false)) => Look::Nothing,
+            Err(Some(true) | None) => Look::Unclear,
+        }
     }
 
     /// The value of `key`, without a trace in order or counts.
@@ -334,7 +338,7 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
         V: Clone,
     {
         let (part, hash) = self.part(self.hash(key));
-        part.read(|shard| shard.locate(hash, key, self.now()).ok().map(|(_, value)| value.clone()))
+        part.read(|shard| shard.locate(hash, key, self.time()).ok().map(|(_, value)| value.clone()))
     }
 
     /// Whether `key` would be found, without a trace in order or counts.
@@ -668,10 +672,15 @@ impl<K: Hash + Eq, V, P: Policy, S: BuildHasher, C: Clock> SharedCache<K, V, P, 
         (&self.shards[(upper * self.shards.len()) >> 32], lower)
     }
 
-    /// To be asked under a lock: an entry with a time has come in under it.
     #[inline]
     fn now(&self) -> Instant {
-        if self.timed.load(Ordering::Relaxed) { self.read_clock() } else { Instant::ZERO }
+        self.time().unwrap_or(Instant::ZERO)
+    }
+
+    /// The time, if any entry may expire. To be asked under a lock: an entry with a time has come in under it.
+    #[inline]
+    fn time(&self) -> Option<Instant> {
+        self.timed.load(Ordering::Relaxed).then(|| self.read_clock())
     }
 
     /// Out of the way of those who need it not.

@@ -5,6 +5,9 @@ use super::{Cache, Note, Policy};
 use crate::time::Instant;
 
 impl<K, V, const N: usize, P: Policy, S, T: Note> Cache<K, V, N, P, S, T> {
+    /// Whether a use may change nothing but the count: of [`is_used_at`](Self::is_used_at).
+    pub const MARKS: bool = P::MARKS;
+
     /// The place of the entry whose key has this hash and of which `look` makes something, and that: expired or not, and
     /// without a trace in order or counts.
     ///
@@ -31,7 +34,7 @@ impl<K, V, const N: usize, P: Policy, S, T: Note> Cache<K, V, N, P, S, T> {
     #[inline]
     #[must_use]
     pub fn is_used_at(&self, place: usize) -> bool {
-        self.idle.is_forever() && P::is_noted(&self.table, place)
+        P::MARKS && self.idle.is_forever() && self.table.is_marked(place)
     }
 
     /// Counts a use of the entry at this place, as of `now`; nothing where there is none.

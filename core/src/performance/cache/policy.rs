@@ -58,10 +58,10 @@ pub(super) mod sealed {
 
     pub trait Policy {
         type Index: Index;
+        /// Whether a use leaves nothing but a mark.
+        const MARKS: bool;
         /// An entry has been used.
         fn hit<const N: usize>(ring: &mut Ring<Self::Index, N>, table: &mut Table<Self::Index, N>, index: usize);
-        /// Whether one more use of an entry would change nothing.
-        fn is_noted<const N: usize>(table: &Table<Self::Index, N>, index: usize) -> bool;
         /// The entry that is to leave now, without a mark. Of no meaning in an empty cache.
         fn victim<const N: usize>(ring: &mut Ring<Self::Index, N>, table: &mut Table<Self::Index, N>) -> usize;
         /// Spares the victim, for this once.
@@ -74,15 +74,11 @@ pub(super) mod sealed {
 
     impl<I: Index> Policy for Lru<I> {
         type Index = I;
+        const MARKS: bool = false;
 
         #[inline]
         fn hit<const N: usize>(ring: &mut Ring<I, N>, _: &mut Table<I, N>, index: usize) {
             ring.touch(index);
-        }
-
-        #[inline]
-        fn is_noted<const N: usize>(_: &Table<I, N>, _: usize) -> bool {
-            false
         }
 
         #[inline]
@@ -109,15 +105,11 @@ pub(super) mod sealed {
     /// The table's marks are the bits of those that were used.
     impl<I: Index> Policy for Sieve<I> {
         type Index = I;
+        const MARKS: bool = true;
 
         #[inline]
         fn hit<const N: usize>(_: &mut Ring<I, N>, table: &mut Table<I, N>, index: usize) {
             table.mark(index);
-        }
-
-        #[inline]
-        fn is_noted<const N: usize>(table: &Table<I, N>, index: usize) -> bool {
-            table.is_marked(index)
         }
 
         #[inline]
@@ -167,7 +159,7 @@ pub(super) mod sealed {
         hand
     }
 
-    pub trait Index: Copy + Debug + 'static {
+    pub trait Index: Copy + Debug + Send + Sync + 'static {
         const ZERO: Self;
         /// How many entries can be told apart.
         const RANGE: usize;

@@ -47,18 +47,34 @@ impl<K, V, P: Policy> Part<K, V, P> {
         f(&self.lock.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Notes a use of the entry at this place in the order, under the lock. False if the list is full: then it is up to
-    /// the caller to take the lock alone.
+    /// The same for a use of the entry whose place in the order `f` says, with what else it finds. `None` if it finds
+    /// nothing, and if there is no place to note the use: then it is up to the caller to take the lock alone.
     #[inline]
-    pub(super) fn note(&self, shard: &Shard<K, V, P>, place: u8) -> bool {
-        // Nothing here orders anything: who tells the shard has the lock alone, after all who have noted something.
-        if shard.is_used_at(place) {
-            self.hits.fetch_add(1, Ordering::Relaxed);
-            return true;
-        }
-        let noted = self.noted.fetch_add(1, Ordering::Relaxed);
-        let free = self.used.get(noted as usize);
-        free.inspect(|used| used.store(place, Ordering::Relaxed)).is_some()
+    pub(super) fn use_of<R, E>(
+        &self,
+        f: impl FnOnce(&Shard<K, V, P>) -> Result<(u8, R), E>,
+    ) -> Result<R, Option<E>> {
+        self.read(|shard| {
+            // Counted ahead where most uses are no more than counted: now the line with the lock is this thread's, and
+            // at the end another's may be. Nothing here orders anything: who tells the shard, or reads the counts, has
+            // the lock alone, after all who have noted something.
+            if Shard::<K, V, P>::MARKS {
+                self.hits.fetch_add(1, Ordering::Relaxed);
+            }
+            let found = match f(shard) {
+                Ok((place, found)) if shard.is_used_at(place) => return Ok(found),
+                Ok((place, found)) => {
+                    let noted = self.noted.fetch_add(1, Ordering::Relaxed);
+                    let free = self.used.get(noted as usize);
+                    free.map(|used| used.store(place, Ordering::Relaxed)).map(|()| found).ok_or(None)
+                }
+                Err(error) => Err(Some(error)),
+            };
+            if Shard::<K, V, P>::MARKS {
+                self.hits.fetch_sub(1, Ordering::Relaxed);
+            }
+            found
+        })
     }
 
     pub(super) fn miss(&self) {

@@ -295,6 +295,9 @@ pub(super) struct Shard<K, V, P: Policy> {
 }
 
 impl<K, V, P: Policy> Shard<K, V, P> {
+    /// Whether a use may change nothing but the count.
+    pub(super) const MARKS: bool = Order::<P>::MARKS;
+
     pub(super) fn new(config: Config) -> Self {
         Self {
             order: Cache::with_hasher(config, Brought(0)),
@@ -491,9 +494,9 @@ impl<K: Eq, V, P: Policy> Shard<K, V, P> {
         Err(self.vacate(at))
     }
 
-    /// The value of the key at a moment, and its place in the order; else whether there is one that has expired by then.
+    /// The value of the key, and its place in the order; else whether there is one that is over at a moment, if any can be.
     #[inline]
-    pub(super) fn locate<Q>(&self, hash: u32, key: &Q, at: Instant) -> Result<(u8, &V), bool>
+    pub(super) fn locate<Q>(&self, hash: u32, key: &Q, at: Option<Instant>) -> Result<(u8, &V), bool>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -505,7 +508,7 @@ impl<K: Eq, V, P: Policy> Shard<K, V, P> {
         };
         match self.order.locate(hash.into(), value) {
             None => Err(false),
-            Some((place, _)) if self.order.is_over_at(place, at) => Err(true),
+            Some((place, _)) if at.is_some_and(|at| self.order.is_over_at(place, at)) => Err(true),
             #[expect(clippy::cast_possible_truncation, reason = "there are 256")]
             Some((place, value)) => Ok((place as u8, value)),
         }

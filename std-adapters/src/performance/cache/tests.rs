@@ -660,7 +660,7 @@ fn a_cache_may_evict_by_another_policy() {
 
 #[test]
 fn a_lock_weighs_what_the_docs_say() {
-    assert!(size_of::<Line<Mutex<Shard<u64, u64, Lru<u8>>>>>() <= 8 << 10);
+    assert!(size_of::<Part<u64, u64, Lru<u8>>>() + size_of::<Shard<u64, u64, Lru<u8>>>() <= 8 << 10);
     assert_eq!(Shard::<u64, u64, Lru<u8>>::entry_bytes(), 24);
     let weight = |max_size: usize| shards(max_size) * 8_192 / max_size + 24 + 3;
     assert!(weight(65_536) <= 70, "{}", weight(65_536));
@@ -711,4 +711,95 @@ fn the_smart_cache_tells_types_apart() {
     };
     assert!(refused.is_err(), "there is one already");
     assert_eq!(smart_cache(99).shared().capacity(), 10);
+}
+
+#[test]
+fn uses_that_readers_have_noted_count_before_the_next_is_evicted() {
+    fn run<P: Policy>(used: u32) {
+        let config = Config { max_size: 200, ..Config::DEFAULT };
+        let cache: SharedCache<u32, u32, P, Seeded, Instant> =
+            SharedCache::with_hasher(config, Instant::ZERO, Seeded::default()).unwrap();
+        (0..200).for_each(|n| _ = cache.insert(n, n));
+        // Fewer than the list has places for, as many, more, and many times as many.
+        for n in 0..used {
+            assert_eq!(cache.get(&n), Some(n));
+            assert_eq!((cache.peek(&n), cache.contains(&200)), (Some(n), false), "no use");
+        }
+        assert_eq!(cache.get(&200), None);
+        assert_eq!((cache.snapshot().hits, cache.snapshot().misses), (used.into(), 1));
+        for n in used..200 {
+            assert_eq!(cache.insert(1_000 + n, 0), Inserted::Evicted(n, n), "{used} used");
+        }
+        assert!((0..used).all(|n| cache.contains(&n)));
+    }
+    for used in [0, 1, 27, 28, 29, 57, 150] {
+        run::<Lru<u8>>(used);
+    }
+    run::<daur_core::performance::cache::Sieve<u8>>(0);
+    run::<daur_core::performance::cache::Sieve<u8>>(8);
+}
+
+#[test]
+fn the_order_of_uses_is_that_of_one_thread_whoever_reads_how() {
+    // Beside a cache of core that is told the same, for keys of all kinds of ages and ways to ask.
+    let clock = ManualClock::new(Instant::from_secs(1));
+    let config = Config { max_size: 64, ttl: Some(Duration::from_secs(100)), ..Config::DEFAULT };
+    let cache: SharedCache<u64, u64, Lru<u8>, Seeded, &ManualClock> =
+        SharedCache::with_hasher(config, &clock, Seeded::default()).unwrap();
+    let mut model: Box<machine::Cache<u64, u64, 64, Lru<u8>>> =
+        Box::new(machine::Cache::new(machine::Config { ttl: config.ttl, idle: None }));
+    let mut rng = daur_core::rng::Rng::new(7);
+    for step in 0..50_000 {
+        let (key, now) = (rng.at_most(99), clock.now());
+        match rng.at_most(99) {
+            0..70 => assert_eq!(cache.get(&key), model.get(&key, now).copied(), "step {step}"),
+            70..80 => assert_eq!(cache.peek(&key), model.peek(&key, now).copied(), "step {step}"),
+            80..85 => {
+                let found = model.get(&key, now).copied();
+                let value = found.unwrap_or(step);
+                assert_eq!(cache.get_or_insert_with(&key, || step), value, "step {step}");
+                if found.is_none() {
+                    model.poll(now);
+                    model.insert(key, step, now);
+                }
+            }
+            85..97 => {
+                // A full lock sweeps first.
+                model.poll(now);
+                cache.sweep(usize::MAX);
+                assert_eq!(cache.insert(key, step), model.insert(key, step, now), "step {step}");
+            }
+            97 => assert_eq!(cache.remove(&key), model.remove(&key, now), "step {step}"),
+            _ => clock.advance(Duration::from_millis(rng.at_most(9_000))),
+        }
+    }
+    let (ours, its) = (cache.snapshot(), model.snapshot());
+    assert_eq!((ours.hits, ours.misses, ours.evicted), (its.hits, its.misses, its.evicted));
+    assert!(ours.hits > 10_000 && ours.evicted > 1_000 && ours.expired > 100, "{ours:?}");
+}
+
+#[test]
+fn no_hit_of_many_threads_is_lost() {
+    fn run<P: Policy + Send + Sync + 'static>() {
+        let config = Config { max_size: 300, ..Config::DEFAULT };
+        let cache: SharedCache<u64, u64, P, Seeded, Instant> =
+            SharedCache::with_hasher(config, Instant::ZERO, Seeded::default()).unwrap();
+        (0..100).for_each(|n| _ = cache.insert(n, n));
+        thread::scope(|scope| {
+            for thread in 0..4 {
+                let cache = &cache;
+                scope.spawn(move || {
+                    for n in 0..10_000 {
+                        let key = (n * 7 + thread) % 110;
+                        assert_eq!(cache.get(&key), (key < 100).then_some(key));
+                    }
+                });
+            }
+        });
+        let missed: u64 = (0..4).map(|thread| (0..10_000).filter(|n| (n * 7 + thread) % 110 >= 100).count() as u64).sum();
+        let Snapshot { hits, misses, evicted, .. } = cache.snapshot();
+        assert_eq!((hits, misses, evicted), (40_000 - missed, missed, 0));
+    }
+    run::<Lru<u8>>();
+    run::<daur_core::performance::cache::Sieve<u8>>();
 }
