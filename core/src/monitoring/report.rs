@@ -180,8 +180,28 @@ fn small(count: u64) -> u32 {
 impl Report {
     /// Nothing told but the time since the start.
     #[must_use]
-    pub fn new(uptime: Duration) -> Self {
-        Self { uptime, ..Self::default() }
+    pub const fn new(uptime: Duration) -> Self {
+        Self {
+            uptime,
+            live: None,
+            ready: None,
+            level: Level::Normal,
+            breakers_closed: 0,
+            breakers_trying: 0,
+            breakers_open: 0,
+            breakers_forced: 0,
+            refused: 0,
+            errors: 0,
+            errors_recent: 0,
+            cache_hits: 0,
+            cache_misses: 0,
+            queued: 0,
+            queue_refused: 0,
+            log_dropped: 0,
+            lost: 0,
+            audited: 0,
+            audit_lost: 0,
+        }
     }
 
     /// Tells whether it lives, and does its job. Of several, all must.

@@ -347,7 +347,8 @@ fn log() {
     let mut line = 0_usize;
     measure("log_record", || {
         line ^= 1;
-        let message = ["the sensor does not answer", "the sensor is left alone  "].get(line).copied().unwrap_or_default();
+        let message =
+            ["the sensor does not answer", "the sensor is left alone  "].get(line).copied().unwrap_or_default();
         let _ = black_box(black_box(&mut log).record(Level::Warn, "sensor", black_box(message), now()));
     });
     measure("log_repeated", || {
