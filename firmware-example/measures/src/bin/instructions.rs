@@ -14,6 +14,7 @@ use daur_core::monitoring::histogram::{Auto, Cells, Dense, Full, Histogram, Wind
 use daur_core::monitoring::log::{self, Level, Log};
 use daur_core::monitoring::metrics::{self, Collector, Counter, Gauge, IsrCounter, Stats, Tally};
 use daur_core::monitoring::profiler::{self, Profiler};
+use daur_core::monitoring::report::Report;
 use daur_core::monitoring::system::{self, Field, Idle, Sample, System};
 use daur_core::performance::balancer::{
     self, Balancer, Latency, LeastLoaded, Outcome, PeakEwma, Policy, RoundRobin, Weighted,
@@ -34,6 +35,7 @@ use daur_core::security::keys::HmacKey;
 use daur_core::security::password::Pbkdf2;
 use daur_core::security::permission::Permissions;
 use daur_core::security::token::{self, Claims, Keys};
+use daur_core::services::analytics::{self, Analytics, Sketch};
 use daur_core::text::Text;
 use daur_core::time::{Duration, Instant};
 use daur_core::wire::decoder::Decoder;
@@ -353,9 +355,32 @@ fn monitoring() {
     measure("collector_add", || _ = black_box(black_box(&mut metrics).add(black_box("reads"), black_box(1), now())));
     const { assert!(size_of::<Counter>() <= 8 && size_of::<Tally>() <= 24) };
     log();
+    analytics();
     errors();
     profiler();
     system();
+}
+
+#[inline(never)]
+fn analytics() {
+    let mut analytics: Analytics<4, 4, 2, 64> = Analytics::new(analytics::Config::DEFAULT);
+    measure("analytics_event_with_a_user", || {
+        black_box(&mut analytics).track_event(black_box("open"), black_box(&[("user", "alice")]), now());
+    });
+    measure("analytics_metric", || {
+        let _ = black_box(black_box(&mut analytics).track_metric(black_box("items"), black_box(7), now()));
+    });
+    let mut users: Sketch<64> = Sketch::new();
+    measure("sketch_insert", || {
+        black_box(black_box(&mut users).insert(black_box(b"alice")));
+    });
+    measure("sketch_estimate", || {
+        black_box(black_box(&users).estimate());
+    });
+    let report = Report { breakers_open: 2, errors_recent: 3, ..Report::default() };
+    measure("report_verdict", || {
+        black_box(black_box(&report).verdict());
+    });
 }
 
 fn log() {
