@@ -214,8 +214,8 @@ struct Slot<const M: usize> {
 ///    that makes room before it was handed out is counted.
 ///
 /// # Cost
-/// `Log<16, 64>`: 2 KiB. A line is copied twice, and its bytes are summed; a repetition takes a comparison and 20 bytes
-/// of sum.
+/// `Log<16, 64>`: 1,952 bytes of RAM, and 4.6 KiB of flash on thumbv6m with all of its verbs (image `log`). A line is copied
+/// twice and its bytes are summed; a repetition takes a comparison and a sum over 24 bytes; reading looks at all places.
 ///
 /// # Sharing
 /// Behind a [`crate::shared::Shared`]; in memory that outlives a reset, behind a critical section.
