@@ -40,7 +40,6 @@ pub type Name = Text<24>;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[expect(clippy::large_enum_variant, reason = "there is nowhere to box: a record is made, encoded and gone")]
 #[non_exhaustive]
 pub enum Record {
     /// The first record after a reset, and the answer to [`Identify`](super::frame::Downlink::Identify).
