@@ -67,7 +67,8 @@ impl<S: Subscriber> Layer<S> for ErrorLayer {
             let (kind, told) = fields.told();
             let kind = kind.as_deref().or(match config.events_by {
                 EventsBy::Target => None,
-                EventsBy::Place => place.as_deref(),
+                // Of a long path the end tells more.
+                EventsBy::Place => place.as_deref().map(|place| chain::tail(place, super::KIND_BYTES)),
             });
             let mut capture = Capture::new(kind.unwrap_or(metadata.target()), Origin::Event, told);
             capture.target = Some(chain::cut(metadata.target(), config.text).to_string());
