@@ -14,7 +14,7 @@ impl Turn {
     pub(super) fn take() -> Option<Self> {
         let was_busy = BUSY.try_with(|busy| busy.replace(true)).unwrap_or(false);
         // Not made if it is not given: dropped, it would end that of somebody else.
-        (!was_busy).then(|| Self(()))
+        if was_busy { None } else { Some(Self(())) }
     }
 }
 
