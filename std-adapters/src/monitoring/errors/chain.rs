@@ -92,11 +92,6 @@ pub(super) fn cut(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
 }
 
-/// As much of the end of `text` as fits.
-pub(super) fn tail(text: &str, max: usize) -> &str {
-    &text[text.ceil_char_boundary(text.len().saturating_sub(max))..]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
