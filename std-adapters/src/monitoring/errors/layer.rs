@@ -67,7 +67,8 @@ impl<S: Subscriber> Layer<S> for ErrorLayer {
             let (kind, told) = fields.told();
             let kind = kind.as_deref().or(match config.events_by {
                 EventsBy::Target => None,
-                EventsBy::Place => place.as_deref(),
+                // Of a long path the end tells more.
+                EventsBy::Place => place.as_deref().map(|place| tail(place, super::KIND_BYTES)),
             });
             let mut capture = Capture::new(kind.unwrap_or(metadata.target()), Origin::Event, told);
             capture.target = Some(chain::cut(metadata.target(), config.text).to_string());
@@ -75,6 +76,11 @@ impl<S: Subscriber> Layer<S> for ErrorLayer {
             capture
         });
     }
+}
+
+/// As much of the end of `text` as fits.
+fn tail(text: &str, max: usize) -> &str {
+    &text[text.ceil_char_boundary(text.len().saturating_sub(max))..]
 }
 
 /// What is found in an event's fields.

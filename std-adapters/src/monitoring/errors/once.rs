@@ -13,7 +13,8 @@ pub(super) struct Turn(());
 impl Turn {
     pub(super) fn take() -> Option<Self> {
         let was_busy = BUSY.try_with(|busy| busy.replace(true)).unwrap_or(false);
-        (!was_busy).then_some(Self(()))
+        // Not made if it is not given: dropped, it would end that of somebody else.
+        if was_busy { None } else { Some(Self(())) }
     }
 }
 

@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use daur_core::time::{Duration, Instant, UnixTime};
 use daur_std::clock::ManualClock;
@@ -168,9 +168,12 @@ fn rule_5_an_error_within_an_error_is_counted_as_skipped() {
     assert_eq!(tracker.total(), 2);
 }
 
+/// While one test sets a hook, what panics in another would go past it.
+static HOOK: Mutex<()> = Mutex::new(());
+
 #[test]
 fn rules_6_and_7_panics_are_recorded_and_the_hook_before_is_called() {
-    // All in one test: the hook is the process's, and other tests panic beside this one.
+    let _alone = HOOK.lock().unwrap_or_else(PoisonError::into_inner);
     let config = Config { last: 10_000, ..Config::DEFAULT };
     let (tracker, _) = tracker(config);
     let (other, _) = self::tracker(config);
@@ -236,7 +239,8 @@ fn a_display_that_panics_under_the_hook_neither_hangs_nor_aborts() {
         }
     }
     impl Error for Rude {}
-    let (tracker, _) = tracker(Config::DEFAULT);
+    let _alone = HOOK.lock().unwrap_or_else(PoisonError::into_inner);
+    let (tracker, _) = tracker(Config { last: 10_000, ..Config::DEFAULT });
     assert!(tracker.capture_panics());
     tracker.record("rude", &Rude);
     let snapshot = tracker.snapshot(usize::MAX);
@@ -255,7 +259,7 @@ fn events_of_level_error_are_recorded_by_their_fields() {
         tracing::error!(%error, "with its text");
         tracing::error!(err = &Nested::of(5) as &dyn Error);
         tracing::error!(code = 5, name = "x");
-        tracing::error!(kind = "mine", target: "elsewhere", "of a kind");
+        tracing::error!(target: "elsewhere", kind = "mine", "of a kind");
         tracing::error!(cause = &error as &dyn Error, error = ?"named", "the named one counts");
         tracing::warn!(error = &error as &dyn Error, "no error");
         tracing::info!("nor this");
