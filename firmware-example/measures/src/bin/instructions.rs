@@ -359,6 +359,8 @@ fn monitoring() {
     errors();
     profiler();
     system();
+    log();
+    analytics();
 }
 
 #[inline(never)]
