@@ -169,7 +169,8 @@ fn help(family: &Declared) -> String {
 
 fn distribution(points: &Points, started: Option<UnixTime>, metric: &mut MetricEncoder<'_>) -> fmt::Result {
     let Native { count, sum, schema, zero_threshold, zero_count, ref spans, ref deltas } = points.native;
-    let octaves = points.octaves.iter().map(|octave| (octave.bound, octave.count));
+    // The very bounds of the text, which a float is spelt by exactly.
+    let octaves = points.octaves.iter().map(|octave| (octave.le.parse().unwrap_or(f64::INFINITY), octave.count));
     let below = points.octaves.iter().fold(0, |below: u64, octave| below.saturating_add(octave.count));
     let classic: Vec<(f64, u64)> = octaves.chain([(f64::INFINITY, count.saturating_sub(below))]).collect();
     let Some(schema) = schema else {

@@ -134,8 +134,7 @@ pub(super) struct Points {
 /// The values up to a power of two, above the one before.
 #[derive(Debug)]
 pub(super) struct Octave {
-    /// The upper bound in the base unit, and the same as text.
-    pub(super) bound: f64,
+    /// The upper bound in the base unit, as text.
     pub(super) le: String,
     pub(super) count: u64,
 }
@@ -143,7 +142,7 @@ pub(super) struct Octave {
 impl Points {
     pub(super) fn new<L: Cells>(histogram: &Histogram<L>, unit: Unit) -> Self {
         let mut octaves: Vec<Octave> = Vec::new();
-        let octave = |power: u64| Octave { bound: unit.base(power), le: text::scaled_float(power, unit), count: 0 };
+        let octave = |power: u64| Octave { le: text::scaled_float(power, unit), count: 0 };
         let mut last: Option<u64> = None;
         for Bucket { upper, count, .. } in histogram.buckets() {
             // The last power of two is 2^63: what is above has only the bucket of all.
@@ -174,8 +173,7 @@ impl Points {
             let start = if last == Some(LOWEST) { Some(power - 1) } else { last };
             let mut next = start.map_or(power, |last| last + 1);
             while next <= power {
-                let bound = f64::from(next).exp2();
-                octaves.push(Octave { bound, le: text::float(bound), count: 0 });
+                octaves.push(Octave { le: text::float(f64::from(next).exp2()), count: 0 });
                 last = Some(next);
                 next += 1;
             }
