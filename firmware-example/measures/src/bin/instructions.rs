@@ -9,7 +9,7 @@
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use daur_core::id::{BootId, DeviceId};
-use daur_core::monitoring::histogram::{Auto, Cells, Dense, Full, Histogram, Window};
+use daur_core::monitoring::histogram::{self, Auto, Cells, Dense, Full, Histogram};
 use daur_core::monitoring::metrics::{self, Collector, Counter, Gauge, IsrCounter, Stats, Tally};
 use daur_core::performance::balancer::{
     self, Balancer, Latency, LeastLoaded, Outcome, PeakEwma, Policy, RoundRobin, Weighted,
@@ -329,7 +329,7 @@ fn histogram_record<L: Cells>(name: &str, mut histogram: Histogram<L>) {
 }
 
 fn monitoring() {
-    histogram_record::<Window<u32, 64>>("histogram_record_auto", Auto::new());
+    histogram_record::<histogram::Window<u32, 64>>("histogram_record_auto", Auto::new());
     #[cfg(target_has_atomic = "32")]
     histogram_record::<Dense<u32, 32>>("histogram_record_full", Full::new());
     #[cfg(not(target_has_atomic = "32"))]
