@@ -134,6 +134,10 @@ fn top_bit(word: u32) -> u32 {
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "at most 33")]
 fn below(mantissa: u64) -> u32 {
+    // A constant choice: on a 32-bit core these values are rare, and half a KiB of flash is dear.
+    if usize::BITS < 64 {
+        return BOUNDS.iter().filter(|bound| mantissa > **bound).count() as u32;
+    }
     (STEPS[(mantissa >> 57 & 63) as usize].wrapping_add(mantissa & LOW) >> 57) as u32
 }
 
