@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 use core::ptr::addr_of_mut;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use daur_core::monitoring::log::{Config, Level, Log, Record, Recorded};
+use daur_core::monitoring::log::{Config, Level, Log, Record, Recorded, Snapshot};
 use daur_core::time::Instant;
 
 /// Twelve lines of up to 64 bytes.
@@ -56,4 +56,9 @@ pub fn untold() -> Option<Record> {
 /// The host has been told that line.
 pub fn told() {
     with(Ring::told);
+}
+
+/// The log's figures.
+pub fn snapshot() -> Snapshot {
+    with(|ring| ring.snapshot())
 }

@@ -9,6 +9,7 @@ use daur_core::monitoring::histogram::Window;
 use daur_core::monitoring::log::Recorded;
 use daur_core::monitoring::metrics::{self, Collector, Kind};
 use daur_core::monitoring::profiler::{Outcome, Profiler};
+use daur_core::monitoring::report::Report;
 use daur_core::performance::cache::{self, Cache, Lru};
 use daur_core::reliability::breaker::State;
 use daur_core::reliability::executor::{Executor, Failure};
@@ -303,12 +304,28 @@ impl<I2C: I2c> Node<I2C> {
             let _ = self.outbox.push(&record, now);
         }
         self.report_machines(now);
+        self.report_whole(now);
         defmt::info!(
             "reported: stack {} of {} bytes, {} permille asleep",
             stack::high_water(),
             stack::size(),
             idle_permille
         );
+    }
+
+    /// How everything stands, in one record.
+    #[inline(never)]
+    fn report_whole(&mut self, now: Instant) {
+        let breaker = SENSOR.with(|executor, _| executor.breaker().snapshot());
+        let report = Report::new(now - Instant::ZERO)
+            .health(self.health.is_live(), self.health.is_ready())
+            .breaker(&breaker)
+            .cache(&self.registers.snapshot())
+            .errors(&self.errors.snapshot(now))
+            .log(&log::snapshot())
+            .lost(self.outbox.snapshot().lost)
+            .audit(&self.audit.snapshot());
+        self.push(&Record::Report { report });
     }
 
     fn report_machines(&mut self, now: Instant) {

@@ -488,4 +488,52 @@ mod tests {
         let found = log.restore(core::iter::repeat_n(0xA5, 999), Config::DEFAULT);
         assert_eq!((found.kept, found.damaged, log.records().count()), (0, 4, 0));
     }
+
+    #[test]
+    fn analytics_count_alike_on_every_target() {
+        use daur_core::services::analytics::{Analytics, Config, Funnel, Sketch, Stage};
+        let mut analytics: Analytics<2, 2, 1, 64> = Analytics::new(Config { window: Duration::from_secs(60) });
+        for second in 0..90_u64 {
+            let user = ["a", "b", "c", "d", "e"][(second % 5) as usize];
+            let name = ["open", "close", "other"][(second % 3) as usize];
+            analytics.track_event(name, &[("user", user), ("key", "value")], Instant::from_secs(second));
+            analytics.track_metric("second", second as i64, Instant::from_secs(second)).unwrap();
+        }
+        let open = analytics.event("open").unwrap();
+        assert_eq!((open.total, open.window, open.last_window), (30, 10, 20));
+        let shown = analytics.snapshot();
+        assert_eq!((shown.total, shown.other, shown.users, shown.users_last_window), (90, 30, 5, 5));
+        assert_eq!((shown.properties, analytics.metric_stats("second").unwrap().sum), (90, 4_005));
+
+        // The same items, the same estimate: this figure is what the host says.
+        let mut users: Sketch<64> = Sketch::new();
+        for user in 0..1_000_u32 {
+            users.insert(&user.to_le_bytes());
+        }
+        assert_eq!(users.estimate(), 942);
+
+        let mut funnel: Funnel<2> = Funnel::new(Duration::from_secs(10));
+        for (second, stage, user) in [(0, Stage::First, b"a"), (1, Stage::First, b"b"), (2, Stage::First, b"c")] {
+            assert!(!funnel.track(stage, user, Instant::from_secs(second)));
+        }
+        assert!(funnel.track(Stage::Second, b"b", Instant::from_secs(11)));
+        assert!(!funnel.track(Stage::Second, b"c", Instant::from_secs(13)));
+        let shown = funnel.snapshot();
+        assert_eq!((shown.entered, shown.converted, shown.expired, shown.forgotten), (3, 1, 1, 1));
+    }
+
+    #[test]
+    fn a_report_goes_through_a_frame_and_says_what_is_wrong_first() {
+        use daur_core::monitoring::report::{Concern, Report, Verdict};
+        let report = Report { breakers_open: 2, errors_recent: 3, ..Report::new(Duration::from_secs(9)) };
+        let report = report.health(true, true).level(Level::Critical);
+        assert!(report.concerns().eq([Concern::Critical, Concern::BreakersOpen(2), Concern::Errors(3)]));
+        assert_eq!(report.verdict(), Verdict::Red);
+        let frame = Frame { seq: 1, at: Instant::from_secs(9), record: Record::Report { report } };
+        let mut line = [0; 128];
+        let len = frame.encode(&mut line).unwrap();
+        let mut decoder = Decoder::<128>::new();
+        let payload = decoder.feed(&mut &line[..len]).unwrap();
+        assert!(matches!(Frame::decode(payload), Ok(read) if read == frame));
+    }
 }

@@ -32,11 +32,13 @@ pub enum Job {
     Memory,
     /// Finds out what people did.
     Analytics,
+    /// Asks itself whether it can do its work.
+    Health,
 }
 
 impl Job {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Sample, Self::Tidy, Self::Memory, Self::Analytics];
+    pub const ALL: [Self; 5] = [Self::Sample, Self::Tidy, Self::Memory, Self::Analytics, Self::Health];
 
     /// Its name in paths.
     #[must_use]
@@ -46,6 +48,7 @@ impl Job {
             Self::Tidy => "tidy",
             Self::Memory => "memory",
             Self::Analytics => "analytics",
+            Self::Health => "health",
         }
     }
 
@@ -61,6 +64,7 @@ impl Job {
             Self::Tidy => "Forget what has expired",
             Self::Memory => "Watch the memory",
             Self::Analytics => "Find out what people did",
+            Self::Health => "Run the health checks",
         }
     }
 }

@@ -25,7 +25,6 @@ pub struct Server {
     app: Arc<App>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<usize>,
-    checking: JoinHandle<()>,
     jobs: JoinSet<()>,
     writers: Writers,
 }
@@ -50,18 +49,9 @@ impl Server {
         let address = listener.local_addr()?;
         // Whoever probes from now on is told what is so, not that nobody has looked yet.
         app.health.checker.run_checks().await;
-        let checking = tokio::spawn({
-            let (checker, mut stop) = (app.health.checker.clone(), stopped.clone());
-            async move {
-                tokio::select! {
-                    () = checker.keep_checking() => {}
-                    () = http::stopped(&mut stop) => {}
-                }
-            }
-        });
         let jobs = begin_jobs(&app);
         let serving = tokio::spawn(http::serve(listener, routes::router(Arc::clone(&app)), limits, stopped));
-        Ok(Self { address, app, stop, serving, checking, jobs, writers })
+        Ok(Self { address, app, stop, serving, jobs, writers })
     }
 
     /// The server's parts.
@@ -80,7 +70,6 @@ impl Server {
         if cut > 0 {
             tracing::warn!(cut, "connections were cut");
         }
-        let _ = self.checking.await;
         self.app.pool.close(LAST_WORK).await;
         let mut jobs = self.jobs;
         while jobs.join_next().await.is_some() {}
@@ -150,6 +139,21 @@ fn begin_jobs(app: &Arc<App>) -> JoinSet<()> {
             async move { app.usage.report(&app.pool).await.map(drop).map_err(|problem| problem.to_string()) }
         };
         of.jobs.keep(Job::Analytics, stop, every(TIDY_EVERY), look).await;
+    });
+    let (of, stop) = own();
+    jobs.spawn(async move {
+        let look = || {
+            let (checker, mut stop) = (of.health.checker.clone(), stop.clone());
+            async move {
+                // A check that hangs is not waited for at the end. One that fails is no failure of the job.
+                tokio::select! {
+                    _ = checker.run_checks() => {}
+                    () = http::stopped(&mut stop) => {}
+                }
+                Ok(())
+            }
+        };
+        of.jobs.keep(Job::Health, stop.clone(), every(of.config.health.period), look).await;
     });
     jobs
 }

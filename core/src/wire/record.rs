@@ -8,9 +8,10 @@ use crate::text::Text;
 use crate::time::{Duration, Instant};
 
 pub use crate::monitoring::log::Level;
+pub use crate::monitoring::report::Report;
 
 /// The number of this list of records, sent in [`Record::Hello`]. It grows by one whenever a variant is added.
-pub const SCHEMA: u16 = 3;
+pub const SCHEMA: u16 = 4;
 
 /// Names a series, a breaker or a cache.
 pub type Name = Text<24>;
@@ -197,6 +198,11 @@ pub enum Record {
         /// How often it was said once more.
         repeated: u32,
     },
+    /// How everything stands. Since schema 4.
+    Report {
+        /// The figures.
+        report: Report,
+    },
 }
 
 impl Record {
@@ -218,6 +224,7 @@ impl Record {
             Self::Health { .. } => "health",
             Self::Audit { .. } => "audit",
             Self::LogBefore { .. } => "log_before",
+            Self::Report { .. } => "report",
         }
     }
 
@@ -238,6 +245,7 @@ impl Record {
             Self::Health { .. } => 11,
             Self::Audit { .. } => 12,
             Self::LogBefore { .. } => 13,
+            Self::Report { .. } => 14,
         }
     }
 
@@ -329,8 +337,31 @@ impl Record {
                     .text(message)
                     .small(*repeated);
             }
+            Self::Report { report } => write_report(report, out),
         }
     }
+}
+
+/// The figures in the order of the fields.
+fn write_report<P: Place>(report: &Report, out: &mut Encoder<P>) {
+    out.number(report.uptime.as_nanos());
+    for told in [report.live, report.ready] {
+        out.byte(u8::from(told.is_some()));
+        if let Some(told) = told {
+            out.byte(u8::from(told));
+        }
+    }
+    out.byte(report.level as u8);
+    let Report { breakers_closed, breakers_trying, breakers_open, breakers_forced, .. } = *report;
+    for breakers in [breakers_closed, breakers_trying, breakers_open, breakers_forced] {
+        out.small(breakers.into());
+    }
+    let Report { refused, errors, errors_recent, cache_hits, cache_misses, .. } = *report;
+    let Report { queued, queue_refused, log_dropped, lost, .. } = *report;
+    for total in [refused, errors, errors_recent, cache_hits, cache_misses, queued, queue_refused, log_dropped, lost] {
+        out.small(total);
+    }
+    out.number(report.audited).small(report.audit_lost);
 }
 
 /// Declares an append-only enum of the wire with its names in small letters.

@@ -16,7 +16,7 @@ use super::audit::{Keeper, Store};
 use super::log::DeviceLog;
 use super::registry::{Config, Reply};
 use super::status::{
-    BreakerStatus, CacheStatus, DeviceStatus, ErrorStatus, LogLine, Series, SeriesValue, SystemStatus,
+    BreakerStatus, CacheStatus, DeviceStatus, ErrorStatus, LogLine, ReportStatus, Series, SeriesValue, SystemStatus,
 };
 
 /// A command whose answer is awaited.
@@ -184,6 +184,7 @@ impl Device {
                 self.status.dropped += put(&mut self.status.caches, name.as_str(), status, self.config.max_series);
             }
             Record::Health { live, ready } => (self.status.live, self.status.ready) = (Some(live), Some(ready)),
+            Record::Report { report } => self.status.report = Some(ReportStatus::of(&report)),
             Record::Audit { ref entry } => self.audit.on_entry(entry),
             _ => self.status.unknown += 1,
         }
@@ -208,6 +209,7 @@ impl Device {
             self.status.caches.clear();
             self.status.errors.clear();
             (self.status.system, self.status.live, self.status.ready) = (None, None, None);
+            self.status.report = None;
         }
         self.audit.on_hello(Life { device, boot, nonce }, schema >= AUDITS);
         self.id = Some(device);

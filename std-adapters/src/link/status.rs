@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use daur_core::monitoring::report::{Report, Verdict};
+use daur_core::performance::memory::Level as Strain;
 use daur_core::wire::record::{BreakerState, Level, ResetCause, Unit};
 use serde::Serialize;
 
@@ -69,6 +71,8 @@ pub struct DeviceStatus {
     pub live: Option<bool>,
     /// Whether it does its job.
     pub ready: Option<bool>,
+    /// How everything on it stands, by its own report.
+    pub report: Option<ReportStatus>,
     /// Commands that it accepted.
     pub commands_accepted: u64,
     /// Commands that it refused, whoever sent them.
@@ -196,4 +200,71 @@ pub struct SystemStatus {
     pub stack_size: u32,
     /// Time spent asleep, in thousandths.
     pub idle_permille: u16,
+}
+
+/// Tells how everything on a device stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ReportStatus {
+    /// How grave it is.
+    pub verdict: Verdict,
+    /// What is wrong, the gravest first.
+    pub concerns: Vec<String>,
+    /// Time since its reset.
+    pub uptime_ms: u64,
+    /// How short its scarcest resource is.
+    pub level: Strain,
+    /// Breakers that let calls through.
+    pub breakers_closed: u16,
+    /// Breakers that try whether calls succeed again.
+    pub breakers_trying: u16,
+    /// Breakers that refuse calls.
+    pub breakers_open: u16,
+    /// Breakers that somebody has opened.
+    pub breakers_forced: u16,
+    /// Calls that breakers have refused.
+    pub refused: u32,
+    /// Errors since its reset.
+    pub errors: u32,
+    /// Errors in its last window.
+    pub errors_recent: u32,
+    /// Look-ups of its caches that hit, in thousandths.
+    pub hit_permille: Option<u16>,
+    /// Items that wait in its queues.
+    pub queued: u32,
+    /// Items that its queues have refused.
+    pub queue_refused: u32,
+    /// Lines that its log had no room for.
+    pub log_dropped: u32,
+    /// Records that its outbox had no room for.
+    pub lost: u32,
+    /// Records in its audit chain.
+    pub audited: u64,
+    /// Records that its audit had no room for.
+    pub audit_lost: u32,
+}
+
+impl ReportStatus {
+    pub(super) fn of(report: &Report) -> Self {
+        Self {
+            verdict: report.verdict(),
+            concerns: report.concerns().map(|concern| concern.to_string()).collect(),
+            uptime_ms: report.uptime.as_millis(),
+            level: report.level,
+            breakers_closed: report.breakers_closed,
+            breakers_trying: report.breakers_trying,
+            breakers_open: report.breakers_open,
+            breakers_forced: report.breakers_forced,
+            refused: report.refused,
+            errors: report.errors,
+            errors_recent: report.errors_recent,
+            hit_permille: report.hit_permille(),
+            queued: report.queued,
+            queue_refused: report.queue_refused,
+            log_dropped: report.log_dropped,
+            lost: report.lost,
+            audited: report.audited,
+            audit_lost: report.audit_lost,
+        }
+    }
 }

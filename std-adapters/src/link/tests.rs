@@ -13,7 +13,7 @@ use daur_core::time::{Clock, Duration};
 use daur_core::wire::decoder::Decoder;
 use daur_core::wire::frame::{Downlink, MAX_DOWNLINK};
 use daur_core::wire::outbox::{self, Outbox};
-use daur_core::wire::record::{BreakerState, Level, Record, ResetCause, Unit, Verdict};
+use daur_core::wire::record::{BreakerState, Level, Record, Report, ResetCause, Unit, Verdict};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
@@ -240,6 +240,8 @@ async fn every_record_of_a_device_shows_in_its_status() {
     node.push(&Record::LogBefore { number: 3, at, last_at: at, level, target, message, repeated: 2 });
     node.push(&Record::Cache { name, hits: 1, misses: 2, len: 3, capacity: 4 });
     node.push(&Record::Lost { count: 6, since: at });
+    let report = Report { breakers_open: 1, lost: 6, ..Report::new(Duration::from_secs(9)).health(true, false) };
+    node.push(&Record::Report { report });
     node.push(&Record::Health { live: true, ready: false });
 
     let story = Story::new(node);
@@ -255,6 +257,9 @@ async fn every_record_of_a_device_shows_in_its_status() {
     let log: Vec<_> = status.log.iter().map(|line| (line.message.as_str(), line.repeated, line.before_reset)).collect();
     assert_eq!(log, [("last words", 2, true), ("careful", 0, false)]);
     assert_eq!(status.caches["i2c"].capacity, 4);
+    let report = status.report.as_ref().unwrap();
+    assert_eq!((report.verdict.as_str(), report.uptime_ms, report.lost), ("red", 9_000, 6));
+    assert_eq!(report.concerns, ["not ready", "a breaker is open"]);
     assert_eq!((status.lost, status.lost_device, status.lost_line, status.crc_errors), (6, 6, 0, 0));
     assert!(status.connected && status.last_seen_ms.is_some());
 }

@@ -125,12 +125,22 @@ fn the_jobs_are_told_and_run_when_they_are_asked_for() {
     assert!(eventually(|| host.job(&ada, "tidy")["runs"] == 1));
     assert!(host.job(&ada, "tidy")["next_ms"].as_u64() > host.job(&ada, "tidy")["last_ms"].as_u64());
     assert!(eventually(|| host.job(&ada, "memory")["runs"].as_u64().unwrap() > 0));
+    // The checks are run by themselves and when they are asked for.
+    let runs = || host.get(&ada, "/api/status").json()["health"]["checks"][0]["runs"].as_u64().unwrap();
+    assert!(eventually(|| host.job(&ada, "health")["runs"] == 1));
+    let before = runs();
+    assert_eq!(host.act(&ada, "/api/jobs/health/run").status, 200);
+    assert!(eventually(|| host.job(&ada, "health")["runs"] == 2) && runs() > before);
     let asked = host.act(&ada, "/api/jobs/tidy/run");
     assert_eq!((asked.status, &asked.json()["id"]), (200, &json!("tidy")));
     assert!(eventually(|| host.job(&ada, "tidy")["runs"] == 2), "{}", host.job(&ada, "tidy"));
     host.act(&ada, "/api/jobs/none/run").is_problem(404, "not_found");
     let told = host.audited(&ada, "config_change");
-    assert_eq!(told, ["failure: job none run: not_found", "success: job tidy run: scheduled"]);
+    assert_eq!(told, [
+        "failure: job none run: not_found",
+        "success: job tidy run: scheduled",
+        "success: job health run: scheduled"
+    ]);
 }
 
 const ACTIONS: [&str; 5] = [

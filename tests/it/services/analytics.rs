@@ -145,6 +145,16 @@ mod sketch {
     }
 
     #[test]
+    fn rule_4_the_estimate_is_the_same_on_every_target() {
+        let mut users: Sketch<64> = Sketch::new();
+        for user in 0..1_000_u32 {
+            users.insert(&user.to_le_bytes());
+        }
+        // As `firmware-example/tests/machines.rs` has it.
+        assert_eq!(users.estimate(), 942);
+    }
+
+    #[test]
     fn a_sketch_that_is_full_of_everything_says_many_and_does_not_panic() {
         let mut sketch: Sketch<16> = Sketch::new();
         for register in 0..16_u64 {

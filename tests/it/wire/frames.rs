@@ -5,7 +5,7 @@ use daur_core::text::Text;
 use daur_core::time::{Duration, Instant};
 use daur_core::wire::decoder::Decoder;
 use daur_core::wire::frame::{Downlink, Frame, MAX_DOWNLINK, MAX_PAYLOAD};
-use daur_core::wire::record::{BreakerState, Level, Record, ResetCause, Unit, Verdict};
+use daur_core::wire::record::{BreakerState, Level, Record, Report, ResetCause, Unit, Verdict};
 use proptest::prelude::*;
 
 use super::golden::{line_of, line_of_downlink};
@@ -94,6 +94,18 @@ fn record() -> impl Strategy<Value = Record> {
             capacity
         }),
         any::<(bool, bool)>().prop_map(|(live, ready)| Record::Health { live, ready }),
+        (number(), any::<Option<bool>>(), any::<u16>(), small(), number()).prop_map(
+            |(uptime, live, breakers_open, lost, audited)| Record::Report {
+                report: Report {
+                    uptime: Duration::from_nanos(uptime),
+                    live,
+                    breakers_open,
+                    lost,
+                    audited,
+                    ..Report::default()
+                },
+            }
+        ),
     ]
 }
 

@@ -4,12 +4,13 @@
 //! test, which then shows the line to add.
 
 use daur_core::id::{BootId, DeviceId};
+use daur_core::performance::memory::Level as Strain;
 use daur_core::security::audit::{Chain, Entry, Event, Kind, Outcome};
 use daur_core::text::Text;
 use daur_core::time::{Duration, Instant, UnixTime};
 use daur_core::wire::decoder::Decoder;
 use daur_core::wire::frame::{Downlink, Frame, MAX_DOWNLINK, MAX_DOWNLINK_ENCODED, MAX_ENCODED, MAX_PAYLOAD};
-use daur_core::wire::record::{BreakerState, Level, Record, ResetCause, Unit, Verdict};
+use daur_core::wire::record::{BreakerState, Level, Record, Report, ResetCause, Unit, Verdict};
 
 use super::naive;
 
@@ -229,7 +230,63 @@ pub(super) fn frames() -> Vec<(&'static str, Frame)> {
                 },
             ),
         ),
+        (
+            "report",
+            frame(
+                141,
+                16_000_000_000,
+                Record::Report {
+                    report: Report {
+                        uptime: Duration::from_secs(16),
+                        live: Some(true),
+                        ready: Some(false),
+                        level: Strain::Elevated,
+                        breakers_closed: 1,
+                        breakers_trying: 2,
+                        breakers_open: 3,
+                        breakers_forced: 4,
+                        refused: 300,
+                        errors: 6,
+                        errors_recent: 7,
+                        cache_hits: 8,
+                        cache_misses: 9,
+                        queued: 10,
+                        queue_refused: 11,
+                        log_dropped: 12,
+                        lost: 13,
+                        audited: 14,
+                        audit_lost: 15,
+                    },
+                },
+            ),
+        ),
+        ("report_of_nothing", frame(142, 0, Record::Report { report: Report::default() })),
+        ("report_longest", frame(u32::MAX, u64::MAX, Record::Report { report: longest_report() })),
     ]
+}
+
+fn longest_report() -> Report {
+    Report {
+        uptime: Duration::MAX,
+        live: Some(false),
+        ready: Some(true),
+        level: Strain::Critical,
+        breakers_closed: u16::MAX,
+        breakers_trying: u16::MAX,
+        breakers_open: u16::MAX,
+        breakers_forced: u16::MAX,
+        refused: u32::MAX,
+        errors: u32::MAX,
+        errors_recent: u32::MAX,
+        cache_hits: u32::MAX,
+        cache_misses: u32::MAX,
+        queued: u32::MAX,
+        queue_refused: u32::MAX,
+        log_dropped: u32::MAX,
+        lost: u32::MAX,
+        audited: u64::MAX,
+        audit_lost: u32::MAX,
+    }
 }
 
 /// The first record of a chain whose first key is 32 sevens.
@@ -319,8 +376,8 @@ fn every_downlink_is_written_in_its_golden_bytes_and_read_back() {
 #[test]
 fn there_is_a_golden_frame_of_every_kind() {
     let kinds: std::collections::BTreeSet<_> = frames().iter().map(|(_, frame)| frame.record.kind()).collect();
-    // Twelve kinds in schema 1, the audit's since schema 2, the log's before the reset since schema 3.
-    assert_eq!((kinds.len(), daur_core::wire::record::SCHEMA), (14, 3));
+    // Twelve kinds in schema 1, the audit's since schema 2, the log's before the reset since schema 3, the report's since schema 4.
+    assert_eq!((kinds.len(), daur_core::wire::record::SCHEMA), (15, 4));
 }
 
 #[test]

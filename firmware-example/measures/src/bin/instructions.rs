@@ -9,13 +9,11 @@
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use daur_core::id::{BootId, DeviceId};
-<<<<<<< HEAD
 use daur_core::monitoring::errors::{self, Errors};
-=======
-use daur_core::monitoring::log::{self, Level, Log};
->>>>>>> w-report
 use daur_core::monitoring::histogram::{Auto, Full};
+use daur_core::monitoring::log::{self, Level, Log};
 use daur_core::monitoring::profiler::{self, Profiler};
+use daur_core::monitoring::report::Report;
 use daur_core::monitoring::system::{self, Field, Idle, Sample, System};
 use daur_core::performance::balancer::{
     self, Balancer, Latency, LeastLoaded, Outcome, PeakEwma, Policy, RoundRobin, Weighted,
@@ -36,6 +34,7 @@ use daur_core::security::keys::HmacKey;
 use daur_core::security::password::Pbkdf2;
 use daur_core::security::permission::Permissions;
 use daur_core::security::token::{self, Claims, Keys};
+use daur_core::services::analytics::{self, Analytics, Sketch};
 use daur_core::text::Text;
 use daur_core::time::{Duration, Instant};
 use daur_core::wire::decoder::Decoder;
@@ -321,10 +320,11 @@ fn monitoring() {
     }
     #[cfg(not(target_has_atomic = "32"))]
     let _ = Full::new; // 4 KiB and more are too much for this board's stack
-<<<<<<< HEAD
     errors();
     profiler();
     system();
+    log();
+    analytics();
 }
 
 #[inline(never)]
@@ -379,8 +379,28 @@ fn system() {
     measure("idle_sleep_and_wake", || {
         black_box(&mut idle).sleep(now());
         black_box(&mut idle).wake(now());
-=======
-    log();
+    });
+}
+
+fn analytics() {
+    let mut analytics: Analytics<4, 4, 2, 64> = Analytics::new(analytics::Config::DEFAULT);
+    measure("analytics_event_with_a_user", || {
+        black_box(&mut analytics).track_event(black_box("open"), black_box(&[("user", "alice")]), now());
+    });
+    measure("analytics_metric", || {
+        let _ = black_box(black_box(&mut analytics).track_metric(black_box("items"), black_box(7), now()));
+    });
+    let mut users: Sketch<64> = Sketch::new();
+    measure("sketch_insert", || {
+        black_box(black_box(&mut users).insert(black_box(b"alice")));
+    });
+    measure("sketch_estimate", || {
+        black_box(black_box(&users).estimate());
+    });
+    let report = Report { breakers_open: 2, errors_recent: 3, ..Report::default() };
+    measure("report_verdict", || {
+        black_box(black_box(&report).verdict());
+    });
 }
 
 fn log() {
@@ -396,7 +416,6 @@ fn log() {
     });
     measure("log_filtered", || {
         let _ = black_box(black_box(&mut log).record(Level::Trace, "sensor", black_box("left out"), now()));
->>>>>>> w-report
     });
 }
 
