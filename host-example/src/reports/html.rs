@@ -16,7 +16,7 @@ const DEEP: usize = 4;
 
 const STYLE: &str = ":root{color-scheme:light dark}body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;\
 padding:0 1rem}h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem;border-bottom:1px solid #8886}table{border-collapse:\
-collapse;font-size:.9rem;display:block;overflow-x:auto}th,td{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top}\
+collapse;font-size:.9rem}th,td{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top;overflow-wrap:anywhere}\
 td table{font-size:1em}caption{text-align:left}figure{display:inline-block;margin:.5rem 1.5rem .5rem 0;width:20rem}\
 figcaption{font-size:.85rem}svg{width:100%;height:6rem;background:#8881}path{fill:none;stroke:#27c;stroke-width:2;\
 vector-effect:non-scaling-stroke}.red{color:#b00020}.amber{color:#8a5a00}@media(prefers-color-scheme:dark){path{stroke:\
