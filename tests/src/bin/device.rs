@@ -84,7 +84,7 @@ impl Device {
             reset: ResetCause::Watchdog,
         };
         self.push(&hello);
-        let line = |number, millis, level, target, message| Record::LogBefore {
+        let before = |number, millis, level, target, message| Record::LogBefore {
             number,
             at: Instant::from_millis(millis),
             last_at: Instant::from_millis(millis),
@@ -93,8 +93,8 @@ impl Device {
             message: Text::cut(message),
             repeated: 0,
         };
-        self.push(&line(0, 40_100, Level::Warn, "heater", "the loop is late"));
-        self.push(&line(1, 41_000, Level::Error, "heater", "the watchdog was not fed"));
+        self.push(&before(0, 40_100, Level::Warn, "heater", "the loop is late"));
+        self.push(&before(1, 41_000, Level::Error, "heater", "the watchdog was not fed"));
         self.push(&Record::Log { level: Level::Info, target: Text::cut("main"), message: Text::cut("started") });
         let mut decoder: Decoder<MAX_DOWNLINK_ENCODED> = Decoder::new();
         let mut due = StdClock.now();
