@@ -6,9 +6,9 @@ use std::hash::{BuildHasher, Hash};
 use daur_core::performance::cache::Policy;
 use daur_core::time::{Clock, Duration};
 
-use super::{Look, SharedCache};
 use super::flight::{Flight, Home, Step};
 use super::sync::Arc;
+use super::{Look, SharedCache};
 
 pub(super) struct Desk<'a, K, V, P: Policy, S, C, Q: ?Sized> {
     pub(super) cache: &'a SharedCache<K, V, P, S, C>,
