@@ -72,8 +72,8 @@ pub enum Inserted<K, V> {
 /// 5. What an insertion puts aside is handed back.
 /// 6. Every entry that came in is accounted for: `inserted == len + evicted + expired + removed`.
 /// 7. A clock that steps back keeps entries longer; it never brings a removed one back.
-/// 8. What is looked up with [`locate`](Self::locate) and told with [`use_at`](Self::use_at), in the same order and before the
-///    next change, leaves the cache as [`get`](Self::get) would have.
+/// 8. What is found with [`locate`](Self::locate) and told with [`use_at`](Self::use_at), in the same order and before any
+///    other change, leaves the cache as [`get`](Self::get) would have: so many may read while one keeps the order.
 ///
 /// # Cost
 /// Every verb is O(1) but for [`clear`](Self::clear), [`retain`](Self::retain), [`resize_soft`](Self::resize_soft),

@@ -174,11 +174,15 @@ impl std::error::Error for ConfigError {
 /// of its lock first. [`len`](Self::len) takes every lock in turn where entries may expire; `sweep` as its budget
 /// says; `retain`, `for_each`, `resize_soft` and `clear` see every entry.
 ///
-/// A hit costs an uncontended lock, a hash and a look-up; the clock is read only where entries may expire. A
-/// computation allocates once, a caller that waits once more, and both are freed with it.
+/// A hit costs a hash, a look-up and a lock that hits share; the clock is read only where entries may expire. Its use is
+/// noted beside the lock, in the order of all uses, and every 28th takes the lock alone and applies them; with
+/// [`Sieve`](machine::Sieve), which hits for a quarter less, only the first use of an entry is noted. With an `idle` time
+/// every hit takes the lock alone. Where many threads hit, what costs is the cache line with the lock, which each of them
+/// writes. A computation allocates once, a caller that waits once more, and both are freed with it.
 ///
 /// # Sharing
-/// `&self` everywhere; keys of different shards never wait for each other. No lock is held while anything is computed or
+/// `&self` everywhere; hits never wait for each other, nor do keys of different shards. For threads to share it keys and
+/// values are `Send` and `Sync`, since two may read one at the same time. No lock is held while anything is computed or
 /// waited for. A dropped future leaves nothing behind but what rule 5 says.
 ///
 /// A thread that waits is blocked: do not call the blocking verbs in a task for what another task of the same thread

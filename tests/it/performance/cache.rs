@@ -2,7 +2,10 @@
 
 use std::hash::{BuildHasher, Hasher};
 
-use daur_core::performance::cache::{Cache, Config, ConfigError, Fast, Inserted, Lru, Snapshot};
+use daur_core::performance::cache::{
+    Cache, Coarse, Config, ConfigError, Exact, Fast, Idle, Inserted, Lru, Note, Policy, Sieve, Snapshot,
+};
+use daur_core::rng::Rng;
 use daur_core::time::{Duration, Instant};
 
 mod faults;
@@ -154,6 +157,51 @@ mod rules {
         let s = cache.snapshot();
         assert_eq!((s.inserted, s.evicted, s.expired, s.removed, s.len), (5, 1, 1, 3, 0));
         assert!(adds_up(s));
+    }
+
+    #[test]
+    fn rule_8_uses_told_later_leave_the_cache_as_if_they_had_been_told_at_once() {
+        fn run<P: Policy, S: BuildHasher + Copy, T: Note>(hasher: S, idle: Option<Duration>) {
+            let config = Config { idle, ..TEN_SECS };
+            let mut told_at_once: Cache<u64, u64, 16, P, S, T> = Cache::with_hasher(config, hasher);
+            let mut told_later: Cache<u64, u64, 16, P, S, T> = Cache::with_hasher(config, hasher);
+            let mut uses: Vec<(usize, Instant)> = Vec::new();
+            let (mut rng, mut now, mut used) = (Rng::new(3), at(1), 0);
+            for step in 0..20_000 {
+                let key = rng.at_most(23);
+                if rng.at_most(9) > 0 {
+                    let found = told_later.locate(hasher.hash_one(key), |own, value| (*own == key).then_some(*value));
+                    let found = found.filter(|&(place, _)| !told_later.is_over_at(place, now));
+                    assert_eq!(found.map(|(_, value)| value), told_at_once.peek(&key, now).copied());
+                    if let Some((place, _)) = found {
+                        let count_only = told_later.is_used_at(place);
+                        let before: Vec<u64> = told_at_once.iter(now).map(|(key, _)| *key).collect();
+                        told_at_once.get(&key, now);
+                        uses.push((place, now));
+                        used += u32::from(count_only);
+                        assert!(!count_only || told_at_once.iter(now).map(|(key, _)| *key).eq(before));
+                    }
+                } else {
+                    uses.drain(..).for_each(|(place, at)| told_later.use_at(place, at));
+                    let inserted = told_at_once.insert(key, step, now);
+                    assert_eq!(told_later.insert(key, step, now), inserted, "step {step}");
+                    assert_eq!(told_later.snapshot(), told_at_once.snapshot(), "step {step}");
+                    assert!(told_later.iter(now).eq(told_at_once.iter(now)), "step {step}");
+                    now = now + Duration::from_millis(rng.at_most(900));
+                }
+            }
+            told_later.use_at(99, now);
+            assert!(told_later.is_over_at(99, now) && told_at_once.snapshot().evicted > 100);
+            let marks = Cache::<u64, u64, 16, P, S, T>::MARKS;
+            assert_eq!(used > 0, marks && idle.is_none());
+        }
+        run::<Lru, _, Exact>(Fast::new(), None);
+        run::<Sieve<u8>, _, Exact>(Fast::new(), None);
+        run::<Sieve, _, Idle<Coarse>>(Fast::new(), None);
+        run::<Lru<u8>, _, Idle>(Fast::new(), Some(Duration::from_secs(3)));
+        run::<Sieve<u8>, _, Idle<Coarse>>(Fast::new(), Some(Duration::from_secs(3)));
+        run::<Lru, _, Coarse>(Colliding, None);
+        run::<Sieve, _, Exact>(Colliding, None);
     }
 
     #[test]

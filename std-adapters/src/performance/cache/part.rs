@@ -47,13 +47,10 @@ impl<K, V, P: Policy> Part<K, V, P> {
         f(&self.lock.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The same for a use of the entry whose place in the order `f` says, with what else it finds. `None` if it finds
-    /// nothing, and if there is no place to note the use: then it is up to the caller to take the lock alone.
+    /// The same for a use of the entry whose place in the order `f` says beside what else it finds. Without an error of its
+    /// own there is no place left to note the use: then it is up to the caller to take the lock alone.
     #[inline]
-    pub(super) fn use_of<R, E>(
-        &self,
-        f: impl FnOnce(&Shard<K, V, P>) -> Result<(u8, R), E>,
-    ) -> Result<R, Option<E>> {
+    pub(super) fn use_of<R, E>(&self, f: impl FnOnce(&Shard<K, V, P>) -> Result<(u8, R), E>) -> Result<R, Option<E>> {
         self.read(|shard| {
             // Counted ahead where most uses are no more than counted: now the line with the lock is this thread's, and
             // at the end another's may be. Nothing here orders anything: who tells the shard, or reads the counts, has

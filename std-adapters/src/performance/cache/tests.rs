@@ -796,7 +796,8 @@ fn no_hit_of_many_threads_is_lost() {
                 });
             }
         });
-        let missed: u64 = (0..4).map(|thread| (0..10_000).filter(|n| (n * 7 + thread) % 110 >= 100).count() as u64).sum();
+        let missed: u64 =
+            (0..4).map(|thread| (0..10_000).filter(|n| (n * 7 + thread) % 110 >= 100).count() as u64).sum();
         let Snapshot { hits, misses, evicted, .. } = cache.snapshot();
         assert_eq!((hits, misses, evicted), (40_000 - missed, missed, 0));
     }
