@@ -10,7 +10,7 @@ use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use daur_core::id::{BootId, DeviceId};
 use daur_core::monitoring::errors::{self, Errors};
-use daur_core::monitoring::histogram::{Auto, Cells, Dense, Full, Histogram, Window};
+use daur_core::monitoring::histogram::{self, Auto, Cells, Dense, Full, Histogram};
 use daur_core::monitoring::log::{self, Level, Log};
 use daur_core::monitoring::metrics::{self, Collector, Counter, Gauge, IsrCounter, Stats, Tally};
 use daur_core::monitoring::profiler::{self, Profiler};
