@@ -159,7 +159,7 @@ fn rule_2_what_is_wrong_comes_gravest_first_and_the_report_adds_up() {
         dashboard.register_judged("breakers", name, snapshot, |breaker, report| report.breaker(breaker)).unwrap();
     }
     assert_eq!(dashboard.full_status().verdict, Verdict::Green);
-    upstream.with(|breaker, now| breaker.force_open(now));
+    upstream.with(Breaker::force_open);
     dashboard.register_judged("health", "all", || false, |ready, report| report.health(true, *ready)).unwrap();
     let status = dashboard.full_status();
     let concerns: Vec<_> =
@@ -372,8 +372,10 @@ fn what_is_collected_is_in_the_charts_of_a_report() {
         }
         let names = ["cpu".to_owned(), "odd".to_owned()];
         let shown = charts.charts(&names, UnixTime::from_secs(NOW), UnixTime::from_secs(NOW + 5));
-        let cpu: Vec<_> = shown[0].values.iter().copied().collect();
-        assert_eq!((cpu, shown[0].t.len()), (vec![Some(0.0), Some(1.0), None, Some(3.0), Some(4.0)], 5));
+        assert_eq!(
+            (shown[0].values.clone(), shown[0].t.len()),
+            (vec![Some(0.0), Some(1.0), None, Some(3.0), Some(4.0)], 5)
+        );
         assert!(shown[1].values.iter().all(Option::is_none));
     }
     // What is collected now is on the page.
