@@ -438,7 +438,8 @@ mod tests {
         stats.record(10_000_002, Instant::ZERO);
         assert_eq!((stats.mean(), stats.deviation()), (10_000_002.0, Some(1.0)));
 
-        let mut metrics: Collector<&str, 1, 2, i32> = Collector::new(daur_core::monitoring::metrics::Config { when_full: WhenFull::Refuse });
+        let mut metrics: Collector<&str, 1, 2, i32> =
+            Collector::new(daur_core::monitoring::metrics::Config { when_full: WhenFull::Refuse });
         for value in [3, 5, 7] {
             metrics.record("a", value, Instant::ZERO).unwrap();
         }
