@@ -6,6 +6,7 @@
 //! 2. A file that is at fault fails no request: what is lost is counted, and shown.
 //! 3. What is not known is a gap, never a zero.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -13,7 +14,6 @@ use daur_core::time::{Clock, Duration, Instant, UnixTime, WallClock};
 use daur_std::clock::{StdClock, SystemWallClock};
 use daur_std::monitoring::history::{self, History as File, Series, Snapshot, Tier};
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::breakers::MODEL;
@@ -101,7 +101,15 @@ pub struct Shown {
     complete: bool,
     /// Where each step begins.
     t: Vec<u64>,
-    series: Map<String, Value>,
+    series: BTreeMap<String, Vec<Option<f64>>>,
+}
+
+impl Shown {
+    /// Where each step begins, and the series.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<u64>, BTreeMap<String, Vec<Option<f64>>>) {
+        (self.t, self.series)
+    }
 }
 
 impl From<Series> for Shown {
@@ -127,12 +135,12 @@ impl From<Series> for Shown {
 ///
 /// # Errors
 /// Those of [`History::open`]; a span that is none.
-pub fn figures_of(path: &Path, config: Config, from: u64, to: u64, points: usize) -> Result<Value, Error> {
+pub fn figures_of(path: &Path, config: Config, from: u64, to: u64, points: usize) -> Result<Shown, Error> {
     let file = File::open(path, config.machine())?;
     let names = file.names();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let found = file.query(&names, UnixTime::from_millis(from), UnixTime::from_millis(to), points)?;
-    Ok(serde_json::to_value(Shown::from(found))?)
+    Ok(found.into())
 }
 
 /// What is asked for.

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use daur_core::time::{UnixTime, WallClock};
 use daur_std::clock::SystemWallClock;
+use daur_std::monitoring::dashboard::FullStatus;
 use reqwest::{Client, Url};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Map, Value, json};
 
 use crate::audit::head_text;
 use crate::config::DataDir;
-use crate::reports::{Format, Report, SPAN, STEPS};
+use crate::history::Shown;
+use crate::reports::{Format, Report, SPAN, STEPS, sections};
 use crate::{chain, events, history};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -69,11 +71,7 @@ impl std::fmt::Debug for Work {
 pub async fn run(work: Work) -> Result<(), Error> {
     let report = match &work.of {
         Of::Server { url, token } => fetch(url, token, work.format).await?,
-        Of::Kept { dir, history } => {
-            let report = kept(&DataDir::existing(dir)?, *history)?;
-            let text = report.render(work.format);
-            text.ok_or("figures for Prometheus are those of a server that runs: name it with --url")?.into_bytes()
-        }
+        Of::Kept { dir, history } => kept(&DataDir::existing(dir)?, *history)?.render(work.format).into_bytes(),
     };
     match &work.output {
         None => Ok(io::stdout().lock().write_all(&report)?),
@@ -131,19 +129,31 @@ fn kept(dir: &DataDir, config: history::Config) -> Result<Report, Error> {
         })
         .collect();
     let mut parts = Map::new();
-    parts.insert("version".to_owned(), env!("CARGO_PKG_VERSION").into());
     parts.insert("audit".to_owned(), json!({ "head": head_text(&head), "last": last }));
     let counted = dir.events();
     if counted.is_file() {
-        parts.insert("events".to_owned(), serde_json::to_value(events::totals_at(&counted)?)?);
+        parts.insert("events".to_owned(), by_name(events::totals_at(&counted)?));
     }
     let figures = dir.history();
-    let history = if figures.is_file() { history_of(&figures, config, at_ms)? } else { Value::Null };
-    Ok(Report { title: format!("daur-host in {}", dir.path().display()), at_ms, parts, history })
+    let charts = if figures.is_file() { history_of(&figures, config, at_ms)?.charts() } else { Vec::new() };
+    let status = FullStatus {
+        title: format!("daur-host in {}", dir.path().display()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        at_ms,
+        sections: sections(parts),
+        ..FullStatus::default()
+    };
+    Ok(Report { status, charts })
+}
+
+/// Counts by what was done and to what.
+fn by_name(totals: Vec<events::Total>) -> Value {
+    let one = |events::Total { kind, name, outcome, count }| (format!("{kind} {name}, {outcome}"), count.into());
+    Value::Object(totals.into_iter().map(one).collect())
 }
 
 /// The figures of a day, from a copy: the file may be a server's, and a config that is not its own would thin it out.
-fn history_of(path: &Path, config: history::Config, at_ms: u64) -> Result<Value, Error> {
+fn history_of(path: &Path, config: history::Config, at_ms: u64) -> Result<Shown, Error> {
     let copy = path.with_file_name(format!(".report-{}.db", std::process::id()));
     let _ = fs::remove_file(&copy);
     let read = || {

@@ -1,17 +1,20 @@
 //! Reports: everything at this moment and how it came to it, to be kept or sent.
 
-mod csv;
-mod html;
+use std::collections::BTreeMap;
 
 use clap::ValueEnum;
-use daur_core::time::{UnixTime, WallClock};
+use daur_core::monitoring::report::{Report as Numbers, Verdict};
+use daur_core::time::{Duration, UnixTime, WallClock};
 use daur_std::clock::SystemWallClock;
+use daur_std::monitoring::dashboard::{self, Chart, Concern, FullStatus};
 use daur_std::monitoring::prometheus;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::app::App;
-use crate::history::{Asked, NAMES};
+use crate::history::{Asked, NAMES, Shown};
 use crate::problem::Problem;
+use crate::status::Attention;
 use crate::{metrics, status};
 
 /// Names a kind of report.
@@ -19,7 +22,7 @@ use crate::{metrics, status};
 pub enum Format {
     /// The status, what people did, and the figures of a day
     Json,
-    /// The same, one value a line
+    /// Figures and texts, one a line
     Csv,
     /// A page with charts and tables that needs nothing else
     Html,
@@ -34,12 +37,7 @@ impl Format {
     /// Its name in paths.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Csv => "csv",
-            Self::Html => "html",
-            Self::Prom => "prom",
-        }
+        self.machine().extension()
     }
 
     /// The kind of that name.
@@ -50,12 +48,16 @@ impl Format {
 
     /// What it is called in a header.
     #[must_use]
-    pub fn content_type(self) -> &'static str {
+    pub const fn content_type(self) -> &'static str {
+        self.machine().content_type()
+    }
+
+    const fn machine(self) -> dashboard::Format {
         match self {
-            Self::Json => "application/json",
-            Self::Csv => "text/csv; charset=utf-8",
-            Self::Html => "text/html; charset=utf-8",
-            Self::Prom => prometheus::Format::Prometheus.content_type(),
+            Self::Json => dashboard::Format::Json,
+            Self::Csv => dashboard::Format::Csv,
+            Self::Html => dashboard::Format::Html,
+            Self::Prom => dashboard::Format::Prometheus,
         }
     }
 }
@@ -66,16 +68,13 @@ pub const SPAN: u64 = 24 * 3_600 * 1_000;
 pub const STEPS: usize = 288;
 
 /// What stands in a report.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// What it is of.
-    pub title: String,
-    /// When, in milliseconds since 1970.
-    pub at_ms: u64,
-    /// Everything by name.
-    pub parts: Map<String, Value>,
-    /// The figures over time, as `/api/history` answers.
-    pub history: Value,
+    /// Everything by section and name.
+    #[serde(flatten)]
+    pub status: FullStatus,
+    /// The figures over time.
+    pub charts: Vec<Chart>,
 }
 
 impl Report {
@@ -84,35 +83,100 @@ impl Report {
     /// # Errors
     /// `overloaded` if the pool is full.
     pub async fn of(app: &App) -> Result<Self, Problem> {
-        let at_ms = SystemWallClock.unix_now().map_or(0, UnixTime::as_millis);
+        let at = SystemWallClock.unix_now().map_or(0, UnixTime::as_millis);
         let internal = |error: serde_json::Error| Problem::internal("a report is not JSON", &error);
-        let asked = Asked {
-            names: NAMES.map(str::to_owned).to_vec(),
-            from: at_ms.saturating_sub(SPAN),
-            to: at_ms,
-            points: STEPS,
-        };
-        let history = serde_json::to_value(app.history.query(app, &asked).await?).map_err(internal)?;
+        let names = NAMES.map(str::to_owned).to_vec();
+        let asked = Asked { names, from: at.saturating_sub(SPAN), to: at, points: STEPS };
+        let charts = app.history.query(app, &asked).await?.charts();
         let usage = app.usage.report(&app.pool).await?;
-        let Value::Object(mut parts) = serde_json::to_value(status::full(app)).map_err(internal)? else {
-            return Err(Problem::internal("a report is not JSON", &"the status is no object"));
+        let full = status::full(app);
+        let mut parts = match serde_json::to_value(&full).map_err(internal)? {
+            Value::Object(parts) => parts,
+            _ => Map::new(),
         };
         parts.insert("analytics".to_owned(), serde_json::to_value(&*usage).map_err(internal)?);
-        Ok(Self { title: format!("daur-host on {}", app.host), at_ms, parts, history })
+        // Told as what is wrong.
+        parts.remove("attention");
+        let concerns: Vec<Concern> = full.attention.iter().map(concern).collect();
+        let status = FullStatus {
+            title: format!("daur-host on {}", full.host),
+            version: full.version.to_owned(),
+            at_ms: full.now_ms,
+            uptime_ms: full.uptime_ms,
+            verdict: concerns.iter().map(|concern| concern.verdict).max().unwrap_or_default(),
+            concerns,
+            report: numbers(&full),
+            sections: sections(parts),
+        };
+        Ok(Self { status, charts })
     }
 
-    /// As text; `None` for what is not made of parts.
+    /// As text.
     #[must_use]
-    pub fn render(&self, format: Format) -> Option<String> {
-        Some(match format {
-            Format::Json => {
-                let Self { title, at_ms, parts, history } = self;
-                json!({ "title": title, "at_ms": at_ms, "parts": parts, "history": history }).to_string()
+    pub fn render(&self, format: Format) -> String {
+        match format {
+            // Texts, numbers and maps with texts as keys: nothing of it can fail.
+            Format::Json => serde_json::to_string(self).unwrap_or_default(),
+            format => self.status.render(format.machine(), &self.charts),
+        }
+    }
+}
+
+fn concern(attention: &Attention) -> Concern {
+    let verdict = if attention.level == "red" { Verdict::Red } else { Verdict::Amber };
+    Concern { verdict, section: "server".to_owned(), name: "attention".to_owned(), what: attention.text.clone() }
+}
+
+/// The same in numbers, added up.
+fn numbers(full: &status::FullStatus) -> Numbers {
+    let short = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    let states = || {
+        let models = full.models.upstreams.iter().map(|upstream| upstream.state);
+        full.breakers.iter().map(|program| program.state).chain(models)
+    };
+    let count = |wanted: &str| u16::try_from(states().filter(|state| *state == wanted).count()).unwrap_or(u16::MAX);
+    let up = Duration::from_millis(full.uptime_ms);
+    Numbers {
+        breakers_closed: count("closed") + count("disabled"),
+        breakers_trying: count("half_open"),
+        breakers_open: count("open"),
+        breakers_forced: count("forced_open"),
+        cache_hits: short(full.cache.hits),
+        cache_misses: short(full.cache.misses),
+        queued: short(full.pool.queued),
+        queue_refused: short(full.pool.refused),
+        log_dropped: short(full.logs.as_ref().map_or(0, |logs| logs.dropped)),
+        ..Numbers::new(up).health(full.health.live, full.health.ready).level(full.memory.level)
+    }
+}
+
+/// Parts by section and name: lists by what their parts are called, and what is neither list nor table together.
+#[must_use]
+pub fn sections(parts: Map<String, Value>) -> BTreeMap<String, BTreeMap<String, Value>> {
+    let mut sections: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
+    for (part, value) in parts {
+        match value {
+            Value::Object(fields) => sections.entry(part).or_default().extend(fields),
+            Value::Array(items) => {
+                let section = sections.entry(part).or_default();
+                for (place, item) in items.into_iter().enumerate() {
+                    let own = ["id", "name", "endpoint"].iter().find_map(|key| item.get(key)?.as_str());
+                    let own = own.filter(|own| !section.contains_key(*own)).map(str::to_owned);
+                    section.insert(own.unwrap_or_else(|| place.to_string()), item);
+                }
             }
-            Format::Csv => csv::render(self),
-            Format::Html => html::render(self),
-            Format::Prom => return None,
-        })
+            value => _ = sections.entry("server".to_owned()).or_default().insert(part, value),
+        }
+    }
+    sections
+}
+
+impl Shown {
+    /// As charts.
+    #[must_use]
+    pub fn charts(self) -> Vec<Chart> {
+        let (t, series) = self.into_parts();
+        series.into_iter().map(|(name, values)| Chart { name, t: t.clone(), values }).collect()
     }
 }
 
@@ -125,36 +189,38 @@ pub async fn render(app: &App, format: Format) -> Result<String, Problem> {
         return Ok(metrics::text(app, prometheus::Format::Prometheus));
     }
     let report = Report::of(app).await?;
-    app.pool.run_late(move || report.render(format).unwrap_or_default()).await
+    app.pool.run_late(move || report.render(format)).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
-    pub(super) fn report() -> Report {
+    #[test]
+    fn lists_go_by_the_names_of_their_parts() {
         let parts = json!({
-            "host": "<b>\"x\"",
-            "live": true,
-            "requests": { "total": 7, "per_second": 1.5, "none": null },
-            "breakers": [{ "name": "=cmd()", "state": "open" }, { "name": "a,b", "runs": 3 }],
-            "failing": ["one", "two\nlines"],
+            "host": "x",
+            "requests": { "total": 7 },
+            "breakers": [{ "name": "uname", "state": "open" }, { "name": "uname" }, { "runs": 3 }],
+            "failing": ["one"],
         });
         let Value::Object(parts) = parts else { unreachable!("it is one") };
-        let history = json!({
-            "from_ms": 0, "to_ms": 40, "step_ms": 10, "t": [0, 10, 20, 30],
-            "series": { "cpu": [100, null, 300, 200], "p50": [null, null, null, null] },
-        });
-        Report { title: "a & b".into(), at_ms: 1_700_000_000_000, parts, history }
+        let sections = sections(parts);
+        assert_eq!((&sections["server"]["host"], &sections["requests"]["total"]), (&json!("x"), &json!(7)));
+        let breakers: Vec<&str> = sections["breakers"].keys().map(String::as_str).collect();
+        assert_eq!(breakers, ["1", "2", "uname"]);
+        assert_eq!(
+            (&sections["breakers"]["uname"]["state"], &sections["failing"]["0"]),
+            (&json!("open"), &json!("one"))
+        );
     }
 
     #[test]
-    fn a_report_as_json_is_all_of_it() {
-        let report = report();
-        let read: Value = serde_json::from_str(&report.render(Format::Json).unwrap()).unwrap();
-        assert_eq!((&read["parts"]["requests"]["total"], &read["history"]), (&json!(7), &report.history));
-        assert_eq!(report.render(Format::Prom), None);
+    fn a_format_goes_by_its_files_ending() {
+        assert_eq!(Format::ALL.map(Format::as_str), ["json", "csv", "html", "prom"]);
         assert!(Format::ALL.into_iter().all(|format| Format::by_name(format.as_str()) == Some(format)));
         assert_eq!(Format::by_name("pdf"), None);
+        assert!(Report::default().render(Format::Html).starts_with("<!doctype html>"));
     }
 }

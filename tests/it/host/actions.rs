@@ -136,11 +136,10 @@ fn the_jobs_are_told_and_run_when_they_are_asked_for() {
     assert!(eventually(|| host.job(&ada, "tidy")["runs"] == 2), "{}", host.job(&ada, "tidy"));
     host.act(&ada, "/api/jobs/none/run").is_problem(404, "not_found");
     let told = host.audited(&ada, "config_change");
-    assert_eq!(told, [
-        "failure: job none run: not_found",
-        "success: job tidy run: scheduled",
-        "success: job health run: scheduled"
-    ]);
+    assert_eq!(
+        told,
+        ["failure: job none run: not_found", "success: job tidy run: scheduled", "success: job health run: scheduled"]
+    );
 }
 
 const ACTIONS: [&str; 5] = [
