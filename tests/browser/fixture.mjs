@@ -294,7 +294,7 @@ async function extremes(mock) {
 }
 
 async function hostile(mock) {
-  const evil = ["<img src=x onerror=\"globalThis.owned=1\">", "__proto__", "constructor", "toString", "\u202Egnitset\u202E", "a\u0000b", "x".repeat(4_000), "0\u0000echo", "  ", "%2e%2e/..", "🜁\u0301\u0301\u0301", "'; DROP TABLE x;--", "{{7*7}}", "javascript:alert(1)"];
+  const evil = ["<img src=x onerror=\"globalThis.owned=1\">", "__proto__", "constructor", "toString", "\u202Egnitset\u202E", "a\u0000b", "x".repeat(300), "0\u0000echo", "  ", "%2e%2e/..", "e\u0301\u0301\u0301", "'; DROP TABLE x;--", "{{7*7}}", "javascript:alert(1)"];
   mock.make = (now) => {
     const st = status(now);
     st.host = evil[0]; st.version = evil[0];
@@ -313,11 +313,11 @@ async function hostile(mock) {
     return st;
   };
   for (const text of evil) mock.log("info", text, text, { fields: { [text]: text } });
+  // The one status that a stream begins with is enough.
+  mock.run(false);
   const page = await open(mock.origin);
-  await live(page);
   await page.locator("#logs tbody").getByText("DROP TABLE").first().waitFor();
   await page.locator("article.device").nth(evil.length - 1).waitFor();
-  mock.run(false);
   assert.equal(await words(page, "#broken"), "");
   assert.equal(await page.evaluate(() => globalThis.owned), undefined);
   assert.equal(await page.locator("img").count(), 0);
