@@ -130,7 +130,8 @@ pub(super) mod sealed {
             if ring.hand() == index {
                 ring.move_hand();
             }
-            ring.touch(index);
+            // The hand rests at the oldest more often than not.
+            if ring.oldest() == index { ring.recycle_oldest() } else { ring.touch(index) }
         }
 
         fn release<const N: usize>(ring: &mut Ring<I, N>, table: &mut Table<I, N>, index: usize) {
