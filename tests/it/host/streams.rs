@@ -106,7 +106,9 @@ fn the_figures_are_there_for_prometheus_and_the_probes() {
     let open = host.call("GET", "/metrics", &[("Accept", accept)], None);
     assert!(open.header("content-type").starts_with("application/openmetrics-text; version=1.0.0"));
     assert_eq!(open.header("vary"), "accept");
-    assert!(open.text.ends_with("# EOF\n") && open.text.contains("# UNIT daur_http_request_duration_seconds seconds\n"));
+    assert!(
+        open.text.ends_with("# EOF\n") && open.text.contains("# UNIT daur_http_request_duration_seconds seconds\n")
+    );
     // Somebody else's name for this address, and a proxy, need a token.
     host.call("GET", "/metrics", &[("Host", "evil.example")], None).is_problem(401, "unauthenticated");
     host.call("GET", "/metrics", &[("X-Forwarded-For", "10.0.0.1")], None).is_problem(401, "unauthenticated");

@@ -70,7 +70,8 @@ fn rule_2_of_several_all_must_be_well_and_the_scarcest_counts() {
 #[test]
 fn what_is_wrong_is_said_in_words() {
     let words = |report: Report| report.concerns().map(|concern| concern.to_string()).collect::<Vec<_>>();
-    let report = Report { live: Some(false), breakers_open: 1, breakers_trying: 2, errors_recent: 5, ..Report::default() };
+    let report =
+        Report { live: Some(false), breakers_open: 1, breakers_trying: 2, errors_recent: 5, ..Report::default() };
     assert_eq!(words(report), ["not alive", "a breaker is open", "2 breakers are trying", "5 errors recently"]);
     assert_eq!(Verdict::Red.to_string(), "red");
     assert_eq!(serde_json::to_value(report.verdict()).unwrap(), "red");
