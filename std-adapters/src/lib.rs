@@ -6,12 +6,13 @@
 //! # The tour
 //!
 //! * [`clock`] and [`shared`]: the present moment, and one machine used by many tasks.
-//! * [`monitoring`]: the system monitor, Prometheus text.
+//! * [`monitoring`]: metrics, the log, errors, profiles, the system monitor, history, exporters, the dashboard of all of it.
 //! * [`reliability`]: runners for retry, breaker and executor, blocking and on tokio.
 //! * [`performance`]: the cache for many threads, the pool, balancers, batches, the memory of the process.
-//! * [`smart_cache`], [`thread_pool`], [`load_balancer`], [`memory_optimizer`], [`performance_monitor`]: those of the process.
+//! * [`smart_cache`], [`thread_pool`], [`load_balancer`], [`memory_optimizer`], [`performance_monitor`], [`error_tracker`]: those of the process;
+//!   by feature also `logger`, `system_monitor`, `monitoring_dashboard` and `analytics_collector`.
 //! * [`security`]: the gate of a service ([`security_manager`]), its policy, users, keys and audit.
-//! * [`services`]: the result cache in SQLite.
+//! * [`services`]: analytics and the result cache in SQLite.
 //! * `link` (feature `tokio`): devices over TCP and serial lines.
 //!
 //! # On your functions
@@ -135,9 +136,18 @@ pub mod shared;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+#[cfg(feature = "json")]
+pub use monitoring::dashboard::monitoring_dashboard;
+pub use monitoring::errors::error_tracker;
+#[cfg(feature = "tracing")]
+pub use monitoring::log::logger;
 pub use monitoring::profiler::performance_monitor;
+#[cfg(all(feature = "sysinfo", feature = "tokio"))]
+pub use monitoring::system::system_monitor;
 pub use performance::balancer::load_balancer;
 pub use performance::cache::smart_cache;
 pub use performance::memory::memory_optimizer;
 pub use performance::pool::thread_pool;
 pub use security::security_manager;
+#[cfg(feature = "sqlite")]
+pub use services::analytics::analytics_collector;
