@@ -223,7 +223,7 @@ impl History {
         let Some(now) = SystemWallClock.unix_now() else { return };
         let from = UnixTime::from_millis(now.as_millis().saturating_sub(every.times(HISTORY as u64).as_millis()));
         let names = ["cpu", "memory", "rps", "p50", "p95", "p99", "hit"];
-        let Ok(found) = self.file.query(&names, from, now, HISTORY) else { return };
+        let Ok(found) = self.file.query(&names, from, now, HISTORY + 1) else { return };
         let means = found.means();
         let figure = |name: &str, place: usize| means.get(name)?.get(place).copied().flatten();
         let whole = |name: &str, place: usize| figure(name, place).map(|value| value.max(0.0).round() as u64);

@@ -59,9 +59,10 @@ pub(super) async fn metrics_text(State(app): Shared, request: Request<Body>) -> 
     Ok(metrics::answer(&app, request.headers()))
 }
 
-/// How far back a chart goes that does not say it, in milliseconds, and in how many steps.
+/// How far back a chart goes that does not say it, in milliseconds, and in how many steps: of a second, with one that
+/// stands out.
 const CHART: u64 = 5 * 60 * 1_000;
-const STEPS: usize = 300;
+const STEPS: usize = 301;
 
 /// `series`, `from` and `to` in milliseconds since 1970, and `points`.
 fn asked(query: &str, now: u64) -> Result<Asked, Problem> {
