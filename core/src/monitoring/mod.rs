@@ -13,3 +13,6 @@ mod long;
 #[cfg(all(test, target_pointer_width = "64"))]
 #[path = "long/halves.rs"]
 mod long_halves;
+#[cfg(feature = "defmt")]
+#[path = "long/shown.rs"]
+mod long_shown;
