@@ -23,7 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 EXAMPLE = os.path.join(HERE, "..", "firmware-example")
 DEVICE = "node-1"
 
-# Record, field: the schema as the firmware of schema 3 sends it. u: varint, i: zigzag varint, s: text, o: optional
+# Record, field: the schema as the firmware of schema 4 sends it. u: varint, i: zigzag varint, s: text, o: optional
 # varint, b: a byte, x: bytes.
 RECORDS = [
     ("hello", "device:s boot:u nonce:u schema:u firmware:s reset:u"),
@@ -40,6 +40,9 @@ RECORDS = [
     ("health", "live:b ready:b"),
     ("audit", "entry:x"),
     ("log_before", "number:u at:u last_at:u level:b target:s message:s repeated:u"),
+    ("report", "uptime:u live:o ready:o level:b breakers_closed:u breakers_trying:u breakers_open:u breakers_forced:u refused:u"
+               " errors:u errors_recent:u cache_hits:u cache_misses:u queued:u queue_refused:u log_dropped:u lost:u audited:u"
+               " audit_lost:u"),
 ]
 STATES = ["closed", "open", "half_open", "forced_open", "disabled"]
 VERDICTS = ["accepted", "bad_signature", "wrong_device", "replayed", "forbidden", "unknown_command", "invalid",
@@ -231,7 +234,7 @@ def journey(link):
     key = hmac.digest(fleet_key, b"daur device key v1\0" + DEVICE.encode(), hashlib.sha256)
 
     hello = link.until("the first frame says who speaks", 10, lambda r: r["record"] == "hello" and r["seq"] == 0)
-    assert hello["device"] == DEVICE and hello["schema"] == 3, hello
+    assert hello["device"] == DEVICE and hello["schema"] == 4, hello
     nonce = hello["nonce"]
     link.until("the sensor's temperature arrives", 5,
                lambda r: r.get("name") == "temperature_mc" and 20_000 <= r["value"] <= 25_200)
