@@ -147,7 +147,7 @@ pub const OVERFLOW: &str = "otel_metric_overflow";
 ///
 /// # Rules
 /// 1. A name and its labels are one series, whoever asks and in whatever order the labels stand; `x` and `x_total`
-///    are one counter.
+///    are one counter. A label without a value is none, as OpenMetrics has it.
 /// 2. What OpenMetrics does not allow is refused by `try_` and its reason told; without `try_` the handle records
 ///    nothing, and each of its records is counted in [`Snapshot::lost`].
 /// 3. Label sets beyond [`Config::max_label_sets`], series beyond [`Config::max_series`] and labels longer than
@@ -320,8 +320,9 @@ impl Snapshot {
     #[must_use]
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<&Value> {
         let family = self.families.iter().find(|family| family.name == name)?;
+        let labels: Vec<_> = labels.iter().filter(|(_, value)| !value.is_empty()).collect();
         let same = |series: &&Series| {
-            series.labels.iter().len() == labels.len() && series.labels.iter().all(|label| labels.contains(&label))
+            series.labels.iter().len() == labels.len() && series.labels.iter().all(|label| labels.contains(&&label))
         };
         family.series.iter().find(same).map(|series| &series.value)
     }

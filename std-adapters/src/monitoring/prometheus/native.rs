@@ -53,7 +53,7 @@ pub struct Native {
 impl Native {
     /// The threshold of what was recorded as integers: next to nothing, as other clients have it. Not 0, by which an empty
     /// histogram would not be known as a native one.
-    pub const ZERO_THRESHOLD: f64 = 2.938_735_877_055_718_8e-39; // 2^-128
+    pub const ZERO_THRESHOLD: f64 = 2.938_735_877_055_719e-39; // 2^-128
 
     /// Empty buckets between two runs that are told as empty, since a run costs more.
     const GAP: i32 = 2;

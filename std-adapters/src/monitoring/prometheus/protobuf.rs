@@ -98,7 +98,7 @@ impl Page {
         self.tell_dropped();
         // `prometheus-client` knows no summaries, so their messages are made here.
         let summaries: Vec<model::MetricFamily> =
-            self.written().filter(|family| family.kind == Type::Summary).map(|family| summaries(family)).collect();
+            self.written().filter(|family| family.kind == Type::Summary).map(summaries).collect();
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Rest(self)));
         // It only fails where a value refuses to be encoded, which none of a page's does.

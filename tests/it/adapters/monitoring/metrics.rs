@@ -33,6 +33,18 @@ fn rule_1_a_name_and_its_labels_are_one_series_whoever_asks() {
 }
 
 #[test]
+fn rule_1_a_label_without_a_value_is_none() {
+    let registry = Registry::new();
+    registry.counter_of("requests", &[("code", "")]).increment();
+    registry.counter("requests").add(2);
+    assert_eq!(registry.family("requests").unwrap().series.len(), 1);
+    for labels in [&[][..], &[("code", "")], &[("code", ""), ("method", "")]] {
+        assert_eq!(counter(&registry, "requests", labels), Some(3));
+    }
+    assert_eq!(registry.try_counter("requests", &[("le", "")]).err(), Some(Refused::Label));
+}
+
+#[test]
 fn rule_2_what_openmetrics_does_not_allow_is_refused_and_told() {
     let registry = small();
     for name in ["", "1st", "a b", "a-b", "é", "a{", "_total"] {
