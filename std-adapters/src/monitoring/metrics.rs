@@ -307,7 +307,7 @@ pub enum Value {
 pub struct Snapshot {
     /// The families in the order of their names.
     pub families: Vec<Family>,
-    /// Handles that were asked for and refused.
+    /// Handles that were asked for and refused, and descriptions that found no room.
     pub refused: u64,
     /// Records through handles that had been refused.
     pub lost: u64,

@@ -220,7 +220,8 @@ impl Page {
             self.counter(name, help).sample(&[], more);
             return;
         };
-        for series in &mut self.families[*place].series {
+        let family = &mut self.families[*place];
+        for series in family.series.iter_mut().filter(|_| family.kind == Type::Counter) {
             if let (true, Data::Value(Value::Unsigned(count))) = (series.labels.is_empty(), &mut series.data) {
                 *count = count.saturating_add(more);
             }

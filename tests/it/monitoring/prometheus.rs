@@ -375,7 +375,7 @@ fn rule_5_protobuf_tells_the_same_as_text() {
         {
             page.gauge("g_bytes", "").sample(&[("n", &n.to_string())], value);
         }
-        page.gauge("g_bytes", "").sample(&[], i64::MIN).sample(&[("u", "")], u64::MAX);
+        page.gauge("g_bytes", "").sample(&[], i64::MIN).sample(&[("u", "1")], u64::MAX);
         page.summary("s_seconds", "").snapshot(&[("op", "x")], &histogram.snapshot(), Unit::Micros);
         page.summary("s_seconds", "").snapshot(&[], &Snapshot::EMPTY, Unit::Micros);
         page.histogram("h_seconds", "").distribution(&[("op", "x")], &histogram, Unit::FINE);
