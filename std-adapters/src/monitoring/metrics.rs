@@ -172,7 +172,7 @@ pub const OVERFLOW: &str = "otel_metric_overflow";
 ///
 /// # Sharing
 /// Everything is `Send` and `Sync`; records never wait for another's, and for a reader only in a histogram that is
-/// written without a pause. Not for signal handlers.
+/// written without a pause. Not for signal handlers, nor for what an allocator counts.
 ///
 /// # Example
 /// ```
