@@ -120,7 +120,8 @@ pub(super) fn family(page: &mut String, family: &Declared, format: Format, start
         let mut lines = Lines { page, name, labels: &spell(labels) };
         match data {
             Data::Value(told) => {
-                lines.add(if family.kind == Type::Counter { "_total" } else { "" }, None, &value(*told));
+                let suffix = if family.kind == Type::Counter { "_total" } else { "" };
+                lines.add(suffix, None, &value(*told));
             }
             Data::Summary(snapshot, unit) => summary(&mut lines, snapshot, *unit),
             Data::Distribution(points) => distribution(&mut lines, points, created),
