@@ -434,7 +434,7 @@ impl Registry {
 
     /// The series, which is made if it is new, and whether it is one of its own.
     fn series(&self, name: &str, kind: Kind, labels: &[(&str, &str)]) -> Result<(Cell, bool), Refused> {
-        let family = if kind == Kind::Counter { name.strip_suffix("_total").unwrap_or(name) } else { name };
+        let family = if kind == Kind::Counter { name.trim_end_matches("_total") } else { name };
         let key = names::labels(labels);
         if let Some(key) = &key {
             let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
