@@ -147,7 +147,7 @@ pub const OVERFLOW: &str = "otel_metric_overflow";
 ///
 /// # Rules
 /// 1. A name and its labels are one series, whoever asks and in whatever order the labels stand; `x` and `x_total`
-///    are one counter.
+///    are one counter. A label without a value is none, as OpenMetrics has it.
 /// 2. What OpenMetrics does not allow is refused by `try_` and its reason told; without `try_` the handle records
 ///    nothing, and each of its records is counted in [`Snapshot::lost`].
 /// 3. Label sets beyond [`Config::max_label_sets`], series beyond [`Config::max_series`] and labels longer than
@@ -172,7 +172,7 @@ pub const OVERFLOW: &str = "otel_metric_overflow";
 ///
 /// # Sharing
 /// Everything is `Send` and `Sync`; records never wait for another's, and for a reader only in a histogram that is
-/// written without a pause. Not for signal handlers.
+/// written without a pause. Not for signal handlers, nor for what an allocator counts.
 ///
 /// # Example
 /// ```
@@ -307,7 +307,7 @@ pub enum Value {
 pub struct Snapshot {
     /// The families in the order of their names.
     pub families: Vec<Family>,
-    /// Handles that were asked for and refused.
+    /// Handles that were asked for and refused, and descriptions that found no room.
     pub refused: u64,
     /// Records through handles that had been refused.
     pub lost: u64,
@@ -320,8 +320,9 @@ impl Snapshot {
     #[must_use]
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<&Value> {
         let family = self.families.iter().find(|family| family.name == name)?;
+        let labels: Vec<_> = labels.iter().filter(|(_, value)| !value.is_empty()).collect();
         let same = |series: &&Series| {
-            series.labels.iter().len() == labels.len() && series.labels.iter().all(|label| labels.contains(&label))
+            series.labels.iter().len() == labels.len() && series.labels.iter().all(|label| labels.contains(&&label))
         };
         family.series.iter().find(same).map(|series| &series.value)
     }
@@ -433,7 +434,7 @@ impl Registry {
 
     /// The series, which is made if it is new, and whether it is one of its own.
     fn series(&self, name: &str, kind: Kind, labels: &[(&str, &str)]) -> Result<(Cell, bool), Refused> {
-        let family = if kind == Kind::Counter { name.strip_suffix("_total").unwrap_or(name) } else { name };
+        let family = if kind == Kind::Counter { name.trim_end_matches("_total") } else { name };
         let key = names::labels(labels);
         if let Some(key) = &key {
             let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);

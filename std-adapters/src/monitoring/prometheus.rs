@@ -62,12 +62,13 @@ enum Type {
 }
 
 impl Type {
-    /// What is appended to the family's name in the names of its samples, and the name itself.
+    /// What is appended to the family's name in the names of its samples, and the name itself. Parsers of OpenMetrics hold
+    /// `_created` taken whether it is written or not.
     const fn suffixes(self) -> &'static [&'static str] {
         match self {
-            Self::Counter => &["", "_total"],
+            Self::Counter => &["", "_total", "_created"],
             Self::Gauge => &[""],
-            Self::Summary => &["", "_sum", "_count"],
+            Self::Summary => &["", "_sum", "_count", "_created"],
             Self::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
         }
     }
@@ -137,7 +138,7 @@ struct Declared {
     kind: Type,
     help: String,
     series: Vec<Series>,
-    /// The label sets that have been written.
+    /// The label sets that have been written, without labels that have no value.
     known: HashSet<Vec<(String, String)>>,
 }
 
@@ -187,7 +188,7 @@ impl Page {
     }
 
     /// Puts in all that `registry` has. A gauge that was never set is no series; what the registry refused, rejected or put
-    /// into a series of overflow is told by `daur_metrics_*`, once for the first registry.
+    /// into a series of overflow is told by `daur_metrics_*`, for all registries together.
     pub fn registry(&mut self, registry: &Registry) {
         let metrics::Snapshot { families, refused, lost, rejected } = registry.snapshot();
         for told in &families {
@@ -209,8 +210,20 @@ impl Page {
             ("daur_metrics_rejected", "Values that were no numbers, or negative in a histogram.", rejected),
             ("daur_metrics_overflowed", "Label sets that had to share a series of overflow.", overflowed),
         ] {
-            if !self.places.contains_key(name) {
-                self.counter(name, help).sample(&[], count);
+            self.count(name, help, count);
+        }
+    }
+
+    /// Adds to the counter `name`, which has no labels.
+    fn count(&mut self, name: &str, help: &str, more: u64) {
+        let Some(place) = self.places.get(name) else {
+            self.counter(name, help).sample(&[], more);
+            return;
+        };
+        let family = &mut self.families[*place];
+        for series in family.series.iter_mut().filter(|_| family.kind == Type::Counter) {
+            if let (true, Data::Value(Value::Unsigned(count))) = (series.labels.is_empty(), &mut series.data) {
+                *count = count.saturating_add(more);
             }
         }
     }
@@ -307,7 +320,8 @@ impl Family<'_> {
     }
 
     /// Puts in a series of a histogram. Its classic buckets are the powers of two of the recorded unit, from the lowest value to
-    /// the highest: those bounds are bounds of our own buckets, so the counts are exact. Its native ones are [`Native`]'s.
+    /// the highest, as far as they are bounds of our own buckets (at a scale below 0 not all are): so the counts are exact. Its
+    /// native ones are [`Native`]'s.
     pub fn distribution<L: Cells>(
         &mut self,
         labels: &[(&str, &str)],
@@ -327,11 +341,13 @@ impl Family<'_> {
         let put = || {
             let family = self.family.as_deref_mut()?;
             let labels = text::labels(labels)?;
-            if family.known.contains(&labels) {
+            // To a scraper a label without a value is none.
+            let known: Vec<_> = labels.iter().filter(|(_, value)| !value.is_empty()).cloned().collect();
+            if family.known.contains(&known) {
                 return None;
             }
             let data = data(family.kind)?;
-            family.known.insert(labels.clone());
+            family.known.insert(known);
             family.series.push(Series { labels, data });
             Some(())
         };

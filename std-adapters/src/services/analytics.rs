@@ -653,7 +653,6 @@ pub fn analytics_collector() -> &'static Analytics {
 ///
 /// # Errors
 /// Gives them back if there are some already: by an earlier `init`, or because somebody has used the default.
-#[expect(clippy::result_large_err, reason = "given back once, at the start")]
 pub fn init(analytics: Analytics) -> Result<(), Analytics> {
     GLOBAL.set(analytics)
 }

@@ -111,6 +111,7 @@ fn rule_3_a_counter_ends_in_total_and_openmetrics_names_its_family_without() {
 
 #[test]
 fn the_header_s_weights_decide_on_the_format() {
+    assert_eq!(Format::accepted("application/openmetrics-text; ; version=1.0.0;"), Format::OpenMetrics);
     const PROTOBUF: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
     let (text, open) = (Exposition::Text(Format::Prometheus), Exposition::Text(Format::OpenMetrics));
     let cases = [
@@ -204,6 +205,69 @@ fn rule_4_what_would_spoil_the_page_is_left_out_and_counted() {
     let text = page.finish();
     assert!(text.ends_with("daur_exposition_dropped_total 12\n"), "{text}");
     assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), 2);
+}
+
+#[test]
+fn rule_4_the_time_of_creation_is_taken_too() {
+    let mut page = Page::new(Format::OpenMetrics);
+    page.counter("a", "").sample(&[], 1_u64);
+    page.gauge("a_created", "").sample(&[], 1_u64);
+    page.summary("s", "").snapshot(&[], &Snapshot::EMPTY, Unit::One);
+    page.gauge("s_created", "").sample(&[], 1_u64);
+    page.gauge("g_created", "").sample(&[], 1_u64);
+    page.counter("g", "").sample(&[], 1_u64);
+    assert_eq!(page.dropped(), 3);
+}
+
+#[test]
+fn rule_4_a_label_without_a_value_makes_no_other_series() {
+    let mut page = Page::new(Format::Prometheus);
+    page.gauge("a", "A.").sample(&[("x", "")], 1_u64).sample(&[], 2_u64).sample(&[("x", ""), ("y", "1")], 3_u64);
+    page.gauge("a", "A.").sample(&[("y", "1")], 4_u64);
+    assert_eq!(page.dropped(), 2);
+    let text = page.finish();
+    assert!(text.starts_with("# HELP a A.\n# TYPE a gauge\na{x=\"\"} 1\na{x=\"\",y=\"1\"} 3\n# HELP daur"), "{text}");
+}
+
+#[test]
+fn what_all_registries_of_a_page_have_lost_is_told() {
+    let (one, other) = (Registry::new(), Registry::new());
+    one.counter("no good").increment();
+    for _ in 0..3 {
+        other.gauge("no good").set(1.0);
+        other.histogram("h").record(-1.0);
+    }
+    let mut page = Page::new(Format::Prometheus);
+    page.registry(&one);
+    page.registry(&other);
+    let text = page.finish();
+    for line in ["daur_metrics_refused_total 4\n", "daur_metrics_lost_total 4\n", "daur_metrics_rejected_total 3\n"] {
+        assert!(text.contains(line), "{line}\nin\n{text}");
+    }
+}
+
+#[test]
+fn a_coarse_histogram_tells_only_the_bounds_that_it_has() {
+    let mut coarse = Auto::<4>::new();
+    for value in [1, 20, 200, 250, 70_000] {
+        coarse.record(value);
+    }
+    let apart = 1_u32 << coarse.scale().unsigned_abs();
+    assert!(coarse.scale() < 0, "{}", coarse.scale());
+    let mut page = Page::new(Format::Prometheus);
+    page.histogram("h", "").distribution(&[], &coarse, Unit::One);
+    let text = page.finish();
+    let mut bounds = 0;
+    for (_, labels, count) in text.lines().filter(|line| line.starts_with("h_bucket")).filter_map(parse) {
+        let Ok(bound) = labels[0].1.parse::<f64>() else { continue };
+        if bound.is_finite() {
+            assert_eq!(bound.log2() as u32 % apart, 0, "{text}");
+        }
+        let exact = [1.0, 20.0, 200.0, 250.0, 70_000.0].iter().filter(|value| **value <= bound).count();
+        assert_eq!(count, exact.to_string(), "{text}");
+        bounds += 1;
+    }
+    assert!(bounds >= 3, "{text}");
 }
 
 #[test]
@@ -311,7 +375,7 @@ fn rule_5_protobuf_tells_the_same_as_text() {
         {
             page.gauge("g_bytes", "").sample(&[("n", &n.to_string())], value);
         }
-        page.gauge("g_bytes", "").sample(&[], i64::MIN).sample(&[("u", "")], u64::MAX);
+        page.gauge("g_bytes", "").sample(&[], i64::MIN).sample(&[("u", "1")], u64::MAX);
         page.summary("s_seconds", "").snapshot(&[("op", "x")], &histogram.snapshot(), Unit::Micros);
         page.summary("s_seconds", "").snapshot(&[], &Snapshot::EMPTY, Unit::Micros);
         page.histogram("h_seconds", "").distribution(&[("op", "x")], &histogram, Unit::FINE);

@@ -6,7 +6,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// A counter of a histogram: `u16`, `u32` or `u64`.
+/// A counter of a histogram: `u16`, `u32` or `u64`, which is full at 2^51 so that no total of cells wraps.
 pub trait Cell: Copy + Eq + core::fmt::Debug + sealed::Sealed {
     /// Nothing counted.
     const ZERO: Self;
@@ -22,7 +22,7 @@ pub trait Cell: Copy + Eq + core::fmt::Debug + sealed::Sealed {
 }
 
 macro_rules! cell {
-    ($($word:ty)*) => {$(
+    ($($word:ty: $end:expr),*) => {$(
         impl sealed::Sealed for $word {}
 
         impl Cell for $word {
@@ -30,19 +30,19 @@ macro_rules! cell {
 
             #[inline]
             fn add(&mut self, n: u64) -> bool {
-                let sum = Self::try_from(n).ok().and_then(|n| self.checked_add(n));
-                *self = sum.unwrap_or(Self::MAX);
+                let sum = Self::try_from(n).ok().and_then(|n| self.checked_add(n)).filter(|sum| *sum <= $end);
+                *self = sum.unwrap_or($end);
                 sum.is_some()
             }
 
             #[inline]
             fn bump(&mut self) -> bool {
                 match self.checked_add(1) {
-                    Some(next) => {
+                    Some(next) if next <= $end => {
                         *self = next;
                         true
                     }
-                    None => false,
+                    _ => false,
                 }
             }
 
@@ -54,7 +54,7 @@ macro_rules! cell {
     )*};
 }
 
-cell!(u16 u32 u64);
+cell!(u16: u16::MAX, u32: u32::MAX, u64: 1 << 51);
 
 /// Where a value is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

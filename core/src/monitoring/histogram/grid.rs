@@ -61,7 +61,6 @@ const fn steps() -> [u64; 64] {
 }
 
 /// A mantissa's lower half would be zero, which is not above any boundary's lower half.
-#[expect(clippy::cast_possible_truncation, reason = "32 upper bits")]
 const fn word_steps() -> [u32; 64] {
     let (long, mut word) = (steps(), [0; 64]);
     let mut t = 0;
@@ -212,7 +211,7 @@ pub fn index_of(value: f64) -> Option<i32> {
 
 /// [`index_of`] of the bits of a normal positive number.
 #[inline]
-#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "11 bits, and at most 33")]
+#[expect(clippy::cast_possible_wrap, reason = "at most 33")]
 fn index_of_normal(bits: u64) -> i32 {
     let below = below((bits << 11) | (1 << 63));
     let octave = (bits >> 52) as i32 - 1_023;

@@ -149,6 +149,28 @@ fn a_merged_count_never_wraps() {
 }
 
 #[test]
+fn no_total_of_the_widest_cells_wraps() {
+    fn doubled<L: Cells + Clone>() -> Histogram<L> {
+        let mut h: Histogram<L> = of(&[0, 3, 4, 1_000, 1_001]);
+        for _ in 0..70 {
+            let same = h.clone();
+            h.merge(&same);
+        }
+        h.record(3);
+        h
+    }
+    let (dense, window) = (doubled::<Dense<u64, 64>>(), doubled::<Window<u64, 160>>());
+    for (saturated, p50, p99) in [
+        (dense.is_saturated(), dense.quantile(Quantile::P50), dense.quantile(Quantile::P99)),
+        (window.is_saturated(), window.quantile(Quantile::P50), window.quantile(Quantile::P99)),
+    ] {
+        // 1000 and 1001 share a cell, so half of what is left is 0 and 3.
+        assert_eq!((saturated, p50), (true, Some(3)));
+        assert!(p99.is_some_and(|p99| (990..=1_001).contains(&p99)), "{p99:?}");
+    }
+}
+
+#[test]
 fn a_share_is_the_nearest_rank() {
     for (q, count, rank) in [
         (Quantile::P50, 1, 1),

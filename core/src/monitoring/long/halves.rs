@@ -59,7 +59,8 @@ mod tests {
     fn halves_add_as_a_whole_does() {
         for start in [0, 7, u64::from(u32::MAX), u64::MAX - 8, u64::MAX] {
             for n in [0, 1, 8, u32::MAX] {
-                let (mut words, mut longs) = (Long::new(start), Long::new(start));
+                let (mut words, mut longs) = (Long::new(start), Long::ZERO);
+                assert!(longs.add(start));
                 let fits = start.checked_add(u64::from(n));
                 assert_eq!((words.add_word(n), words.get()), (fits.is_some(), fits.unwrap_or(u64::MAX)));
                 assert_eq!((longs.add(u64::from(n)), longs), (fits.is_some(), words));

@@ -232,7 +232,7 @@ pub struct Shifted<D, S> {
 }
 
 macro_rules! integer {
-    ($value:ty, $distance:ty, $square:ty, $sum:ty) => {
+    ($value:ty, $distance:ty, $square:ty, $sum:ty, $told:expr) => {
         impl sealed::Sealed for $value {}
 
         impl Sample for $value {
@@ -244,7 +244,7 @@ macro_rules! integer {
                 Shifted { distance: 0, squares: 0 }
             }
 
-            fn accumulate(sums: &mut Self::Sums, value: Self, first: Self, _: u64) -> bool {
+            fn accumulate(sums: &mut Self::Sums, value: Self, first: Self, count: u64) -> bool {
                 let distance = <$distance>::from(value) - <$distance>::from(first);
                 let size = <$square>::from(value.abs_diff(first));
                 // The square of an N-bit distance has 2N bits: it fits.
@@ -253,7 +253,8 @@ macro_rules! integer {
                 let squares = sums.squares.checked_add(square);
                 sums.distance = sum.unwrap_or(sums.distance);
                 sums.squares = squares.unwrap_or(<$square>::MAX);
-                sum.is_some() && squares.is_some()
+                // The sum of the values may leave its range and come back: the mark stays.
+                sum.is_some() && squares.is_some() && $told(sums.distance, first, count)
             }
 
             fn plus(self, other: Self) -> (Self, bool) {
@@ -289,8 +290,16 @@ macro_rules! integer {
     };
 }
 
-integer!(i32, i64, u64, i64);
-integer!(i64, i128, u128, i64);
+integer!(i32, i64, u64, i64, |_, _, _| true); // that would take 2^32 records
+integer!(i64, i128, u128, i64, fits_in_i64);
+
+/// Whether `first * count + distance` fits.
+fn fits_in_i64(distance: i128, first: i64, count: u64) -> bool {
+    // Mostly neither part has more than 62 bits, and a 32-bit core is spared the product.
+    let short = first.unsigned_abs().leading_zeros() + count.leading_zeros() >= 66;
+    (short && distance.unsigned_abs() < 1 << 62)
+        || i64::try_from(i128::from(first).wrapping_mul(i128::from(count)).saturating_add(distance)).is_ok()
+}
 
 /// (count * squares - distance^2) / (count * (count - 1)), exact up to the division.
 fn variance(count: u128, distance: u128, squares: u128) -> f64 {

@@ -180,3 +180,19 @@ fn counters_stop_at_their_end() {
     isr.increment();
     assert_eq!(isr.total(), u32::MAX);
 }
+
+#[test]
+fn the_mark_of_a_sum_that_left_its_range_stays_when_it_comes_back() {
+    let mut stats = Stats::new(i64::MAX, T0);
+    assert!(!stats.is_saturated());
+    stats.record(1, T0);
+    assert_eq!((stats.sum(), stats.is_saturated()), (i64::MAX, true));
+    stats.record(-5, T0);
+    assert!(stats.is_saturated());
+    let mut stats = Stats::new(0, T0);
+    stats.record(i64::MIN, T0);
+    assert_eq!((stats.sum(), stats.is_saturated()), (i64::MIN, false));
+    stats.record(-1, T0);
+    stats.record(i64::MAX, T0);
+    assert!(stats.is_saturated());
+}

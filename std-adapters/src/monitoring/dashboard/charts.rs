@@ -33,8 +33,11 @@ pub trait Charts: Send + Sync {
 /// Keeps the last 720 collections of each series in memory.
 #[derive(Debug, Default)]
 pub struct Recent {
-    series: Mutex<BTreeMap<String, VecDeque<(u64, Option<f64>)>>>,
+    series: Mutex<BTreeMap<String, Points>>,
 }
+
+/// The values of a series with their times in milliseconds, oldest first; `None` where it had none.
+type Points = VecDeque<(u64, Option<f64>)>;
 
 impl Charts for Recent {
     fn append(&self, at: UnixTime, values: &[(String, f64)]) {

@@ -78,6 +78,7 @@ impl Recorder {
     ///
     /// # Errors
     /// There is one already.
+    #[expect(clippy::result_large_err, reason = "once in a process, and the recorder is given back as it came")]
     pub fn install(self) -> Result<(), SetRecorderError<Self>> {
         metrics::set_global_recorder(self)
     }

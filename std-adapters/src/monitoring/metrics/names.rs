@@ -20,7 +20,7 @@ fn is_label(name: &str) -> bool {
     is_name(name, false) && !name.starts_with("__") && !["le", "quantile", OVERFLOW].contains(&name)
 }
 
-/// The labels in order; `None` if a name is not allowed or there twice.
+/// The labels in order, without those that have no value; `None` if a name is not allowed or there twice.
 pub(super) fn labels(labels: &[(&str, &str)]) -> Option<Labels> {
     if !labels.iter().all(|(name, _)| is_label(name)) {
         return None;
@@ -30,6 +30,7 @@ pub(super) fn labels(labels: &[(&str, &str)]) -> Option<Labels> {
     if sorted.windows(2).any(|two| two[0].0 == two[1].0) {
         return None;
     }
+    sorted.retain(|(_, value)| !value.is_empty());
     Some(Labels(sorted.into_iter().map(|(name, value)| (name.into(), value.into())).collect()))
 }
 

@@ -70,7 +70,8 @@ fn range(text: &str) -> Option<Range<'_>> {
     let mut parts = split(text, ';');
     let (kind, subtype) = parts.next()?.trim().split_once('/')?;
     let mut range = Range { kind, subtype, parameters: Vec::new(), weight: 1_000 };
-    for part in parts {
+    // RFC 9110 allows a semicolon that nothing follows.
+    for part in parts.filter(|part| !part.trim().is_empty()) {
         let (name, value) = part.split_once('=')?;
         let (name, value) = (name.trim(), value.trim());
         if name.eq_ignore_ascii_case("q") {

@@ -144,12 +144,15 @@ impl Points {
         let mut octaves: Vec<Octave> = Vec::new();
         let octave = |power: u64| Octave { le: text::scaled_float(power, unit), count: 0 };
         let mut last: Option<u64> = None;
+        // Below scale 0 a bucket has more than one octave: what lies between its bounds is no bound of ours.
+        let octaves_apart = 1_u32 << histogram.scale().min(0).unsigned_abs().min(6);
         for Bucket { upper, count, .. } in histogram.buckets() {
             // The last power of two is 2^63: what is above has only the bucket of all.
             let Some(bound) = upper.max(1).checked_next_power_of_two() else { continue };
             // Octaves between that are empty are told too, so that sums over several hosts have the same buckets.
             while last.is_none_or(|last| last < bound) {
-                let next = last.map_or(bound, |last| last * 2);
+                let next = last
+                    .map_or(bound, |last| last.checked_shl(octaves_apart).filter(|next| *next > last).unwrap_or(bound));
                 octaves.push(octave(next));
                 last = Some(next);
             }

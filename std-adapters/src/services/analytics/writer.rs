@@ -64,7 +64,7 @@ impl Writer {
         if self.whole.is_some() {
             return;
         }
-        if let Some(sums) = self.keeper.attempt(|store| store.sums()) {
+        if let Some(sums) = self.keeper.attempt(Store::sums) {
             let mut book = self.inner.book();
             for (name, total) in sums.totals {
                 let known = book.totals.entry(name).or_insert(Total { first_ms: total.first_ms, ..total_of_none() });
