@@ -53,9 +53,9 @@ pub fn untold() -> Option<Record> {
     with(|ring| ring.untold())
 }
 
-/// The host has been told that line.
-pub fn told() {
-    with(Ring::told);
+/// The host has been told the line of this number.
+pub fn told(number: u32) {
+    with(|ring| ring.told(number));
 }
 
 /// The log's figures.

@@ -187,7 +187,7 @@ impl<I2C: I2c> Node<I2C> {
             if self.outbox.offer(&record, now).is_err() {
                 break;
             }
-            log::told();
+            log::told(line.number);
         }
     }
 

@@ -250,7 +250,7 @@ pub struct Log<const N: usize, const M: usize = 64> {
     next: u32,
     /// The slot that it takes.
     place: u32,
-    /// The number with which this life began.
+    /// The number with which this life began, or which is the oldest still there of it.
     began: u32,
     /// The number from which on lines of before are not told yet.
     untold: u32,
@@ -352,6 +352,11 @@ impl<const N: usize, const M: usize> Log<N, M> {
         slot.check = slot.sum(N);
         self.next = number.wrapping_add(1);
         self.place = Self::following(place);
+        // Nothing is left of the former life: its end goes along, for numbers that go round.
+        let places = u32::try_from(N).unwrap_or(u32::MAX);
+        if self.next.wrapping_sub(self.began) > places {
+            self.began = self.next.wrapping_sub(places);
+        }
         Recorded::Kept { number }
     }
 
@@ -373,10 +378,10 @@ impl<const N: usize, const M: usize> Log<N, M> {
         self.in_order().find(|slot| slot.is_untold(self.untold, self.began))?.record(self.began)
     }
 
-    /// Takes note that [`untold`](Log::untold) is handed out.
-    pub fn told(&mut self) {
-        let oldest = self.in_order().find(|slot| slot.is_untold(self.untold, self.began)).map(|slot| slot.number);
-        if let Some(number) = oldest {
+    /// Takes note that the line of this number is handed out, and with it those before it: the number of
+    /// [`untold`](Log::untold), which may have made room meanwhile.
+    pub fn told(&mut self, number: u32) {
+        if is_before(number, self.began) && !is_before(number, self.untold) {
             self.untold = number.wrapping_add(1);
         }
     }
@@ -599,5 +604,28 @@ impl Sum {
             self.0.push(byte);
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_6_no_line_of_a_long_life_is_taken_for_one_from_before_it() {
+        let mut log: Log<4, 8> = Log::new(Config::DEFAULT);
+        let say = |log: &mut Log<4, 8>, n: u64| {
+            let _ = log.record(Level::Info, "t", if n % 2 == 0 { "even" } else { "odd" }, Instant::from_nanos(n));
+        };
+        (0..8).for_each(|n| say(&mut log, n));
+        let _ = log.recover(Config::DEFAULT);
+        (0..8).for_each(|n| say(&mut log, n));
+        // As many lines later as no test can say.
+        log.next = log.began.wrapping_add(u32::MAX / 2 - 6);
+        for n in 0..16 {
+            say(&mut log, n);
+            let is_filled = n >= 4;
+            assert!(!is_filled || (log.untold().is_none() && log.snapshot().before_reset == 0), "{n}");
+        }
     }
 }

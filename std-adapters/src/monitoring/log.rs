@@ -109,7 +109,8 @@ impl Config {
 /// # Rules
 /// 1. `written + dropped + queued == sent`, at any moment; and `queued` is 0 after [`shutdown`](Self::shutdown), whatever a
 ///    sink does. A line is written if every sink has taken it.
-/// 2. A loss is told in the log where the lines are missing, as soon as it can be: `12 lines dropped: ..`.
+/// 2. A loss is told in the log where the lines are missing, as soon as it can be: `12 lines dropped: ..`. Lines that come
+///    after the shutdown are only counted.
 /// 3. A caller never waits for a sink: what the queue has no room for is dropped.
 /// 4. A line is whole: one call of the sink for each, with no control character in it but the break at its end.
 /// 5. What a sink itself logs while it writes is left out and counted apart; a sink that panics has not taken that line.
@@ -269,7 +270,8 @@ static GLOBAL: OnceLock<Logger> = OnceLock::new();
 
 /// Makes a logger and puts it in the place of the process's subscriber of `tracing`.
 ///
-/// Whoever wants other layers beside it puts [`Logger::layer`] on a registry, and tells [`set_global`].
+/// Whoever wants other layers beside it puts [`Logger::layer`] on a registry, and tells [`set_global`]. It is there as long
+/// as the process is: who ends that calls [`Logger::shutdown`] before, or the lines of the last milliseconds are not written.
 ///
 /// # Errors
 /// Those of [`Logger::try_new`], and [`Error::Config`] if the process has a subscriber already.

@@ -99,16 +99,32 @@ fn rule_5_and_6_lines_survive_a_reset_are_marked_and_handed_out_once_oldest_firs
     while let Some(line) = log.untold() {
         assert_eq!(log.untold(), Some(line), "asking alone changes nothing");
         told.push(line.number);
-        log.told();
+        log.told(line.number);
     }
     assert_eq!(told, [3, 4, 5, 6]);
     let _ = say(&mut log, "newer", 1);
     assert_eq!(log.snapshot().untold_dropped, 1, "what was handed out may go");
-    log.told();
+    // What was told, never was, or is of this life: nothing is told by it.
+    [4, 2, 8, 99].into_iter().for_each(|number| log.told(number));
     assert_eq!(log.snapshot().before_reset, 3);
     // At the next reset all are of before, and are handed out again.
     assert_eq!(log.recover(Config::DEFAULT).kept, 5);
     assert_eq!(log.untold().unwrap().number, 4);
+}
+
+#[test]
+fn rule_6_a_line_that_makes_room_while_it_is_handed_out_takes_no_other_along() {
+    let mut log = Ring::new(ALL);
+    for n in 0..5 {
+        let _ = say(&mut log, ["a", "b", "c", "d", "e"][n], n as u64);
+    }
+    let _ = log.recover(ALL);
+    let line = log.untold().unwrap();
+    // As an interrupt may, before anybody takes note.
+    let _ = say(&mut log, "new", 9);
+    log.told(line.number);
+    assert_eq!((line.number, log.untold().unwrap().number), (0, 1));
+    assert_eq!(log.snapshot().untold_dropped, 1);
 }
 
 #[test]
@@ -309,8 +325,9 @@ proptest! {
                     prop_assert_eq!((found.kept as usize, found.damaged), (model.lines.len(), 0));
                 }
                 Op::Told => {
-                    log.told();
-                    model.untold.pop_front();
+                    if let Some(number) = model.untold.pop_front() {
+                        log.told(number);
+                    }
                 }
             }
             prop_assert!(log.records().eq(model.lines.iter().copied()));

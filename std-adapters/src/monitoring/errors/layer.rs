@@ -23,7 +23,8 @@ impl ErrorTracker {
     ///
     /// What it says is its `message`; its causes are those of a field that is an error (`error = &error as &dyn
     /// Error`), best called `error` or `err`, or the text of such a field. An event that has none of these says its
-    /// fields. Its kind is its field `kind`, or what [`Config::events_by`] says.
+    /// fields. Its kind is its field `kind`, or what [`Config::events_by`] says. A field `log.target` is its target: so
+    /// [`logger`](crate::monitoring::log::logger) and the crate `tracing-log` name it.
     ///
     /// # Example
     /// ```
@@ -64,14 +65,16 @@ impl<S: Subscriber> Layer<S> for ErrorLayer {
                 Some(line) => format!("{file}:{line}"),
                 None => file.to_string(),
             });
+            let target = fields.target.take();
+            let target = target.as_deref().unwrap_or(metadata.target());
             let (kind, told) = fields.told();
             let kind = kind.as_deref().or(match config.events_by {
                 EventsBy::Target => None,
                 // Of a long path the end tells more.
                 EventsBy::Place => place.as_deref().map(|place| tail(place, super::KIND_BYTES)),
             });
-            let mut capture = Capture::new(kind.unwrap_or(metadata.target()), Origin::Event, told);
-            capture.target = Some(chain::cut(metadata.target(), config.text).to_string());
+            let mut capture = Capture::new(kind.unwrap_or(target), Origin::Event, told);
+            capture.target = Some(chain::cut(target, config.text).to_string());
             capture.place = place;
             capture
         });
@@ -87,6 +90,7 @@ fn tail(text: &str, max: usize) -> &str {
 struct Fields<'a> {
     config: &'a Config,
     kind: Option<String>,
+    target: Option<String>,
     message: Option<String>,
     /// What an error says, and its causes.
     error: Option<Told>,
@@ -98,7 +102,7 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     const fn new(config: &'a Config) -> Self {
-        Self { config, kind: None, message: None, error: None, is_named: false, rest: String::new() }
+        Self { config, kind: None, target: None, message: None, error: None, is_named: false, rest: String::new() }
     }
 
     fn told(self) -> (Option<String>, Told) {
@@ -122,6 +126,9 @@ impl<'a> Fields<'a> {
         let max = self.config.text;
         match field.name() {
             "message" => self.message = Some(chain::text(max, shown)),
+            "log.target" => self.target = Some(chain::text(max, shown)),
+            // Where in the code `log` was called.
+            "log.module_path" | "log.file" | "log.line" => {}
             "kind" => self.kind = Some(chain::text(super::KIND_BYTES, shown)),
             "error" | "err" if !self.is_named => {
                 self.error = Some(Told::text(self.config, shown));

@@ -28,6 +28,8 @@ const NAMED: u8 = 8;
 
 /// The field by which [`super::logger`] names its target; the crate `tracing-log` does the same.
 pub(super) const TARGET_FIELD: &str = "log.target";
+/// Those by which `tracing-log` says where in the code, which is not of the line.
+const PLACE_FIELDS: [&str; 3] = ["log.module_path", "log.file", "log.line"];
 
 thread_local! {
     /// The buffer that the last line of this thread has left.
@@ -41,6 +43,40 @@ pub(super) struct Entry {
     max: usize,
     /// Not all of it found room.
     cut: bool,
+    /// It is the fields of a span, none of which says anything of the line itself.
+    is_span: bool,
+}
+
+/// A span's name and fields as pieces.
+pub(super) struct Fields {
+    bytes: Vec<u8>,
+    cut: bool,
+}
+
+impl Fields {
+    /// Takes in fields that got their values later, each in the place of its former value.
+    pub(super) fn update(&mut self, later: &Self, max: usize) {
+        let mut bytes = Vec::with_capacity(self.bytes.len() + later.bytes.len());
+        let mut put = |piece: &[u8]| {
+            let fits = bytes.len() + piece.len() <= max;
+            if fits {
+                bytes.extend_from_slice(piece);
+            }
+            !fits
+        };
+        let mut cut = self.cut || later.cut;
+        for (known, piece) in Pieces(&self.bytes).with_bytes() {
+            let name = known.name();
+            let newer = Pieces(&later.bytes).with_bytes().find(|(newer, _)| name.is_some() && newer.name() == name);
+            cut |= put(newer.map_or(piece, |(_, piece)| piece));
+        }
+        for (newer, piece) in Pieces(&later.bytes).with_bytes() {
+            if Pieces(&self.bytes).all(|known| known.name() != newer.name()) {
+                cut |= put(piece);
+            }
+        }
+        *self = Self { bytes, cut };
+    }
 }
 
 impl Entry {
@@ -58,34 +94,36 @@ impl Entry {
         bytes.extend_from_slice(&micros.to_le_bytes());
         bytes.extend_from_slice(&[0; 8]);
         bytes.extend_from_slice(&[level as u8, 0]);
-        let target = cut_at(target, 255);
-        let len = u16::try_from(target.len()).unwrap_or(u16::MAX);
+        // So that there is room for what is said, however short a line may be.
+        let fitting = cut_at(target, (max.saturating_sub(TARGET + 2) / 2).min(255));
+        let len = u16::try_from(fitting.len()).unwrap_or(u16::MAX);
         bytes.extend_from_slice(&len.to_le_bytes());
-        bytes.extend_from_slice(target.as_bytes());
-        Self { bytes, max, cut: false }
-    }
-
-    /// The fields of a span, to which others are added.
-    pub(super) fn resume(bytes: Vec<u8>, max: usize) -> Self {
-        Self { bytes, max, cut: false }
+        bytes.extend_from_slice(fitting.as_bytes());
+        Self { bytes, max, cut: fitting.len() < target.len(), is_span: false }
     }
 
     /// A buffer for the fields of a span.
     pub(super) fn of_span(name: &str, max: usize) -> Self {
-        let mut entry = Self { bytes: Vec::new(), max, cut: false };
+        let mut entry = Self::of_later_fields(max);
         entry.bytes.push(SPAN);
         entry.name(name);
         entry
     }
 
-    pub(super) fn into_bytes(mut self) -> Vec<u8> {
-        std::mem::take(&mut self.bytes)
+    /// A buffer for fields that a span gets later.
+    pub(super) fn of_later_fields(max: usize) -> Self {
+        Self { bytes: Vec::new(), max, cut: false, is_span: true }
     }
 
-    /// Adds a span's name and fields as [`Entry::of_span`] has written them.
-    pub(super) fn span(&mut self, bytes: &[u8]) {
-        if self.bytes.len() + bytes.len() <= self.max {
-            self.bytes.extend_from_slice(bytes);
+    pub(super) fn into_fields(mut self) -> Fields {
+        Fields { bytes: std::mem::take(&mut self.bytes), cut: self.cut }
+    }
+
+    /// Adds a span's name and fields.
+    pub(super) fn span(&mut self, fields: &Fields) {
+        self.cut |= fields.cut;
+        if self.bytes.len() + fields.bytes.len() <= self.max {
+            self.bytes.extend_from_slice(&fields.bytes);
         } else {
             self.cut = true;
         }
@@ -113,7 +151,15 @@ impl Entry {
         self.bytes.extend_from_slice(name.as_bytes());
     }
 
+    /// Whether it is none of the line's.
+    fn is_of_the_place(&self, name: &str) -> bool {
+        !self.is_span && PLACE_FIELDS.contains(&name)
+    }
+
     fn number(&mut self, tag: u8, name: &str, value: &[u8]) {
+        if self.is_of_the_place(name) {
+            return;
+        }
         if self.bytes.len() + 2 + name.len() + value.len() > self.max {
             self.cut = true;
             return;
@@ -126,12 +172,11 @@ impl Entry {
     fn text(&mut self, field: &Field, write: impl FnOnce(&mut Self)) {
         let name = field.name();
         let tag = match name {
-            "message" => MESSAGE,
-            TARGET_FIELD => NAMED,
+            "message" if !self.is_span => MESSAGE,
+            TARGET_FIELD if !self.is_span => NAMED,
             _ => TEXT,
         };
-        // The fields by which `tracing-log` says where in the code, which is not of the line.
-        if name.starts_with("log.") && tag == TEXT {
+        if self.is_of_the_place(name) {
             return;
         }
         if self.bytes.len() + 6 + name.len() > self.max {
@@ -265,6 +310,20 @@ pub(super) enum Piece<'a> {
     Bool(&'a str, bool),
 }
 
+impl<'a> Piece<'a> {
+    /// The field's name, if it is one.
+    const fn name(&self) -> Option<&'a str> {
+        match self {
+            Self::Message(_) | Self::Target(_) | Self::Span(_) => None,
+            Self::Text(name, _)
+            | Self::Signed(name, _)
+            | Self::Unsigned(name, _)
+            | Self::Float(name, _)
+            | Self::Bool(name, _) => Some(name),
+        }
+    }
+}
+
 impl<'a> View<'a> {
     fn of(line: &'a [u8]) -> Self {
         let level = line.get(LEVEL).copied().unwrap_or(0);
@@ -297,6 +356,15 @@ fn long(bytes: &[u8]) -> Option<u64> {
 pub(super) struct Pieces<'a>(&'a [u8]);
 
 impl<'a> Pieces<'a> {
+    /// Each with the bytes that it is made of.
+    fn with_bytes(mut self) -> impl Iterator<Item = (Piece<'a>, &'a [u8])> {
+        std::iter::from_fn(move || {
+            let before = self.0;
+            let piece = self.next()?;
+            Some((piece, before.get(..before.len() - self.0.len())?))
+        })
+    }
+
     fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
         let (bytes, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;

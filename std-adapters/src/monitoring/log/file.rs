@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, UNIX_EPOCH};
@@ -138,7 +139,8 @@ impl Appended for File {
 /// 3. Old files have names in the order in which they were written, and no two the same; the oldest beyond `max_files` are
 ///    removed.
 /// 4. Old files are packed by a thread of their own; what an earlier process has left unpacked is packed too.
-/// 5. A rotation that fails loses no line: they go on into the same file, and it is tried again with the next line.
+/// 5. A rotation that fails loses no line: they go on into the same file, and it is tried again with the next line. If the
+///    file is no longer where it was, another is begun.
 /// 6. A line that an earlier process has not finished is ended, so that the next begins anew.
 ///
 /// One process writes to a directory and name.
@@ -194,17 +196,28 @@ impl<D: Disk> FileSink<D> {
     /// Gives the file its old name and begins another.
     fn rotate(&mut self, at: UnixTime) -> io::Result<()> {
         let kept = self.old.next_path(at);
-        fs::rename(&self.path, &kept)?;
+        let is_there = match fs::rename(&self.path, &kept) {
+            // Somebody has taken it away, perhaps with its directory.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            renamed => renamed.map(|()| true)?,
+        };
+        if !is_there && let Some(dir) = self.path.parent() {
+            fs::create_dir_all(dir)?;
+        }
         match self.disk.append(&self.path) {
             Ok(file) => self.file = file,
             Err(error) => {
-                // It goes on where it was.
-                fs::rename(&kept, &self.path)?;
+                // It goes on where it was, or under a name that no other gets.
+                if is_there && fs::rename(&kept, &self.path).is_err() {
+                    self.old.number += 1;
+                }
                 return Err(error);
             }
         }
         (self.len, self.in_period, self.torn) = (0, None, false);
-        self.old.take(kept);
+        if is_there {
+            self.old.take(kept);
+        }
         Ok(())
     }
 
@@ -217,18 +230,27 @@ impl<D: Disk> FileSink<D> {
         } else {
             line
         };
-        match self.file.write_all(bytes) {
-            Ok(()) => {
+        let mut rest = bytes;
+        let failed = loop {
+            if rest.is_empty() {
                 self.len += bytes.len() as u64;
                 self.torn = false;
-                Ok(())
+                return Ok(());
             }
-            Err(error) => {
-                // Where it cannot be taken back, the next line begins anew.
-                self.torn |= self.file.truncate(self.len).is_err();
-                Err(error)
+            match self.file.write(rest) {
+                Ok(0) => break io::ErrorKind::WriteZero.into(),
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break error,
             }
+        };
+        let written = bytes.len() - rest.len();
+        if written > 0 && self.file.truncate(self.len).is_err() {
+            // Where it cannot be taken back, the next line begins anew behind it.
+            self.len += written as u64;
+            self.torn = true;
         }
+        Err(failed)
     }
 }
 
@@ -374,8 +396,12 @@ fn known(dir: &Path, prefix: &str) -> io::Result<Vec<(u64, PathBuf)>> {
 fn number_of(name: &str, prefix: &str) -> Option<u64> {
     let (stem, extensions) = name.strip_prefix(prefix)?.split_once('.')?;
     let (day, number) = stem.rsplit_once('-')?;
-    let is_date = day.len() >= 10 && day.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    let is_ours = is_date && (extensions == "log" || extensions.starts_with("log."));
+    let are_digits = |text: &str, len: usize| text.len() >= len && text.bytes().all(|byte| byte.is_ascii_digit());
+    // Year, month and day, and no more: `app-2026-11-28-000001.log` is of `app`, not `app-7-2026-11-28-000001.log`.
+    let is_date = day.split('-').map(|part| are_digits(part, 2)).eq([true; 3]);
+    // A number that nothing has counted to leaves none behind it.
+    let is_number = are_digits(number, 6) && number.len() <= 12;
+    let is_ours = is_date && is_number && (extensions == "log" || extensions.starts_with("log."));
     is_ours.then(|| number.parse().ok()).flatten()
 }
 
@@ -409,10 +435,9 @@ fn prune(dir: &Path, prefix: &str, max: usize) -> io::Result<()> {
     let Some(oldest) = numbers.len().checked_sub(max).map(|gone| numbers.get(gone).copied().unwrap_or(u64::MAX)) else {
         return Ok(());
     };
-    for (_, path) in known.iter().take_while(|(number, _)| *number < oldest) {
-        fs::remove_file(path)?;
-    }
-    Ok(())
+    // One that cannot be removed keeps no other.
+    let gone = known.iter().take_while(|(number, _)| *number < oldest);
+    gone.map(|(_, path)| fs::remove_file(path)).fold(Ok(()), Result::and)
 }
 
 /// Writes lines to a new file that takes the place of `path` at once.
@@ -425,7 +450,10 @@ pub(super) fn export(path: &Path, lines: &[Line]) -> Result<usize, Error> {
     for line in lines {
         render(line, format, &mut text);
     }
-    let partial = with_extension(path, &format!("{}.tmp", std::process::id()));
+    // Two that export to the same path at a time write to a file each.
+    static EXPORTS: AtomicU64 = AtomicU64::new(0);
+    let number = EXPORTS.fetch_add(1, Ordering::Relaxed);
+    let partial = with_extension(path, &format!("{}-{number}.tmp", std::process::id()));
     fs::write(&partial, text).and_then(|()| fs::rename(&partial, path)).map_err(|error| {
         let _ = fs::remove_file(&partial);
         doing(error)

@@ -11,11 +11,8 @@ use tracing_subscriber::layer::{Context, Filter as LayerFilter};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::Logger;
-use super::entry::{Entry, TARGET_FIELD};
+use super::entry::{Entry, Fields, TARGET_FIELD};
 use super::filter::{Filter, of_tracing, to_tracing};
-
-/// What a span's extensions hold of its name and fields.
-struct Fields(Vec<u8>);
 
 /// The filter of this layer alone.
 pub(super) struct PerTarget(pub(super) Arc<Filter>);
@@ -64,16 +61,19 @@ where
         let Some(span) = context.span(id) else { return };
         let mut fields = Entry::of_span(attributes.metadata().name(), self.max_line / 4);
         attributes.record(&mut fields);
-        span.extensions_mut().replace(Fields(fields.into_bytes()));
+        span.extensions_mut().replace(fields.into_fields());
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        // Out of the span while values are formatted, which may log.
-        let Some(Fields(known)) = span.extensions_mut().remove::<Fields>() else { return };
-        let mut fields = Entry::resume(known, self.max_line / 4);
-        values.record(&mut fields);
-        span.extensions_mut().replace(Fields(fields.into_bytes()));
+        let max = self.max_line / 4;
+        // Before the span is locked: a value may log while it is formatted.
+        let mut later = Entry::of_later_fields(max);
+        values.record(&mut later);
+        let later = later.into_fields();
+        if let Some(fields) = span.extensions_mut().get_mut::<Fields>() {
+            fields.update(&later, max);
+        }
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
@@ -92,7 +92,7 @@ where
         }
         if let Some(scope) = context.event_scope(event) {
             for span in scope.from_root() {
-                if let Some(Fields(fields)) = span.extensions().get() {
+                if let Some(fields) = span.extensions().get() {
                     entry.span(fields);
                 }
             }

@@ -141,7 +141,8 @@ impl Queue {
         if state.closed || state.untold > 0 || state.buffer.len() + line.len() > self.limits.queue {
             state.refused += 1;
             state.decided += 1;
-            state.untold += 1;
+            // Behind the end of the log nobody tells it.
+            state.untold += u64::from(!state.closed);
             for sink in &mut state.sinks {
                 sink.dropped += 1;
             }
@@ -260,7 +261,7 @@ impl Queue {
         self.wake.notify_one();
         let waits = |state: &mut State| state.passed < until && state.writer != Writer::Gone;
         (state, _) = self.done.wait_timeout_while(state, deadline, waits).unwrap_or_else(PoisonError::into_inner);
-        state.passed >= until
+        state.passed >= until || state.given_up
     }
 
     /// Ends the queue; says whether the writer has come to its end within the deadline. What it has not written by

@@ -149,7 +149,7 @@ fn escaped(text: &str, to: &mut String) {
 
 /// Breaks of lines and paragraphs, and marks of direction.
 fn is_layout(char: char) -> bool {
-    matches!(char, '\u{2028}' | '\u{2029}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    matches!(char, '\u{061C}' | '\u{2028}' | '\u{2029}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 fn json(line: &Line, to: &mut String) {

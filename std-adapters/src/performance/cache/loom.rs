@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use daur_core::performance::cache::Lru;
+use daur_core::performance::cache::{Inserted, Lru};
 use daur_core::time::Instant;
 use loom::model::Builder;
 use loom::thread;
@@ -121,4 +121,30 @@ fn a_removal_is_not_undone_by_what_was_computed_before_it() {
         other.join().unwrap();
         assert!(matches!(cache.get(&1), None | Some(2)), "what is kept was read after the removal");
     });
+}
+
+#[test]
+fn hits_that_share_the_lock_are_told_in_order_and_none_is_lost_while_another_evicts() {
+    for hits in [1, 3] {
+        model(Some(3), move |cache| {
+            (0..4).for_each(|key| _ = cache.insert(key, u32::from(key)));
+            let hit = |key| move |cache: &Cache| (0..hits).filter(|_| cache.get(&key) == Some(u32::from(key))).count();
+            let hitting = [0, 1].map(|key| spawn(cache, hit(key)));
+            // The oldest that has not been hit by then.
+            let gone = match cache.insert(4, 4) {
+                Inserted::Evicted(key, value) => (key, value),
+                other => panic!("{other:?}"),
+            };
+            assert!(gone.0 <= 2 && gone.1 == u32::from(gone.0), "{gone:?}");
+            let found = hitting.map(|thread| thread.join().unwrap());
+            // A thread misses only the one that has left.
+            for (key, found) in [0, 1].into_iter().zip(found) {
+                assert!(found == hits || gone.0 == key);
+            }
+            let figures = cache.snapshot();
+            assert_eq!(figures.hits, found.iter().sum::<usize>() as u64);
+            assert_eq!(figures.hits + figures.misses, 2 * hits as u64);
+            assert_eq!((figures.evicted, figures.len), (1, 4));
+        });
+    }
 }

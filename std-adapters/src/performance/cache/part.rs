@@ -27,6 +27,33 @@ pub(super) struct Part<K, V, P: Policy> {
     misses: AtomicU64,
 }
 
+/// A use that is counted already: taken back unless it is kept, also when the caller's code panics.
+struct Counted<'c>(Option<&'c AtomicU64>);
+
+impl<'c> Counted<'c> {
+    #[inline]
+    fn ahead(count: Option<&'c AtomicU64>) -> Self {
+        if let Some(count) = count {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        Self(count)
+    }
+
+    #[inline]
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Counted<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(count) = self.0 {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 impl<K, V, P: Policy> Part<K, V, P> {
     pub(super) fn new(config: Config) -> Self {
         Self {
@@ -55,22 +82,19 @@ impl<K, V, P: Policy> Part<K, V, P> {
             // Counted ahead where most uses are no more than counted: now the line with the lock is this thread's, and
             // at the end another's may be. Nothing here orders anything: who tells the shard, or reads the counts, has
             // the lock alone, after all who have noted something.
-            if Shard::<K, V, P>::MARKS {
-                self.hits.fetch_add(1, Ordering::Relaxed);
-            }
-            let found = match f(shard) {
-                Ok((place, found)) if shard.is_used_at(place) => return Ok(found),
+            let counted = Counted::ahead(Shard::<K, V, P>::MARKS.then_some(&self.hits));
+            match f(shard) {
+                Ok((place, found)) if shard.is_used_at(place) => {
+                    counted.keep();
+                    Ok(found)
+                }
                 Ok((place, found)) => {
                     let noted = self.noted.fetch_add(1, Ordering::Relaxed);
                     let free = self.used.get(noted as usize);
                     free.map(|used| used.store(place, Ordering::Relaxed)).map(|()| found).ok_or(None)
                 }
                 Err(error) => Err(Some(error)),
-            };
-            if Shard::<K, V, P>::MARKS {
-                self.hits.fetch_sub(1, Ordering::Relaxed);
             }
-            found
         })
     }
 

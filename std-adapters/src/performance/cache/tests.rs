@@ -539,28 +539,33 @@ fn rule_8_a_panic_under_the_lock_locks_nobody_out() {
             5
         }
     }
-    let config = Config { max_size: 4, ..Config::DEFAULT };
-    let cache: SharedCache<Touchy, Touchy, Lru<u8>, Same, Instant> =
-        SharedCache::with_hasher(config, Instant::ZERO, Same).unwrap();
-    cache.insert(Touchy(1), Touchy(1));
-    let panics = |f: &dyn Fn()| assert!(catch_unwind(AssertUnwindSafe(f)).is_err());
-    panics(&|| _ = cache.get(&Touchy(13)));
-    panics(&|| _ = cache.insert(Touchy(13), Touchy(1)));
-    panics(&|| _ = cache.remove(&Touchy(13)));
-    panics(&|| _ = cache.get_or_insert_with(&Touchy(14), || Touchy(1)));
-    panics(&|| _ = cache.get_or_insert_with(&Touchy(2), || Touchy(14)));
-    panics(&|| cache.retain(|_, _| resume_unwind(Box::new("asked"))));
-    panics(&|| cache.for_each(|_, _| resume_unwind(Box::new("shown"))));
-    cache.insert(Touchy(3), Touchy(14));
-    panics(&|| _ = cache.get(&Touchy(3)));
-    assert_eq!((cache.len(), cache.computing()), (2, 0));
-    for n in 20..30 {
-        cache.insert(Touchy(n), Touchy(n));
+    fn run<P: Policy>() {
+        let config = Config { max_size: 4, ..Config::DEFAULT };
+        let cache: SharedCache<Touchy, Touchy, P, Same, Instant> =
+            SharedCache::with_hasher(config, Instant::ZERO, Same).unwrap();
+        cache.insert(Touchy(1), Touchy(1));
+        let panics = |f: &dyn Fn()| assert!(catch_unwind(AssertUnwindSafe(f)).is_err());
+        panics(&|| _ = cache.get(&Touchy(13)));
+        panics(&|| _ = cache.insert(Touchy(13), Touchy(1)));
+        panics(&|| _ = cache.remove(&Touchy(13)));
+        panics(&|| _ = cache.get_or_insert_with(&Touchy(14), || Touchy(1)));
+        panics(&|| _ = cache.get_or_insert_with(&Touchy(2), || Touchy(14)));
+        panics(&|| cache.retain(|_, _| resume_unwind(Box::new("asked"))));
+        panics(&|| cache.for_each(|_, _| resume_unwind(Box::new("shown"))));
+        cache.insert(Touchy(3), Touchy(14));
+        panics(&|| _ = cache.get(&Touchy(3)));
+        assert_eq!((cache.len(), cache.computing()), (2, 0));
+        for n in 20..30 {
+            cache.insert(Touchy(n), Touchy(n));
+        }
+        assert_eq!(cache.len(), 4);
+        assert_eq!(cache.get(&Touchy(29)), Some(Touchy(29)));
+        let Snapshot { inserted, evicted, len, hits, .. } = cache.snapshot();
+        assert_eq!(inserted, evicted + u64::from(len));
+        assert_eq!(hits, 1, "what panicked found nothing");
     }
-    assert_eq!(cache.len(), 4);
-    assert_eq!(cache.get(&Touchy(29)), Some(Touchy(29)));
-    let Snapshot { inserted, evicted, len, .. } = cache.snapshot();
-    assert_eq!(inserted, evicted + u64::from(len));
+    run::<Lru<u8>>();
+    run::<daur_core::performance::cache::Sieve<u8>>();
 }
 
 #[test]

@@ -299,6 +299,19 @@ fn events_may_be_told_apart_by_their_place() {
 }
 
 #[test]
+fn an_event_that_names_its_target_is_of_that_one() {
+    let tracker = ErrorTracker::try_new(Config::DEFAULT).unwrap();
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(tracker.layer()), || {
+        daur_std::monitoring::log::logger("billing").error("the account is empty");
+        tracing::error!(target: "log", { log.target = "db", log.file = "a.rs", log.line = 7, code = 5 }, "");
+    });
+    let last = tracker.last(9);
+    let told: Vec<_> = last.iter().map(|error| (error.kind.as_str(), error.message.as_str())).collect();
+    assert_eq!(told, [("db", "code=5"), ("billing", "the account is empty")]);
+    assert_eq!(last[1].target.as_deref(), Some("billing"));
+}
+
+#[test]
 fn eight_threads_lose_nothing() {
     let tracker = ErrorTracker::try_new(Config { last: 10, ..Config::DEFAULT }).unwrap();
     std::thread::scope(|scope| {

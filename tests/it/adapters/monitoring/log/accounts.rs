@@ -81,6 +81,37 @@ fn rule_1_a_slow_sink_is_given_up_at_the_shutdowns_deadline_and_every_line_is_co
 }
 
 #[test]
+fn rule_2_lines_after_the_shutdown_are_counted_and_keep_no_writer_busy() {
+    let taken = Memory::default();
+    let log = log_to(quiet(), vec![taken.output("all")]);
+    let (stop, ended) = (AtomicBool::new(false), Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            listening(&log, || {
+                while !stop.load(Ordering::SeqCst) {
+                    tracing::info!("line");
+                }
+                tracing::info!("the last");
+            });
+            ended.wait();
+        });
+        while log.counts().written == 0 {
+            std::thread::yield_now();
+        }
+        // Which comes to its end although somebody goes on for ever.
+        add_up(&log.shutdown(LONG));
+        let told = taken.lines().len();
+        stop.store(true, Ordering::SeqCst);
+        ended.wait();
+        assert_eq!(taken.lines().len(), told, "there is no log any more to tell it in");
+    });
+    let counts = log.counts();
+    add_up(&counts);
+    assert!(counts.refused > 0 && counts.queued == 0, "{counts:?}");
+    assert!(log.flush(LONG), "all is decided, and that is all that is waited for");
+}
+
+#[test]
 fn rule_2_and_3_what_the_queue_has_no_room_for_is_dropped_at_once_and_told_in_its_place() {
     let (gate, asked, lets, taken) = Gate::new();
     let config = Config { queue_bytes: 4_096, max_line: 1_024, ..quiet() };

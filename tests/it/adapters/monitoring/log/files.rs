@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -113,7 +113,15 @@ fn rule_2_a_file_holds_lines_of_one_period_and_time_that_steps_back_rotates_noth
 #[test]
 fn rule_3_the_oldest_files_are_removed_and_names_of_others_are_left_alone() {
     let dir = Dir::new("prune");
-    let others = ["daur-notes.log", "daur-2024-01-01.log", "daur-x-000001.log", "other-2024-01-01-000001.log"];
+    let others = [
+        "daur-notes.log",
+        "daur-2024-01-01.log",
+        "daur-x-000001.log",
+        "other-2024-01-01-000001.log",
+        // Of another log, called daur-7, and one whose number leaves none behind it.
+        "daur-7-2024-01-01-000001.log",
+        "daur-2024-01-01-18446744073709551615.log",
+    ];
     for other in others {
         fs::write(dir.0.join(other), "not ours").unwrap();
     }
@@ -168,7 +176,13 @@ fn rule_6_a_line_that_was_not_ended_is_ended() {
 struct Small {
     room: Arc<AtomicU64>,
     /// Files cannot be cut.
-    stuck: bool,
+    stuck: Arc<AtomicBool>,
+}
+
+impl Small {
+    fn with_room(room: u64, stuck: bool) -> Self {
+        Self { room: Arc::new(AtomicU64::new(room)), stuck: Arc::new(AtomicBool::new(stuck)) }
+    }
 }
 
 struct SmallFile {
@@ -202,7 +216,7 @@ impl Write for SmallFile {
 
 impl Appended for SmallFile {
     fn truncate(&mut self, len: u64) -> io::Result<()> {
-        if self.disk.stuck {
+        if self.disk.stuck.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         let before = self.file.metadata()?.len();
@@ -216,7 +230,7 @@ impl Appended for SmallFile {
 fn a_disk_that_gets_full_midway_costs_whole_lines_that_are_counted_and_told_when_there_is_room() {
     for stuck in [false, true] {
         let dir = Dir::new("full");
-        let disk = Small { room: Arc::new(AtomicU64::new(1_500)), stuck };
+        let disk = Small::with_room(1_500, stuck);
         let config = FileConfig { max_bytes: 1 << 20, ..small(&dir) };
         let sink = FileSink::open(&config, disk.clone()).unwrap();
         let log = log_to(quiet(), vec![Output::new("file", Format::Human, sink)]);
@@ -243,6 +257,22 @@ fn a_disk_that_gets_full_midway_costs_whole_lines_that_are_counted_and_told_when
         }
         assert_eq!(lines.len() as u64, counts.written, "{text}");
     }
+}
+
+#[test]
+fn rule_1_what_could_not_be_taken_back_is_never_taken_for_a_line() {
+    let dir = Dir::new("uncut");
+    let disk = Small::with_room(150, true);
+    let mut sink = FileSink::open(&FileConfig { max_bytes: 1 << 20, ..small(&dir) }, disk.clone()).unwrap();
+    sink.write(&line(1, 100), at(0)).unwrap();
+    assert!(sink.write(&line(2, 100), at(0)).is_err());
+    disk.room.store(130, Ordering::SeqCst);
+    sink.write(&line(3, 100), at(0)).unwrap();
+    // Now it can.
+    disk.stuck.store(false, Ordering::SeqCst);
+    assert!(sink.write(&line(4, 100), at(0)).is_err());
+    let text = dir.read("daur.log");
+    assert_eq!(text.as_bytes(), [&line(1, 100)[..], &b"0".repeat(50), b"\n", &line(3, 100)].concat());
 }
 
 #[test]
@@ -290,6 +320,57 @@ fn rule_5_a_rotation_that_fails_loses_no_line() {
     (0..10).for_each(|n| sink.write(&line(n, 256), at(0)).unwrap());
     assert_eq!(dir.names(), ["daur.log"]);
     assert_eq!(dir.read("daur.log").lines().count(), 10);
+}
+
+#[test]
+fn rule_5_a_file_that_somebody_has_taken_away_is_begun_anew_at_the_next_rotation() {
+    for with_its_directory in [false, true] {
+        let dir = Dir::new("gone");
+        let config = FileConfig { dir: dir.0.join("logs"), ..small(&dir) };
+        let mut sink = FileSink::try_new(&config).unwrap();
+        sink.write(&line(1, 1_000), at(0)).unwrap();
+        if with_its_directory {
+            fs::remove_dir_all(&config.dir).unwrap();
+        } else {
+            fs::remove_file(config.dir.join("daur.log")).unwrap();
+        }
+        (2..4).for_each(|n| sink.write(&line(n, 1_000), at(0)).unwrap());
+        let kept = |name: &str| read(&config.dir.join(name)).trim().parse::<usize>().unwrap();
+        assert_eq!((kept("daur-1970-01-01-000001.log"), kept("daur.log")), (2, 3));
+    }
+}
+
+#[test]
+fn rule_3_one_that_cannot_be_removed_keeps_no_other() {
+    let dir = Dir::new("kept");
+    // Not even a file.
+    fs::create_dir(dir.0.join("daur-1970-01-01-000001.log")).unwrap();
+    let mut sink = FileSink::try_new(&FileConfig { max_files: 2, ..small(&dir) }).unwrap();
+    (0..6).for_each(|n| sink.write(&line(n, 1_000), at(0)).unwrap());
+    assert_eq!(
+        dir.names(),
+        ["daur-1970-01-01-000001.log", "daur-1970-01-01-000005.log", "daur-1970-01-01-000006.log", "daur.log"]
+    );
+}
+
+#[test]
+fn exports_to_one_path_at_the_same_time_are_each_whole() {
+    let dir = Dir::new("exports");
+    let log = log_to(quiet(), vec![]);
+    listening(&log, || (0..500).for_each(|n| tracing::info!(n, "line")));
+    assert!(log.flush(LONG));
+    let path = dir.0.join("export.jsonl");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    assert_eq!(log.export(&path).unwrap(), 500);
+                    assert_eq!(read(&path).lines().count(), 500);
+                }
+            });
+        }
+    });
+    assert_eq!(dir.names(), ["export.jsonl"]);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! What becomes of events, fields, spans and levels.
 
+use std::sync::{Barrier, Mutex};
+
 use daur_std::monitoring::log::sink::Output;
 use daur_std::monitoring::log::{Config, Format, Level, Value, logger};
 use serde_json::json;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::{LONG, Memory, listening, log_to, quiet};
 
@@ -43,6 +46,110 @@ fn a_line_has_its_fields_with_their_types_and_the_spans_it_was_said_in() {
     let of_api = serde_json::to_value(&line).unwrap();
     assert_eq!(of_api["fields"], object["fields"]);
     assert_eq!(of_api["repeated"], 0);
+}
+
+#[test]
+fn what_a_span_calls_its_fields_changes_nothing_of_the_line() {
+    let taken = Memory::default();
+    let log = log_to(quiet(), vec![taken.output("all")]);
+    listening(&log, || {
+        let _in = tracing::info_span!("send", message = "of the span", log.target = "of the span").entered();
+        tracing::info!("of the line");
+    });
+    assert!(log.flush(LONG));
+    let line = log.recent(1, Level::Trace, 0).remove(0);
+    assert_eq!(line.message, "of the line");
+    assert!(line.target.ends_with("log::layer"), "{}", line.target);
+    assert_eq!(line.spans[0].fields[0], ("message".to_owned(), Value::Text("of the span".to_owned())));
+    assert!(
+        taken.lines()[0].contains("send{message=\"of the span\" log.target=\"of the span\"}: "),
+        "{:?}",
+        taken.lines()
+    );
+}
+
+#[test]
+fn a_span_shows_the_last_value_of_each_field_however_often_it_is_set() {
+    let log = log_to(Config { max_line: 512, ..quiet() }, vec![]);
+    listening(&log, || {
+        let span = tracing::info_span!("copy", file = "a", done = tracing::field::Empty, of = 9);
+        let _in = span.enter();
+        for done in 0..1_000 {
+            span.record("done", done);
+        }
+        tracing::info!("so far");
+        span.record("file", "x".repeat(500).as_str());
+        tracing::info!("too much");
+    });
+    assert!(log.flush(LONG));
+    let lines = log.recent(2, Level::Trace, 0);
+    let fields = &lines[0].spans[0].fields;
+    let names: Vec<_> = fields.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["file", "of", "done"]);
+    assert_eq!((&fields[2].1, lines[0].cut), (&Value::Signed(999), false));
+    assert!(lines[1].cut, "what did not fit is said to be missing");
+}
+
+#[test]
+fn fields_that_threads_set_in_one_span_at_the_same_time_are_all_there() {
+    /// Meets the other while it is formatted.
+    struct Meets<'a>(&'a Barrier);
+
+    impl std::fmt::Debug for Meets<'_> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            self.0.wait();
+            f.write_str("there")
+        }
+    }
+
+    let log = log_to(quiet(), vec![]);
+    let subscriber = tracing::Dispatch::new(tracing_subscriber::registry().with(log.layer()));
+    let (span, both) = (Mutex::new(None), Barrier::new(2));
+    tracing::dispatcher::with_default(&subscriber, || {
+        let empty = tracing::field::Empty;
+        *span.lock().unwrap() = Some(tracing::info_span!("both", one = empty, two = empty));
+    });
+    let span = span.into_inner().unwrap().unwrap();
+    std::thread::scope(|scope| {
+        for name in ["one", "two"] {
+            let (subscriber, span, both) = (&subscriber, &span, &both);
+            scope.spawn(move || {
+                tracing::dispatcher::with_default(subscriber, || {
+                    span.record(name, tracing::field::debug(Meets(both)));
+                });
+            });
+        }
+    });
+    tracing::dispatcher::with_default(&subscriber, || span.in_scope(|| tracing::info!("said")));
+    assert!(log.flush(LONG));
+    let line = log.recent(1, Level::Trace, 0).remove(0);
+    assert_eq!(line.spans[0].fields.len(), 2, "{line:?}");
+}
+
+#[test]
+fn rule_6_the_shortest_lines_say_something_and_find_room_whatever_their_target_is() {
+    const LONG_TARGET: &str = "a_crate::with::modules::that::lie::deeper::than::the::whole::line::may::be::long";
+    let log = log_to(Config { max_line: 64, queue_bytes: 128, ..quiet() }, vec![]);
+    listening(&log, || tracing::info!(target: LONG_TARGET, "x"));
+    let counts = log.shutdown(LONG);
+    assert_eq!((counts.sent, counts.written, counts.cut), (1, 1, 1));
+    let line = log.recent(1, Level::Trace, 0).remove(0);
+    assert!(
+        line.cut && line.message == "x" && LONG_TARGET.starts_with(&line.target) && line.target.len() == 20,
+        "{line:?}"
+    );
+}
+
+#[test]
+fn where_in_the_code_another_facade_was_called_is_no_field() {
+    let log = log_to(quiet(), vec![]);
+    listening(&log, || {
+        tracing::info!(target: "log", { log.target = "app", log.file = "a.rs", log.line = 7, log.size = "2" }, "said");
+    });
+    assert!(log.flush(LONG));
+    let line = log.recent(1, Level::Trace, 0).remove(0);
+    assert_eq!(line.target, "app");
+    assert_eq!(line.fields, [("log.size".to_owned(), Value::Text("2".to_owned()))]);
 }
 
 #[test]
