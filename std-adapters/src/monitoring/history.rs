@@ -165,8 +165,7 @@ impl Default for Config {
 ///    full, values wait. A database of another program is never touched: [`open`](Self::open) refuses it.
 ///
 /// # Cost
-/// One thread. A value is four rows' update; at 20 series a second some 1.5 ms of CPU. The default config bounds the file at
-/// 58 MB.
+/// One thread. A value is four rows' update. The default config bounds the file at 58 MB.
 ///
 /// # Sharing
 /// `&self` everywhere; put it into an `Arc`. Dropping it writes what waits.
