@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use daur_core::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -337,6 +337,50 @@ impl<S: Store> Keeper<S> {
             Ok(_) => self.faults.quarantined.fetch_add(1, Relaxed),
             Err(_) => self.faults.faults.fetch_add(1, Relaxed),
         };
+    }
+}
+
+/// What became of what was handed in to be written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) written: u64,
+    pub(crate) waiting: u64,
+    pub(crate) lost: u64,
+    pub(crate) refused: u64,
+}
+
+impl Counts {
+    /// All of it.
+    pub(crate) fn sum(&self) -> u64 {
+        let Self { written, waiting, lost, refused } = *self;
+        written + waiting + lost + refused
+    }
+
+    /// So many more wait, if there is room for all of them within `limit`; else they are lost. Says whether they wait.
+    pub(crate) fn take(&mut self, more: u64, limit: u64) -> bool {
+        let fits = self.waiting.saturating_add(more) <= limit;
+        *(if fits { &mut self.waiting } else { &mut self.lost }) += more;
+        fits
+    }
+
+    /// So many of those that wait wait no longer.
+    pub(crate) fn settle(&mut self, many: u64, how: impl FnOnce(&mut Self) -> &mut u64) {
+        self.waiting = self.waiting.saturating_sub(many);
+        *how(self) += many;
+    }
+}
+
+/// Counts that change together, so that whoever looks finds nothing on its way from one to the other.
+#[derive(Debug, Default)]
+pub(crate) struct Account(Mutex<Counts>);
+
+impl Account {
+    pub(crate) fn change<R>(&self, how: impl FnOnce(&mut Counts) -> R) -> R {
+        how(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.change(|counts| *counts)
     }
 }
 

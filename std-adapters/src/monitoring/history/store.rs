@@ -92,7 +92,8 @@ impl Store {
         let [a, b, c, d] = self.config.tiers.map(|tier| whole(tier.step.as_millis()));
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         tx.execute("DELETE FROM points WHERE step NOT IN (?1, ?2, ?3, ?4)", [a, b, c, d])?;
-        let beyond = "DELETE FROM series WHERE id IN (SELECT id FROM series ORDER BY used DESC, id DESC LIMIT -1 OFFSET ?1)";
+        let beyond =
+            "DELETE FROM series WHERE id IN (SELECT id FROM series ORDER BY used DESC, id DESC LIMIT -1 OFFSET ?1)";
         tx.execute(beyond, [self.config.max_series])?;
         tx.execute("DELETE FROM points WHERE series NOT IN (SELECT id FROM series)", [])?;
         for ((tier, series), rows) in look(&tx, &self.config)?.rows {

@@ -217,6 +217,14 @@ fn rule_5_the_figures_of_many_threads_add_up() {
                 }
             });
         }
+        // At every moment, and nothing that was offered is gone.
+        let mut before = 0;
+        while before < 8_000 {
+            let snapshot = history.snapshot();
+            counts(&snapshot);
+            assert!(snapshot.offered >= before, "{snapshot:?}");
+            before = snapshot.offered;
+        }
     });
     history.flush();
     let snapshot = history.snapshot();
@@ -473,6 +481,7 @@ fn a_config_that_cannot_be_is_named() {
         other => panic!("{other:?}"),
     };
     assert!(Config::DEFAULT.validate().is_ok());
+    assert_eq!(Config::DEFAULT.max_bytes() / 100_000, 704, "as its cost says");
     let tier = |at: usize, step: Duration, keep: u64| {
         let mut config = Config::DEFAULT;
         config.tiers[at] = Tier::new(step, Duration::from_secs(keep));
