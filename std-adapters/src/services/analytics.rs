@@ -483,7 +483,8 @@ impl Analytics {
     /// Adds `value` to the statistics of the metric `name`.
     pub fn track_metric(&self, name: &str, value: f64) {
         let at = present().as_millis();
-        let (name, _) = cut(name, MAX_NAME);
+        let (name, was_cut) = cut(name, MAX_NAME);
+        self.inner.stats.cut.fetch_add(was_cut.into(), Relaxed);
         let mut book = self.inner.book();
         let full = book.metrics.len() >= MAX_NAMES;
         match book.metrics.get_mut(&name) {
@@ -502,7 +503,7 @@ impl Analytics {
     /// What is known of the metric `name`.
     #[must_use]
     pub fn metric_stats(&self, name: &str) -> Option<Metric> {
-        self.inner.book().metrics.get(name).copied()
+        self.inner.book().metrics.get(&cut(name, MAX_NAME).0).copied()
     }
 
     /// Has reports tell how many users come from the event `first` to `second` within that time.
@@ -513,13 +514,13 @@ impl Analytics {
         if within.is_zero() {
             return Err(Error::Config { field: "within", allowed: "more than no time" });
         }
-        if first.is_empty() || second.is_empty() || first == second {
+        let way = Way { first: cut(first, MAX_NAME).0, second: cut(second, MAX_NAME).0, within };
+        if way.first.is_empty() || way.second.is_empty() || way.first == way.second {
             return Err(Error::Config {
                 field: "second",
                 allowed: "another event than the first, and both have names",
             });
         }
-        let way = Way { first: cut(first, MAX_NAME).0, second: cut(second, MAX_NAME).0, within };
         let mut book = self.inner.book();
         if book.funnels.contains(&way) {
             return Ok(());

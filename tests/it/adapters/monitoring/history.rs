@@ -318,9 +318,9 @@ fn rule_2_a_smaller_config_keeps_the_latest_of_a_larger_one() {
     let snapshot = history.snapshot();
     assert_eq!((history.names(), snapshot.series), (vec!["s6".into(), "s7".into(), "s8".into()], 3));
     assert!(snapshot.rows <= SMALL.max_rows() && snapshot.bytes <= SMALL.max_bytes(), "{snapshot:?}");
-    let shown = history.query(&["s8"], at(NOW + 395), at(NOW + 401), 7).unwrap();
+    let shown = history.query(&["s8"], at(NOW + 396), at(NOW + 401), 6).unwrap();
     let values: Vec<_> = steps(&shown, "s8").iter().flatten().map(|step| step.max).collect();
-    assert_eq!((shown.step_ms, values), (1_000, vec![395.0, 396.0, 397.0, 398.0, 399.0, 400.0]));
+    assert_eq!((shown.step_ms, values), (1_000, vec![396.0, 397.0, 398.0, 399.0, 400.0]));
     history.append(at(NOW + 401), &[("s8", 401.0)]);
     history.flush();
     assert_eq!(counts(&history.snapshot()), (1, 0, 0, 0));

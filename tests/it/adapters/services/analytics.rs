@@ -328,6 +328,10 @@ fn what_is_too_long_is_cut_at_a_character_and_counted() {
     let report = analytics.report_at(at(NOW));
     assert_eq!((report.events[0].name.len(), report.properties.len()), (63, 8));
     assert_eq!((report.properties[0].value.len(), analytics.snapshot().cut), (128, 1 + 8 + 2));
+    // A metric is found by the name that it was given.
+    let long = "m".repeat(70);
+    analytics.track_metric(&long, 1.0);
+    assert_eq!((analytics.metric_stats(&long).map(|metric| metric.count), analytics.snapshot().cut), (Some(1), 12));
     // Hostile texts are texts.
     analytics.track_event_at("'); DROP TABLE events; --", &[("\0", "\"<script>")], at(NOW));
     let report = analytics.report_at(at(NOW));
@@ -345,6 +349,8 @@ fn funnels_and_configs_that_cannot_be_are_named() {
     assert_eq!(field(analytics.add_funnel("a", "b", Duration::ZERO)), "within");
     assert_eq!(field(analytics.add_funnel("a", "a", second)), "second");
     assert_eq!(field(analytics.add_funnel("", "a", second)), "second");
+    let long = "x".repeat(64);
+    assert_eq!(field(analytics.add_funnel(&format!("{long}1"), &format!("{long}2"), second)), "second");
     for number in 0..MAX_FUNNELS {
         analytics.add_funnel("a", &format!("b{number}"), second).unwrap();
     }
