@@ -84,6 +84,19 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Removes the log that a closed database has left beside another one in its place: SQLite would apply it to that one.
+    pub(crate) fn remove_log(self, path: &Path) {
+        let log = beside(path, "-wal");
+        if self.database != file_identity(path) && self.wal.is_some() && self.wal == file_identity(&log) {
+            for file in [log, beside(path, "-shm")] {
+                // If this fails, there is nothing more to be done about it.
+                let _ = fs::remove_file(file);
+            }
+        }
+    }
+}
+
 #[cfg(unix)]
 fn file_identity(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
@@ -253,6 +266,8 @@ pub(crate) trait Store: Sized {
     fn open(path: &Path, config: &Self::Config) -> Result<Self, (Fault, rusqlite::Error)>;
     /// Whether the open files are still the ones that `path` names.
     fn is_in_place(&mut self, path: &Path) -> bool;
+    /// Which files they are.
+    fn identity(&self) -> Identity;
 }
 
 /// What became of a kept file.
@@ -322,7 +337,11 @@ impl<S: Store> Keeper<S> {
 
     /// Closes the file, puts it aside if it is damaged, and opens what is there.
     fn recover(&mut self, fault: Fault) {
-        self.store = None;
+        if let Some(store) = self.store.take() {
+            let identity = store.identity();
+            drop(store);
+            identity.remove_log(&self.path);
+        }
         // It cannot tell damage from a database that somebody else has put there.
         if fault == Fault::Damaged && !is_foreign(&self.path, &S::FORMAT) {
             self.put_aside();

@@ -84,6 +84,10 @@ impl sqlite::Store for Store {
     fn is_in_place(&mut self, path: &Path) -> bool {
         self.identity.is_in_place(path)
     }
+
+    fn identity(&self) -> Identity {
+        self.identity
+    }
 }
 
 impl Store {

@@ -99,6 +99,10 @@ impl sqlite::Store for Store {
     fn is_in_place(&mut self, path: &Path) -> bool {
         self.place.in_memory || self.identity.is_in_place(path)
     }
+
+    fn identity(&self) -> Identity {
+        self.identity
+    }
 }
 
 impl Store {

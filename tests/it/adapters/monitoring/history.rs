@@ -440,6 +440,26 @@ fn rule_7_a_deleted_file_is_made_anew() {
 }
 
 #[test]
+fn rule_7_a_database_that_somebody_puts_in_its_place_is_not_overlaid_with_the_log() {
+    let folder = Folder::new("replaced");
+    let history = folder.open();
+    history.append(at(NOW), &[("v", 1.0)]);
+    history.flush();
+    let other = folder.0.join("other.db");
+    let theirs = Connection::open(&other).unwrap();
+    theirs.execute_batch("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (7)").unwrap();
+    drop(theirs);
+    fs::rename(&other, folder.file()).unwrap();
+    history.append(at(NOW + 1), &[("v", 2.0)]);
+    history.flush();
+    assert_eq!((counts(&history.snapshot()), history.snapshot().up), ((1, 1, 0, 0), false));
+    drop(history);
+    let theirs = Connection::open(folder.file()).unwrap();
+    assert_eq!(theirs.query_row("SELECT x FROM theirs", [], |row| row.get::<_, i64>(0)), Ok(7));
+    assert_eq!(folder.quarantined(), 0);
+}
+
+#[test]
 fn rule_7_a_database_of_another_program_is_refused_and_left_alone() {
     let folder = Folder::new("foreign");
     Connection::open(folder.file())
