@@ -61,7 +61,7 @@ pub(super) async fn metrics_text(State(app): Shared, request: Request<Body>) -> 
 
 /// How far back a chart goes that does not say it, in milliseconds, and in how many steps.
 const CHART: u64 = 5 * 60 * 1_000;
-const STEPS: usize = 300;
+const STEPS: usize = 301; // A second each: the first or the last may stand out.
 
 /// `series`, `from` and `to` in milliseconds since 1970, and `points`.
 fn asked(query: &str, now: u64) -> Result<Asked, Problem> {
