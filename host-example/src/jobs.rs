@@ -309,6 +309,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn rule_1_a_job_never_runs_beside_itself_and_goes_on_at_once_where_it_is_late() {
+        let (jobs, inside) = (Arc::new(Jobs::default()), Arc::new(AtomicU32::new(0)));
+        let (stop, stopped) = watch::channel(false);
+        let keeping = Arc::clone(&jobs);
+        let task = tokio::spawn(async move {
+            let work = || {
+                let inside = Arc::clone(&inside);
+                async move {
+                    assert_eq!(inside.fetch_add(1, Ordering::Relaxed), 0, "one at a time");
+                    for _ in 0..5 {
+                        tokio::task::yield_now().await;
+                    }
+                    inside.fetch_sub(1, Ordering::Relaxed);
+                    Ok(())
+                }
+            };
+            // Due again as soon as it has begun.
+            keeping.keep(Job::Tidy, stopped, |began| began, work).await;
+        });
+        while jobs.snapshot()[1].runs < 20 {
+            jobs.run(Job::Tidy);
+            tokio::task::yield_now().await;
+        }
+        stop.send_replace(true);
+        task.await.unwrap();
+        assert_eq!((jobs.snapshot()[1].failed, jobs.snapshot()[1].state), (0, "stopped"));
+    }
+
+    #[tokio::test]
     async fn rule_2_a_run_that_panics_has_failed_and_the_next_one_comes() {
         let kept = kept(|n| match n {
             0 => panic!("no {n}"),
@@ -349,6 +378,34 @@ mod tests {
         assert_eq!(kept.jobs.run(Job::Tidy), "stopped");
         let shown = kept.jobs.snapshot().remove(1);
         assert_eq!((shown.runs, shown.state, shown.next_ms), (1, "stopped", None));
+    }
+
+    #[tokio::test]
+    async fn rule_4_the_run_under_way_is_waited_for() {
+        let (jobs, gate) = (Arc::new(Jobs::default()), Arc::new(Notify::new()));
+        let (stop, stopped) = watch::channel(false);
+        let (keeping, opened) = (Arc::clone(&jobs), Arc::clone(&gate));
+        let task = tokio::spawn(async move {
+            let work = || {
+                let opened = Arc::clone(&opened);
+                async move {
+                    opened.notified().await;
+                    Ok(())
+                }
+            };
+            keeping.keep(Job::Tidy, stopped, |began| began + LONG, work).await;
+        });
+        while jobs.snapshot()[1].state != "running" {
+            tokio::task::yield_now().await;
+        }
+        stop.send_replace(true);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!task.is_finished() && jobs.snapshot()[1].state == "running");
+        gate.notify_one();
+        task.await.unwrap();
+        assert_eq!((jobs.snapshot()[1].runs, jobs.snapshot()[1].failed), (1, 0));
     }
 
     #[test]

@@ -135,12 +135,19 @@ fn numbers(full: &status::FullStatus) -> Numbers {
         full.breakers.iter().map(|program| program.state).chain(models)
     };
     let count = |wanted: &str| u16::try_from(states().filter(|state| *state == wanted).count()).unwrap_or(u16::MAX);
+    let refused = full.breakers.iter().map(|program| program.refused).fold(0, u32::saturating_add);
+    let audit = &full.security.audit;
     let up = Duration::from_millis(full.uptime_ms);
     Numbers {
-        breakers_closed: count("closed") + count("disabled"),
+        breakers_closed: ["closed", "disabled", "metrics_only"].into_iter().map(count).fold(0, u16::saturating_add),
         breakers_trying: count("half_open"),
         breakers_open: count("open"),
         breakers_forced: count("forced_open"),
+        refused,
+        errors: short(full.errors.total),
+        errors_recent: short(full.errors.last_minute),
+        audited: audit.records,
+        audit_lost: short(audit.lost.saturating_add(audit.failed)),
         cache_hits: short(full.cache.hits),
         cache_misses: short(full.cache.misses),
         queued: short(full.pool.queued),

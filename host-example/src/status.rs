@@ -140,8 +140,10 @@ pub struct Operation {
 /// What failed.
 #[derive(Debug, Serialize)]
 pub struct Errors {
-    total: u64,
-    last_minute: u64,
+    /// How often, since the start.
+    pub total: u64,
+    /// How often, in the last minute.
+    pub last_minute: u64,
     panics: u64,
     top: Vec<serde_json::Value>,
     recent: Vec<serde_json::Value>,
@@ -156,7 +158,8 @@ pub struct Security {
     refused_logins: u64,
     limited_users: Limits,
     limited_addresses: Limits,
-    audit: audit::Snapshot,
+    /// The audit's chain.
+    pub audit: audit::Snapshot,
     batches: batch::Snapshot,
 }
 

@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use daur_core::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -81,6 +81,19 @@ impl Identity {
             *self = present;
         }
         present.database.is_some() && present == *self
+    }
+}
+
+impl Identity {
+    /// Removes the log that a closed database has left beside another one in its place: SQLite would apply it to that one.
+    pub(crate) fn remove_log(self, path: &Path) {
+        let log = beside(path, "-wal");
+        if self.database != file_identity(path) && self.wal.is_some() && self.wal == file_identity(&log) {
+            for file in [log, beside(path, "-shm")] {
+                // If this fails, there is nothing more to be done about it.
+                let _ = fs::remove_file(file);
+            }
+        }
     }
 }
 
@@ -253,6 +266,8 @@ pub(crate) trait Store: Sized {
     fn open(path: &Path, config: &Self::Config) -> Result<Self, (Fault, rusqlite::Error)>;
     /// Whether the open files are still the ones that `path` names.
     fn is_in_place(&mut self, path: &Path) -> bool;
+    /// Which files they are.
+    fn identity(&self) -> Identity;
 }
 
 /// What became of a kept file.
@@ -322,7 +337,11 @@ impl<S: Store> Keeper<S> {
 
     /// Closes the file, puts it aside if it is damaged, and opens what is there.
     fn recover(&mut self, fault: Fault) {
-        self.store = None;
+        if let Some(store) = self.store.take() {
+            let identity = store.identity();
+            drop(store);
+            identity.remove_log(&self.path);
+        }
         // It cannot tell damage from a database that somebody else has put there.
         if fault == Fault::Damaged && !is_foreign(&self.path, &S::FORMAT) {
             self.put_aside();
@@ -337,6 +356,50 @@ impl<S: Store> Keeper<S> {
             Ok(_) => self.faults.quarantined.fetch_add(1, Relaxed),
             Err(_) => self.faults.faults.fetch_add(1, Relaxed),
         };
+    }
+}
+
+/// What became of what was handed in to be written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) written: u64,
+    pub(crate) waiting: u64,
+    pub(crate) lost: u64,
+    pub(crate) refused: u64,
+}
+
+impl Counts {
+    /// All of it.
+    pub(crate) fn sum(&self) -> u64 {
+        let Self { written, waiting, lost, refused } = *self;
+        written + waiting + lost + refused
+    }
+
+    /// So many more wait, if there is room for all of them within `limit`; else they are lost. Says whether they wait.
+    pub(crate) fn take(&mut self, more: u64, limit: u64) -> bool {
+        let fits = self.waiting.saturating_add(more) <= limit;
+        *(if fits { &mut self.waiting } else { &mut self.lost }) += more;
+        fits
+    }
+
+    /// So many of those that wait wait no longer.
+    pub(crate) fn settle(&mut self, many: u64, how: impl FnOnce(&mut Self) -> &mut u64) {
+        self.waiting = self.waiting.saturating_sub(many);
+        *how(self) += many;
+    }
+}
+
+/// Counts that change together, so that whoever looks finds nothing on its way from one to the other.
+#[derive(Debug, Default)]
+pub(crate) struct Account(Mutex<Counts>);
+
+impl Account {
+    pub(crate) fn change<R>(&self, how: impl FnOnce(&mut Counts) -> R) -> R {
+        how(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.change(|counts| *counts)
     }
 }
 

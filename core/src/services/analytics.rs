@@ -103,8 +103,9 @@ pub struct Event {
 ///
 /// # Rules
 /// 1. The first `EVENTS` names are counted by name, exactly; all others together, as `other`. The counts sum up to `total`.
-/// 2. A window begins with the first event after the one before it has ended. It turns with an event or a
-///    [`poll`](Analytics::poll); nobody's count is lost by it, and a clock that steps back turns nothing.
+/// 2. The first window begins with the first event, each other one where the one before it ended. It turns with the first event or
+///    [`poll`](Analytics::poll) after that; if a whole window has gone by until then, the next one begins there, and the last is
+///    empty. No total is lost by it, and a clock that steps back turns nothing.
 /// 3. The most frequent `PROPERTIES` pairs of key and value are told, by the bounds of [`Top`].
 /// 4. The property [`USER`] counts users: how many different ones in all, in this window and in the last, by the error of a
 ///    [`Sketch`] of so many `REGISTERS`.
@@ -191,7 +192,7 @@ pub struct Snapshot {
     pub metrics: u32,
     /// Values of metrics without a place, and events and metrics without a name.
     pub refused: u32,
-    /// Windows that have ended.
+    /// How often the window has turned.
     pub windows: u32,
     /// When the one under way began.
     pub window_began: Instant,

@@ -397,16 +397,16 @@ impl Inner {
         // Copied, so that a source may register another.
         let sources: Vec<_> = held(&self.sources).iter().map(|(key, show)| (key.clone(), Arc::clone(show))).collect();
         for ((section, name), show) in sources {
-            let shown = catch_unwind(AssertUnwindSafe(|| {
+            let shown = quiet(|| {
                 let (value, add, fault) = show();
                 (value, add(Report::default()), add(report), fault)
-            }));
+            });
             let (value, alone, fault) = match shown {
-                Ok((value, alone, together, fault)) => {
+                Some((value, alone, together, fault)) => {
                     report = together;
                     (value, alone, fault)
                 }
-                Err(_) => {
+                None => {
                     self.panics.fetch_add(1, Relaxed);
                     (Value::Null, Report::default(), Some("its snapshot panicked".to_owned()))
                 }
@@ -427,9 +427,9 @@ impl Inner {
         let series: Vec<_> = held(&self.series).iter().map(|(name, read)| (name.clone(), Arc::clone(read))).collect();
         let mut values = Vec::with_capacity(series.len());
         for (name, read) in series {
-            match catch_unwind(AssertUnwindSafe(|| read())) {
-                Ok(value) => values.extend(value.filter(|value| value.is_finite()).map(|value| (name, value))),
-                Err(_) => {
+            match quiet(|| read()) {
+                Some(value) => values.extend(value.filter(|value| value.is_finite()).map(|value| (name, value))),
+                None => {
                     self.panics.fetch_add(1, Relaxed);
                 }
             }
@@ -459,6 +459,20 @@ impl FullStatus {
             Format::Csv => csv::render(self),
             Format::Prometheus => text::prometheus(self),
             Format::Html => html::render(self, charts),
+        }
+    }
+}
+
+/// What `work` gives, unless it panics.
+fn quiet<T>(work: impl FnOnce() -> T) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => Some(done),
+        Err(payload) => {
+            // What was thrown may panic as it is dropped.
+            if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                std::mem::forget(again);
+            }
+            None
         }
     }
 }

@@ -8,6 +8,7 @@ mod sample;
 mod sampler;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use daur_core::monitoring::system as machine;
@@ -79,7 +80,7 @@ impl std::error::Error for ConfigError {}
 ///    [listen](Monitor::changes), and to `tracing` with that feature.
 ///
 /// # Cost
-/// On Linux a sample reads some forty small files, [`Host`] says how long that takes.
+/// A sample is what its provider reads: [`Host`] says what that is.
 ///
 /// # Errors
 /// [`ConfigError`], at the start.
@@ -287,7 +288,13 @@ async fn watch_system<P: Provider>(
         let sampler = Arc::clone(&sampler);
         let now = Instant::ZERO + Duration::from(began.elapsed());
         let sampled = tokio::task::spawn_blocking(move || held(&sampler).sample(now)).await;
-        watched.take(sampled.ok(), now);
+        let sample = sampled.map_err(|error| {
+            // What was thrown may panic as it is dropped: the task would end without a word.
+            if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(error))) {
+                std::mem::forget(again);
+            }
+        });
+        watched.take(sample.ok(), now);
         tokio::select! {
             // An error means that the monitor is gone.
             _ = stopped.wait_for(|stop| *stop) => return,

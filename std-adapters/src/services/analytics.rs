@@ -19,7 +19,7 @@ use serde::Serialize;
 use self::writer::{Work, Writer};
 use crate::clock::SystemWallClock;
 use crate::error::Error;
-use crate::sqlite::{Fault, Faults};
+use crate::sqlite::{Account, Counts, Fault, Faults};
 
 /// Longest name of an event or a metric, and longest key of a property, in bytes; what is longer is cut.
 pub const MAX_NAME: usize = 64;
@@ -115,8 +115,7 @@ impl Default for Config {
 /// 6. A value of a metric that is no number is refused, as is one of a metric beyond the 256th.
 ///
 /// # Cost
-/// One thread. An event costs its caller an allocation for each text. A report reads all events that are kept: some 0.2 s for
-/// 100,000, on that thread.
+/// One thread. An event costs its caller an allocation for each text. A report reads all events that are kept, on that thread.
 ///
 /// # Sharing
 /// `&self` everywhere; put it into an `Arc`.
@@ -166,11 +165,7 @@ impl Inner {
 
 #[derive(Default)]
 struct Stats {
-    tracked: AtomicU64,
-    written: AtomicU64,
-    waiting: AtomicU64,
-    lost: AtomicU64,
-    refused: AtomicU64,
+    events: Account,
     cut: AtomicU64,
     metrics_refused: AtomicU64,
     kept: AtomicU64,
@@ -452,14 +447,12 @@ impl Analytics {
     /// Counts the event `name` with its properties, at that time.
     pub fn track_event_at(&self, name: &str, properties: &[(&str, &str)], at: UnixTime) {
         let stats = &self.inner.stats;
-        stats.tracked.fetch_add(1, Relaxed);
         if name.is_empty() {
-            stats.refused.fetch_add(1, Relaxed);
+            stats.events.change(|counts| counts.refused += 1);
             return;
         }
         let limit = u64::from(self.inner.config.queue);
-        if stats.waiting.fetch_update(Relaxed, Relaxed, |waiting| (waiting < limit).then_some(waiting + 1)).is_err() {
-            stats.lost.fetch_add(1, Relaxed);
+        if !stats.events.change(|counts| counts.take(1, limit)) {
             return;
         }
         let mut cuts = 0;
@@ -483,15 +476,15 @@ impl Analytics {
         stats.cut.fetch_add(cuts, Relaxed);
         if self.queue.send(Work::Event(event)).is_err() {
             // The writer has panicked.
-            stats.waiting.fetch_sub(1, Relaxed);
-            stats.lost.fetch_add(1, Relaxed);
+            stats.events.change(|counts| counts.settle(1, |counts| &mut counts.lost));
         }
     }
 
     /// Adds `value` to the statistics of the metric `name`.
     pub fn track_metric(&self, name: &str, value: f64) {
         let at = present().as_millis();
-        let (name, _) = cut(name, MAX_NAME);
+        let (name, was_cut) = cut(name, MAX_NAME);
+        self.inner.stats.cut.fetch_add(was_cut.into(), Relaxed);
         let mut book = self.inner.book();
         let full = book.metrics.len() >= MAX_NAMES;
         match book.metrics.get_mut(&name) {
@@ -510,7 +503,7 @@ impl Analytics {
     /// What is known of the metric `name`.
     #[must_use]
     pub fn metric_stats(&self, name: &str) -> Option<Metric> {
-        self.inner.book().metrics.get(name).copied()
+        self.inner.book().metrics.get(&cut(name, MAX_NAME).0).copied()
     }
 
     /// Has reports tell how many users come from the event `first` to `second` within that time.
@@ -521,13 +514,13 @@ impl Analytics {
         if within.is_zero() {
             return Err(Error::Config { field: "within", allowed: "more than no time" });
         }
-        if first.is_empty() || second.is_empty() || first == second {
+        let way = Way { first: cut(first, MAX_NAME).0, second: cut(second, MAX_NAME).0, within };
+        if way.first.is_empty() || way.second.is_empty() || way.first == way.second {
             return Err(Error::Config {
                 field: "second",
                 allowed: "another event than the first, and both have names",
             });
         }
-        let way = Way { first: cut(first, MAX_NAME).0, second: cut(second, MAX_NAME).0, within };
         let mut book = self.inner.book();
         if book.funnels.contains(&way) {
             return Ok(());
@@ -590,12 +583,14 @@ impl Analytics {
     pub fn snapshot(&self) -> Snapshot {
         let Inner { stats, faults, .. } = &*self.inner;
         let load = |figure: &AtomicU64| figure.load(Relaxed);
+        let events = stats.events.counts();
+        let Counts { written, waiting, lost, refused } = events;
         Snapshot {
-            tracked: load(&stats.tracked),
-            written: load(&stats.written),
-            waiting: load(&stats.waiting),
-            lost: load(&stats.lost),
-            refused: load(&stats.refused),
+            tracked: events.sum(),
+            written,
+            waiting,
+            lost,
+            refused,
             cut: load(&stats.cut),
             metrics_refused: load(&stats.metrics_refused),
             faults: load(&faults.faults),

@@ -50,6 +50,8 @@ fn a_report_is_a_file_of_each_kind_for_who_may_read() {
                 let read = reply.json();
                 assert_eq!(read["sections"]["server"]["host"], host.get(&bob, "/api/status").json()["host"]);
                 assert!(read["verdict"].is_string() && read["report"]["ready"] == true, "{}", read["concerns"]);
+                assert!(read["report"]["audited"].as_u64() > Some(0), "{}", read["report"]);
+                assert_eq!(read["report"]["errors"], read["sections"]["errors"]["total"]);
                 assert!(has_figures(&read), "{}", read["charts"]);
                 assert!(read["sections"]["analytics"]["events"].to_string().contains("command"));
             }

@@ -83,12 +83,24 @@ async fn a_monitor_starts_once_stops_and_goes_on() {
     assert_eq!(monitor.current().unwrap().cpu_permille, Some(read + 1));
 }
 
+/// Panics as it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        std::panic::panic_any(Self);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_panics_costs_one_sample() {
     let mut reads = 0;
     let provider = move || {
         reads += 1;
         assert!(reads != 2, "the second reading fails");
+        if reads == 4 {
+            std::panic::panic_any(Bomb);
+        }
         Sample { cpus: Some(reads), ..Sample::default() }
     };
     let monitor = Monitor::new(Config::DEFAULT, provider).unwrap();
@@ -97,6 +109,9 @@ async fn a_provider_that_panics_costs_one_sample() {
     samples.changed().await.unwrap();
     samples.changed().await.unwrap();
     assert_eq!((monitor.current().unwrap().cpus, monitor.failures()), (Some(3), 1));
+    // Nor does it end with one that throws what panics as it is dropped.
+    samples.changed().await.unwrap();
+    assert_eq!((monitor.current().unwrap().cpus, monitor.failures()), (Some(5), 2));
 }
 
 #[test]

@@ -60,9 +60,9 @@ pub(super) fn render(status: &FullStatus, charts: &[Chart]) -> String {
         for (name, snapshot) in machines {
             let _ = write!(
                 page,
-                "<div class=\"machine\">\n<h3>{}</h3>\n<table>\n\
+                "<div class=\"machine\" role=\"group\" aria-label=\"{name}\" tabindex=\"0\">\n<h3>{name}</h3>\n<table>\n\
                  <thead><tr><th scope=\"col\">Field</th><th scope=\"col\">Value</th></tr></thead>\n<tbody>\n",
-                escaped(name)
+                name = escaped(name)
             );
             leaves(snapshot, &mut String::new(), &mut |field, value| {
                 let shown = match value {
@@ -169,7 +169,8 @@ fn chart(page: &mut String, chart: &Chart) {
     }
     let _ = write!(
         page,
-        "</svg>\n<details>\n<summary>Table of {name}</summary>\n<div class=\"scroll\" tabindex=\"0\">\n<table>\n\
+        "</svg>\n<details>\n<summary>Table of {name}</summary>\n\
+         <div class=\"scroll\" role=\"group\" aria-label=\"Table of {name}\" tabindex=\"0\">\n<table>\n\
          <thead><tr><th scope=\"col\">Time</th><th scope=\"col\">Value</th></tr></thead>\n<tbody>\n"
     );
     for (t, value) in points {

@@ -33,10 +33,12 @@ const FORMAT: Format = Format {
     discard: "DROP TABLE IF EXISTS series; DROP TABLE IF EXISTS points;",
 };
 
+/// The mean is kept between least and greatest, which a rounded one of equal values is not.
 const UPSERT: &str = "INSERT INTO points VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
     ON CONFLICT DO UPDATE SET
-        mean = mean * (count * 1.0 / (count + excluded.count))
-             + excluded.mean * (excluded.count * 1.0 / (count + excluded.count)),
+        mean = max(min(min, excluded.min), min(max(max, excluded.max),
+            mean * (count * 1.0 / (count + excluded.count))
+            + excluded.mean * (excluded.count * 1.0 / (count + excluded.count)))),
         min = min(min, excluded.min),
         max = max(max, excluded.max),
         count = count + excluded.count
@@ -82,15 +84,30 @@ impl sqlite::Store for Store {
     fn is_in_place(&mut self, path: &Path) -> bool {
         self.identity.is_in_place(path)
     }
+
+    fn identity(&self) -> Identity {
+        self.identity
+    }
 }
 
 impl Store {
-    /// Forgets what another config has kept, and looks what is there.
+    /// Forgets what another config has kept, in other steps or more of it, and looks what is there.
     fn prepare(&mut self) -> Result<(), rusqlite::Error> {
         let [a, b, c, d] = self.config.tiers.map(|tier| whole(tier.step.as_millis()));
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         tx.execute("DELETE FROM points WHERE step NOT IN (?1, ?2, ?3, ?4)", [a, b, c, d])?;
+        let beyond =
+            "DELETE FROM series WHERE id IN (SELECT id FROM series ORDER BY used DESC, id DESC LIMIT -1 OFFSET ?1)";
+        tx.execute(beyond, [self.config.max_series])?;
         tx.execute("DELETE FROM points WHERE series NOT IN (SELECT id FROM series)", [])?;
+        for ((tier, series), rows) in look(&tx, &self.config)?.rows {
+            let tier = &self.config.tiers[tier];
+            if rows > tier.rows() {
+                let oldest = "DELETE FROM points WHERE step = ?1 AND series = ?2 AND slot IN
+                    (SELECT slot FROM points WHERE step = ?1 AND series = ?2 ORDER BY slot LIMIT ?3)";
+                tx.execute(oldest, [whole(tier.step.as_millis()), series, whole(rows - tier.rows())])?;
+            }
+        }
         tx.commit()?;
         self.held = Some(look(&self.connection, &self.config)?);
         Ok(())

@@ -144,11 +144,14 @@ impl Writer {
                 self.pending.present = pending.present;
                 for (name, rows) in pending.rows {
                     let values = Pending::values(&rows);
-                    stats.waiting.fetch_sub(values, Relaxed);
-                    if refused.contains(&name) {
-                        stats.refused.fetch_add(values, Relaxed);
-                    } else {
-                        stats.written.fetch_add(values, Relaxed);
+                    let is_refused = refused.contains(&name);
+                    stats.values.change(|counts| {
+                        counts.settle(
+                            values,
+                            |counts| if is_refused { &mut counts.refused } else { &mut counts.written },
+                        );
+                    });
+                    if !is_refused {
                         self.fresh.insert(name);
                     }
                 }
@@ -162,8 +165,7 @@ impl Writer {
         let stats = &self.inner.stats;
         for rows in std::mem::take(&mut self.pending.rows).values() {
             let values = Pending::values(rows);
-            stats.waiting.fetch_sub(values, Relaxed);
-            stats.lost.fetch_add(values, Relaxed);
+            stats.values.change(|counts| counts.settle(values, |counts| &mut counts.lost));
         }
     }
 

@@ -1,6 +1,6 @@
 //! The file: its schema and its statements.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use daur_core::services::analytics::{Funnel, Sketch, Stage};
@@ -8,7 +8,7 @@ use daur_core::time::Instant;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::writer::Sums;
-use super::{Config, Event, EventReport, FunnelReport, Metric, PropertyReport, Report, Total, Way};
+use super::{Config, Event, EventReport, FunnelReport, Metric, OTHER, PropertyReport, Report, Total, Way};
 use crate::sqlite::{self, Fault, Format, Identity, PAGE, whole};
 
 const FORMAT: Format = Format {
@@ -99,6 +99,10 @@ impl sqlite::Store for Store {
     fn is_in_place(&mut self, path: &Path) -> bool {
         self.place.in_memory || self.identity.is_in_place(path)
     }
+
+    fn identity(&self) -> Identity {
+        self.identity
+    }
 }
 
 impl Store {
@@ -137,7 +141,11 @@ impl Store {
                 first_ms: number(row, 7)?,
                 last_ms: number(row, 8)?,
             };
-            sums.metrics.insert(row.get(0)?, metric);
+            // What a flipped bit has put out of order is begun anew: a sum with it would be no number.
+            let figures = [metric.mean, metric.min, metric.max, metric.last, metric.moment];
+            if figures.into_iter().all(f64::is_finite) && metric.min <= metric.mean && metric.mean <= metric.max {
+                sums.metrics.insert(row.get(0)?, metric);
+            }
         }
         Ok(sums)
     }
@@ -184,10 +192,15 @@ impl Store {
         Ok(())
     }
 
-    /// All that the events which are kept tell.
-    pub(super) fn report(&mut self, now: u64, ways: &[Way]) -> Result<Report, rusqlite::Error> {
+    /// All that the events which are kept tell; those whose name is not in `totals` together.
+    pub(super) fn report(
+        &mut self,
+        now: u64,
+        ways: &[Way],
+        totals: &BTreeMap<String, Total>,
+    ) -> Result<Report, rusqlite::Error> {
         let windows = self.place.config.windows;
-        let mut tally = Tally::new(ways);
+        let mut tally = Tally::new(ways, totals);
         let mut statement = self.connection.prepare_cached("SELECT at_ms, name, user FROM events ORDER BY number")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -209,6 +222,7 @@ impl Store {
 /// What a pass over the events finds out.
 struct Tally<'a> {
     ways: &'a [Way],
+    totals: &'a BTreeMap<String, Total>,
     kept: u64,
     in_windows: [u64; 3],
     users: Box<Sketch<REGISTERS>>,
@@ -224,9 +238,10 @@ struct Named {
 }
 
 impl<'a> Tally<'a> {
-    fn new(ways: &'a [Way]) -> Self {
+    fn new(ways: &'a [Way], totals: &'a BTreeMap<String, Total>) -> Self {
         Self {
             ways,
+            totals,
             kept: 0,
             in_windows: [0; 3],
             users: Box::default(),
@@ -238,10 +253,12 @@ impl<'a> Tally<'a> {
 
     fn add(&mut self, at: u64, name: &str, user: Option<u64>, inside: [bool; 3]) {
         self.kept += 1;
-        if !self.events.contains_key(name) {
-            self.events.insert(name.to_owned(), Named::default());
+        // As they are counted: otherwise each name of many would take a sketch.
+        let counted = if self.totals.contains_key(name) { name } else { OTHER };
+        if !self.events.contains_key(counted) {
+            self.events.insert(counted.to_owned(), Named::default());
         }
-        let Some(named) = self.events.get_mut(name) else { return };
+        let Some(named) = self.events.get_mut(counted) else { return };
         for (window, inside) in inside.into_iter().enumerate() {
             self.in_windows[window] += u64::from(inside);
             named.in_windows[window] += u64::from(inside);

@@ -133,7 +133,10 @@ impl Writer {
     fn write(&mut self) {
         self.keeper.check_place();
         self.learn();
-        while self.write_some() && !self.pending.is_empty() {}
+        // Sums that have not been read would be written over.
+        if self.whole.is_some() {
+            while self.write_some() && (!self.pending.is_empty() || !self.is_whole()) {}
+        }
         self.publish();
     }
 
@@ -141,19 +144,19 @@ impl Writer {
     fn write_some(&mut self) -> bool {
         let opened = self.inner.faults.reopened.load(Relaxed);
         // Into a new file go all sums, into the same one those that have changed.
-        let all = self.whole != Some(opened);
+        let all = !self.is_whole();
         let mut sums = self.changed(all);
         if self.pending.is_empty() && sums.metrics.is_empty() && (!all || sums.totals.is_empty()) {
+            self.whole = Some(opened);
             return true;
         }
         let later = self.pending.split_off(self.pending.len().min(TRANSACTION));
         let mut events = std::mem::replace(&mut self.pending, later);
         self.count(&events, &mut sums.totals);
         let written = self.keeper.attempt(|store| store.write(&events, &sums));
-        let stats = &self.inner.stats;
         if written.is_some() {
-            stats.waiting.fetch_sub(events.len() as u64, Relaxed);
-            stats.written.fetch_add(events.len() as u64, Relaxed);
+            let many = events.len() as u64;
+            self.inner.stats.events.change(|counts| counts.settle(many, |counts| &mut counts.written));
             self.inner.book().totals.extend(sums.totals);
             if self.inner.faults.reopened.load(Relaxed) == opened {
                 self.whole = Some(opened);
@@ -164,6 +167,11 @@ impl Writer {
             self.inner.book().changed.extend(sums.metrics.into_keys());
         }
         written.is_some()
+    }
+
+    /// Whether the file has all sums but those that have changed. A new one in a damaged one's place has not.
+    fn is_whole(&self) -> bool {
+        self.whole == Some(self.inner.faults.reopened.load(Relaxed))
     }
 
     fn changed(&self, all: bool) -> Sums {
@@ -194,40 +202,33 @@ impl Writer {
     /// What still waits is lost.
     fn give_up(&mut self) {
         let left = std::mem::take(&mut self.pending).len() as u64;
-        self.inner.stats.waiting.fetch_sub(left, Relaxed);
-        self.inner.stats.lost.fetch_add(left, Relaxed);
+        self.inner.stats.events.change(|counts| counts.settle(left, |counts| &mut counts.lost));
     }
 
     fn report(&mut self, now: u64) -> Report {
         let config = &self.inner.config;
-        let funnels = self.inner.book().funnels.clone();
-        let found = self.keeper.attempt(|store| store.report(now, &funnels));
+        let (funnels, totals) = {
+            let book = self.inner.book();
+            (book.funnels.clone(), book.totals.clone())
+        };
+        let found = self.keeper.attempt(|store| store.report(now, &funnels, &totals));
         let mut report = found.unwrap_or_default();
         report.at_ms = now;
         report.windows_ms = config.windows.iter().map(|window| window.as_millis()).collect();
-        let book = self.inner.book();
-        report.total = book.totals.values().map(|total| total.count).fold(0, u64::saturating_add);
-        let mut kept: BTreeMap<String, EventReport> = BTreeMap::new();
-        for event in std::mem::take(&mut report.events) {
-            let name = if book.totals.contains_key(&event.name) { event.name.clone() } else { OTHER.to_owned() };
-            let known = kept.entry(name).or_default();
-            known.in_windows.resize(event.in_windows.len(), 0);
-            known.in_windows.iter_mut().zip(&event.in_windows).for_each(|(sum, more)| *sum += more);
-            // Of several names together, the most that any one has: the sketches are gone.
-            known.users = known.users.max(event.users);
-        }
-        report.events = book
-            .totals
-            .iter()
-            .map(|(name, total)| {
-                let kept = kept.remove(name).unwrap_or_default();
+        report.total = totals.values().map(|total| total.count).fold(0, u64::saturating_add);
+        let mut kept: BTreeMap<String, EventReport> =
+            std::mem::take(&mut report.events).into_iter().map(|event| (event.name.clone(), event)).collect();
+        report.events = totals
+            .into_iter()
+            .map(|(name, Total { count, first_ms, last_ms })| {
+                let kept = kept.remove(&name).unwrap_or_default();
                 let in_windows =
                     if kept.in_windows.is_empty() { vec![0; config.windows.len()] } else { kept.in_windows };
-                let Total { count, first_ms, last_ms } = *total;
-                EventReport { name: name.clone(), total: count, first_ms, last_ms, in_windows, users: kept.users }
+                EventReport { name, total: count, first_ms, last_ms, in_windows, users: kept.users }
             })
             .collect();
         report.events.sort_by(|a, b| b.total.cmp(&a.total).then_with(|| a.name.cmp(&b.name)));
+        let book = self.inner.book();
         let metrics = book.metrics.iter();
         report.metrics = metrics
             .map(|(name, metric)| MetricReport { name: name.clone(), metric: *metric, deviation: metric.deviation() })

@@ -69,6 +69,11 @@ impl Store {
         self.identity.is_in_place(path)
     }
 
+    /// Which files are open.
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
     /// Bytes in use; free pages inside the file are not counted.
     pub(super) fn used_bytes(&self) -> Result<u64, rusqlite::Error> {
         Ok(used_pages(&self.connection)? * PAGE)

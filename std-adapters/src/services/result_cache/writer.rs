@@ -192,12 +192,15 @@ impl Writer {
 
     /// Closes every connection, puts a damaged file aside and opens what is there.
     fn recover(&mut self, fault: Fault) {
-        self.store = None;
+        let before = self.store.take().map(|store| store.identity());
         // Readers wait until the new file stands, so that none opens the old one once more.
         let lock = |reader| Mutex::lock(reader).unwrap_or_else(PoisonError::into_inner);
         let mut readers: Vec<_> = self.inner.readers.iter().map(lock).collect();
         for reader in &mut readers {
             **reader = None;
+        }
+        if let Some(before) = before {
+            before.remove_log(&self.inner.path);
         }
         self.inner.generation.fetch_add(1, Relaxed);
         // A reader cannot tell damage from a database that somebody else has put there.

@@ -149,6 +149,26 @@ fn rule_1_a_source_that_panics_or_cannot_be_shown_costs_no_other() {
     assert_eq!((status.verdict, dashboard.panics()), (Verdict::Amber, 1));
 }
 
+/// Panics as it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        std::panic::panic_any(Self);
+    }
+}
+
+#[test]
+fn rule_1_what_a_source_throws_may_panic_as_it_is_dropped() {
+    let dashboard = dashboard();
+    dashboard.register("metrics", "bad", || -> u32 { std::panic::panic_any(Bomb) }).unwrap();
+    dashboard.register("metrics", "good", || 7).unwrap();
+    dashboard.watch("bad", || std::panic::panic_any(Bomb)).unwrap();
+    assert_eq!(dashboard.full_status().sections["metrics"]["good"], 7);
+    dashboard.collect(UnixTime::from_secs(NOW));
+    assert_eq!((dashboard.panics(), dashboard.collections()), (2, 1));
+}
+
 #[test]
 fn rule_2_what_is_wrong_comes_gravest_first_and_the_report_adds_up() {
     let dashboard = dashboard();
@@ -278,6 +298,11 @@ fn rule_4_a_page_is_well_formed_needs_nothing_and_runs_nothing() {
         let names: String = tag.split('"').step_by(2).collect();
         assert!(!names.contains(" on") && !names.contains("src=") && !names.contains("href="), "{tag}");
     }
+    // What scrolls is reached by the keyboard, and says what it is.
+    for tag in tags.iter().filter(|tag| tag.contains("class=\"machine\"") || tag.contains("class=\"scroll\"")) {
+        assert!(tag.contains(" role=\"group\" aria-label=\"") && tag.ends_with(" tabindex=\"0\""), "{tag}");
+    }
+    assert!(tags.iter().any(|tag| tag.contains("machine")) && tags.iter().any(|tag| tag.contains("scroll")));
     assert!(!page.contains("url(") && !page.contains("@import"));
     assert!(!page.contains(['\0', '\u{1b}', '\u{202e}']), "what may not stand in a page is shown as a question");
     // The texts are there, as texts.
@@ -378,6 +403,14 @@ fn what_is_collected_is_in_the_charts_of_a_report() {
         );
         assert!(shown[1].values.iter().all(Option::is_none));
     }
+    // A history that keeps fewer series than are watched has charts of those it keeps.
+    let few = history::Config { max_series: 1, ..history::Config::DEFAULT };
+    let few = History::open(folder.0.join("few.db"), few).unwrap();
+    Charts::append(&few, UnixTime::from_secs(NOW), &[("a".to_owned(), 1.0), ("b".to_owned(), 2.0)]);
+    let names = ["b".to_owned(), "a".to_owned()];
+    let shown = few.charts(&names, UnixTime::from_secs(NOW), UnixTime::from_secs(NOW + 1));
+    assert_eq!(shown.iter().map(|chart| chart.name.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+    assert_eq!((&shown[0].values, &shown[1].values), (&vec![None], &vec![Some(1.0)]));
     // What is collected now is on the page.
     let dashboard = Dashboard::with_charts(Config::default(), history).unwrap();
     dashboard.watch("rps", || Some(12.5)).unwrap();

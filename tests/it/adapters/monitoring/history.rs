@@ -91,6 +91,31 @@ const SMALL: Config = Config {
 };
 
 #[test]
+fn rule_1_the_mean_of_equal_values_is_their_value() {
+    let folder = Folder::new("equal");
+    let history = folder.open();
+    let values = [0.1, 70.3, 1.0 / 3.0, -5.0, f64::MAX, -f64::MAX, f64::MIN_POSITIVE];
+    let names: Vec<String> = values.iter().map(|value| format!("{value:e}")).collect();
+    let together: Vec<_> = names.iter().map(String::as_str).zip(values).collect();
+    for second in 0..61 {
+        history.append(at(NOW + second), &together);
+        // Each is added to what the file has.
+        history.flush();
+    }
+    for points in [62, 8, 2] {
+        let shown = history.query(&[], at(NOW), at(NOW + 61), points).unwrap();
+        assert!(shown.series.is_empty());
+        for (name, value) in &together {
+            let shown = history.query(&[name], at(NOW), at(NOW + 61), points).unwrap();
+            for step in steps(&shown, name).into_iter().take((61_000 / shown.step_ms) as usize) {
+                let step = step.expect("no gap");
+                assert_eq!((step.min, step.mean, step.max), (*value, *value, *value));
+            }
+        }
+    }
+}
+
+#[test]
 fn rule_2_no_jump_of_the_clock_takes_more_rows_than_it_adds() {
     let folder = Folder::new("jump");
     let history = History::open(folder.file(), SMALL).unwrap();
@@ -192,6 +217,14 @@ fn rule_5_the_figures_of_many_threads_add_up() {
                 }
             });
         }
+        // At every moment, and nothing that was offered is gone.
+        let mut before = 0;
+        while before < 8_000 {
+            let snapshot = history.snapshot();
+            counts(&snapshot);
+            assert!(snapshot.offered >= before, "{snapshot:?}");
+            before = snapshot.offered;
+        }
     });
     history.flush();
     let snapshot = history.snapshot();
@@ -259,6 +292,38 @@ fn a_restart_keeps_the_charts_and_another_config_those_of_its_tiers() {
     assert!(shown.step_ms == 2_000 && steps(&shown, "v").iter().all(Option::is_none), "there are none of two seconds");
     let shown = history.query(&["v"], at(NOW), at(NOW + 120), 13).unwrap();
     assert_eq!((shown.step_ms, steps(&shown, "v").iter().flatten().count()), (10_000, 12));
+}
+
+#[test]
+fn rule_2_a_smaller_config_keeps_the_latest_of_a_larger_one() {
+    let folder = Folder::new("smaller");
+    let names: Vec<String> = (0..9).map(|n| format!("s{n}")).collect();
+    let mut keep = 3_000;
+    let tiers = SMALL.tiers.map(|tier| {
+        keep += 60;
+        Tier::new(tier.step, Duration::from_secs(keep))
+    });
+    let history = History::open(folder.file(), Config { tiers, max_series: 9, ..SMALL }).unwrap();
+    for second in 0..400 {
+        let values: Vec<_> = names.iter().map(|name| (name.as_str(), second as f64)).collect();
+        history.append(at(NOW + second), &values);
+    }
+    for name in &names {
+        history.append(at(NOW + 400), &[(name.as_str(), 400.0)]);
+        history.flush();
+    }
+    assert!(history.close().rows > SMALL.max_rows());
+
+    let history = History::open(folder.file(), SMALL).unwrap();
+    let snapshot = history.snapshot();
+    assert_eq!((history.names(), snapshot.series), (vec!["s6".into(), "s7".into(), "s8".into()], 3));
+    assert!(snapshot.rows <= SMALL.max_rows() && snapshot.bytes <= SMALL.max_bytes(), "{snapshot:?}");
+    let shown = history.query(&["s8"], at(NOW + 396), at(NOW + 401), 6).unwrap();
+    let values: Vec<_> = steps(&shown, "s8").iter().flatten().map(|step| step.max).collect();
+    assert_eq!((shown.step_ms, values), (1_000, vec![396.0, 397.0, 398.0, 399.0, 400.0]));
+    history.append(at(NOW + 401), &[("s8", 401.0)]);
+    history.flush();
+    assert_eq!(counts(&history.snapshot()), (1, 0, 0, 0));
 }
 
 #[test]
@@ -375,6 +440,26 @@ fn rule_7_a_deleted_file_is_made_anew() {
 }
 
 #[test]
+fn rule_7_a_database_that_somebody_puts_in_its_place_is_not_overlaid_with_the_log() {
+    let folder = Folder::new("replaced");
+    let history = folder.open();
+    history.append(at(NOW), &[("v", 1.0)]);
+    history.flush();
+    let other = folder.0.join("other.db");
+    let theirs = Connection::open(&other).unwrap();
+    theirs.execute_batch("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (7)").unwrap();
+    drop(theirs);
+    fs::rename(&other, folder.file()).unwrap();
+    history.append(at(NOW + 1), &[("v", 2.0)]);
+    history.flush();
+    assert_eq!((counts(&history.snapshot()), history.snapshot().up), ((1, 1, 0, 0), false));
+    drop(history);
+    let theirs = Connection::open(folder.file()).unwrap();
+    assert_eq!(theirs.query_row("SELECT x FROM theirs", [], |row| row.get::<_, i64>(0)), Ok(7));
+    assert_eq!(folder.quarantined(), 0);
+}
+
+#[test]
 fn rule_7_a_database_of_another_program_is_refused_and_left_alone() {
     let folder = Folder::new("foreign");
     Connection::open(folder.file())
@@ -416,6 +501,7 @@ fn a_config_that_cannot_be_is_named() {
         other => panic!("{other:?}"),
     };
     assert!(Config::DEFAULT.validate().is_ok());
+    assert_eq!(Config::DEFAULT.max_bytes() / 100_000, 704, "as its cost says");
     let tier = |at: usize, step: Duration, keep: u64| {
         let mut config = Config::DEFAULT;
         config.tiers[at] = Tier::new(step, Duration::from_secs(keep));
