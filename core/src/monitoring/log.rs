@@ -214,7 +214,7 @@ struct Slot<const M: usize> {
 ///    that makes room before it was handed out is counted.
 ///
 /// # Cost
-/// `Log<16, 64>`: 1 bytes of RAM and 1 of flash on thumbv6m (image `log`, with all of its verbs). A line is copied
+/// `Log<16, 64>`: 1,952 bytes of RAM and 4,556 of flash on thumbv6m (image `log`, with all of its verbs). A line is copied
 /// twice and its bytes are summed; a repetition takes a comparison and a sum over 24 bytes; reading looks at all places.
 ///
 /// # Sharing

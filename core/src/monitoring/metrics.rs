@@ -245,7 +245,7 @@ impl core::error::Error for Refused {}
 /// 7. Sums saturate, with a mark that stays.
 ///
 /// # Cost
-/// `Collector<&'static str, 4, 4, i32>`: 1 bytes of RAM and 1 of flash on thumbv6m (image `metrics`). O(`SERIES`) comparisons a call.
+/// `Collector<&'static str, 4, 4, i32>`: 680 bytes of RAM and 2,248 of flash on thumbv6m (image `metrics`). O(`SERIES`) comparisons a call.
 ///
 /// # Errors
 /// [`Refused`] says which rule; the record is counted there.

@@ -23,7 +23,7 @@ use crate::time::Duration;
 /// 4. It is a record of the wire: its fields and their order are for ever.
 ///
 /// # Cost
-/// 1 bytes of RAM and 1 of flash on thumbv6m (image `report`); on the line 30 to 100.
+/// 72 bytes of RAM and 2,920 of flash on thumbv6m (image `report`); on the line 30 to 100.
 ///
 /// # Example
 /// ```

@@ -18,7 +18,7 @@ use crate::time::{Duration, Instant};
 /// 4. A clock that steps back expires nobody.
 ///
 /// # Cost
-/// 24 bytes for each of the `USERS`; `Funnel<8>`: 232 bytes of RAM and 1,400 of flash on thumbv6m (image `funnel`). O(`USERS`) an event.
+/// 24 bytes for each of the `USERS`; `Funnel<8>`: 232 bytes of RAM and 1,376 of flash on thumbv6m (image `funnel`). O(`USERS`) an event.
 ///
 /// # Example
 /// ```

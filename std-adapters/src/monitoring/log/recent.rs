@@ -14,11 +14,11 @@ const BYTES_A_LINE: usize = 1_024;
 #[derive(Debug)]
 pub(super) struct Recent {
     max: usize,
-    kept: Mutex<Kept>,
+    kept: Mutex<Held>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Held {
     lines: VecDeque<Line>,
     bytes: usize,
 }
