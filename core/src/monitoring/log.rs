@@ -615,7 +615,8 @@ mod tests {
     fn rule_6_no_line_of_a_long_life_is_taken_for_one_from_before_it() {
         let mut log: Log<4, 8> = Log::new(Config::DEFAULT);
         let say = |log: &mut Log<4, 8>, n: u64| {
-            let _ = log.record(Level::Info, "t", if n % 2 == 0 { "even" } else { "odd" }, Instant::from_nanos(n));
+            let _ =
+                log.record(Level::Info, "t", if n.is_multiple_of(2) { "even" } else { "odd" }, Instant::from_nanos(n));
         };
         (0..8).for_each(|n| say(&mut log, n));
         let _ = log.recover(Config::DEFAULT);

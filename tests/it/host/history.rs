@@ -102,7 +102,7 @@ fn a_file_that_is_at_fault_fails_no_request_and_is_shown() {
     host.restart(|data| {
         let file = data.join("history.db");
         let whole = std::fs::read(&file).unwrap();
-        std::fs::write(&file, &[&whole[..100], &[7; 5_000]].concat()).unwrap();
+        std::fs::write(&file, [&whole[..100], &[7; 5_000]].concat()).unwrap();
         // With the log, the file would be whole again.
         for log in ["history.db-wal", "history.db-shm"] {
             let _ = std::fs::remove_file(data.join(log));

@@ -187,7 +187,7 @@ mod rules {
                     assert_eq!(told_later.insert(key, step, now), inserted, "step {step}");
                     assert_eq!(told_later.snapshot(), told_at_once.snapshot(), "step {step}");
                     assert!(told_later.iter(now).eq(told_at_once.iter(now)), "step {step}");
-                    now = now + Duration::from_millis(rng.at_most(900));
+                    now += Duration::from_millis(rng.at_most(900));
                 }
             }
             told_later.use_at(99, now);

@@ -13,7 +13,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 #[derive(Debug)]
 struct Nested {
     depth: u32,
-    cause: Option<Box<Nested>>,
+    cause: Option<Box<Self>>,
 }
 
 impl Nested {

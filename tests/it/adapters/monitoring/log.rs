@@ -86,5 +86,5 @@ fn add_up(counts: &Counts) {
 
 /// What stands behind level, target and colon.
 fn message(line: &str) -> &str {
-    line.splitn(2, ": ").nth(1).unwrap()
+    line.split_once(": ").unwrap().1
 }

@@ -252,7 +252,7 @@ fn a_value_may_log_or_panic_while_it_is_formatted() {
     let sink = Memory::default();
     let log = log_to(quiet(), vec![sink.output("memory")]);
     let dispatch = tracing::Dispatch::new(tracing_subscriber::registry().with(log.layer()));
-    let say = |work: &dyn Fn()| tracing::dispatcher::with_default(&dispatch, || work());
+    let say = |work: &dyn Fn()| tracing::dispatcher::with_default(&dispatch, work);
     // `tracing` itself leaves out what is said while it hands on an event: it must not hang or mix the two.
     say(&|| tracing::info!("outer {}", Nested));
     let bomb = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| say(&|| tracing::info!("{}", Bomb))));
