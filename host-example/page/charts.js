@@ -53,13 +53,14 @@ class History {
   }
   due() { const { every } = RANGES[this.range]; return this.now > 0 && (this.asked === 0 || (this.failed > 0 && performance.now() - this.failed > RETRY) || (every > 0 && performance.now() - this.asked > every)); }
   async load(breakers) {
+    // One point more than steps, since both ends are asked for.
     const turn = (this.turn += 1), range = this.range, { ms, points } = RANGES[range], to = this.now;
     this.asked = performance.now(); this.failed = 0;
     const ask = async (series) => {
       const all = [];
       // Addresses have a length that servers take: many breakers are asked for in turns.
       for (let i = 0; i < series.length; i += 24) {
-        const r = await api("GET", `/api/history?series=${encodeURIComponent(series.slice(i, i + 24).join(","))}&from=${to - ms}&to=${to}&points=${points}`).catch(() => null);
+        const r = await api("GET", `/api/history?series=${encodeURIComponent(series.slice(i, i + 24).join(","))}&from=${to - ms}&to=${to}&points=${points + 1}`).catch(() => null);
         if (!r?.ok) return { all, fault: r ? r.data?.detail || `status ${r.status}` : "the server does not answer" };
         all.push(r.data);
       }

@@ -65,7 +65,7 @@ impl Format {
 /// How far back the figures go, in milliseconds, and in how many steps.
 pub const SPAN: u64 = 24 * 3_600 * 1_000;
 /// As above.
-pub const STEPS: usize = 288;
+pub const STEPS: usize = 289;
 
 /// What stands in a report.
 #[derive(Clone, Debug, Default, Serialize)]
