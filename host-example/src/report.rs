@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use daur_core::time::{UnixTime, WallClock};
 use daur_std::clock::SystemWallClock;
-use daur_std::monitoring::dashboard::FullStatus;
+use daur_std::monitoring::dashboard::{self, FullStatus};
 use reqwest::{Client, Url};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Map, Value, json};
@@ -75,7 +74,7 @@ pub async fn run(work: Work) -> Result<(), Error> {
     };
     match &work.output {
         None => Ok(io::stdout().lock().write_all(&report)?),
-        Some(path) => write_whole(path, &report).map_err(|error| format!("{}: {error}", path.display()).into()),
+        Some(path) => Ok(dashboard::replace(path, &report)?),
     }
 }
 
@@ -179,40 +178,4 @@ fn cause(error: &dyn std::error::Error) -> String {
         last = next;
     }
     last.to_string()
-}
-
-/// Writes a file such that whoever looks sees all of it, or what was there before.
-fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let write = || {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    write().inspect_err(|_| {
-        let _ = fs::remove_file(&beside);
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_replaced_as_a_whole_or_not_at_all() {
-        let dir =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tmp").join(format!("report-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let path = dir.join("report.html");
-        for text in ["one", "another"] {
-            write_whole(&path, text.as_bytes()).unwrap();
-            assert_eq!(fs::read_to_string(&path).unwrap(), text);
-        }
-        assert!(write_whole(&dir.join("none/report.html"), b"x").is_err());
-        assert!(write_whole(Path::new("/"), b"x").is_err());
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
-        fs::remove_dir_all(&dir).unwrap();
-    }
 }

@@ -23,6 +23,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use self::charts::{Chart, Charts, Recent};
+pub use self::file::replace;
 use crate::clock::{StdClock, SystemWallClock};
 use crate::error::Error;
 
@@ -380,7 +381,7 @@ impl Dashboard {
     /// # Errors
     /// [`Error::Io`] says what could not be done.
     pub fn export(&self, format: Format, path: impl AsRef<Path>) -> Result<(), Error> {
-        file::replace(path.as_ref(), self.render(format).as_bytes())
+        replace(path.as_ref(), self.render(format).as_bytes())
     }
 }
 

@@ -7,8 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::error::Error;
 
-/// Writes `content` beside `path`, synchronises it, and gives it that name.
-pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
+/// Writes `content` beside `path`, synchronises it, and gives it that name: whoever looks sees all of it, or what was
+/// there before. As the exports are written.
+///
+/// # Errors
+/// What could not be written, and why; nothing is left behind then.
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let doing = |what: &str| format!("{what} {}", path.display());
     let Some(name) = path.file_name() else {
