@@ -293,7 +293,8 @@ fn workers_rule_4_shut_down_now_drops_what_has_not_begun_and_says_so() {
     }
     let other = Arc::clone(&balancer);
     let shutdown = std::thread::spawn(move || other.shutdown_now());
-    while balancer.submit_task(|| ()).is_ok() {
+    // full queues refuse too: only a balancer that has begun to shut down says so
+    while !matches!(balancer.submit_task(|| ()), Err(refused) if refused.why == Why::ShutDown) {
         std::thread::yield_now();
     }
     drop(release);
