@@ -2,24 +2,30 @@
 
 mod actions;
 mod audit;
+mod cli;
 mod commands;
 mod devices;
 mod events;
 mod fallbacks;
 mod health;
 mod history;
+mod http;
 mod keys;
 mod limits;
+mod load;
 mod logins;
 mod logs;
 mod memory;
+mod model_streams;
 mod models;
+mod openapi;
 mod process;
 mod reports;
 mod secrets;
 mod sessions;
 mod settings;
 mod streams;
+mod tour;
 mod users;
 
 use std::io::{Read, Write};

@@ -1,3 +1,6 @@
-//! Analytics.
+//! Services, through the public API of core.
 
 mod analytics;
+mod notify;
+mod result_cache;
+mod scheduler;

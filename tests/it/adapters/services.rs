@@ -1,3 +1,5 @@
 //! The host halves of services.
 
 mod analytics;
+mod notify;
+mod scheduler;

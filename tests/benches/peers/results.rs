@@ -1,0 +1,3 @@
+//! Placeholder.
+
+pub fn run(_: &crate::harness::Options) {}
