@@ -12,7 +12,7 @@ use daur_core::security::permission::Permissions;
 use daur_core::shared::Shared;
 use daur_core::time::{Clock, Duration, Instant};
 use daur_std::clock::StdClock;
-use daur_std::link::{self, Registry};
+use daur_std::link::Registry;
 use daur_std::monitoring::system;
 use daur_std::rng::os_bytes;
 use daur_std::security::keys;
@@ -141,7 +141,7 @@ impl App {
         let memory = Memory::new(&config.memory).map_err(|error| format!("[memory] {error}"))?;
         memory.register("results", 0, results.shrinker())?;
         memory.register("last_good", 1, commands.shrinker())?;
-        let registry = Registry::with_audit_dir(link::Config::DEFAULT, Some(&fleet_key), dir.device_audit());
+        let registry = Registry::with_audit_dir(config.link, Some(&fleet_key), dir.device_audit());
         for endpoint in &config.devices {
             registry.attach(endpoint);
         }

@@ -16,7 +16,7 @@ use crate::problem::{Code, Problem};
 
 /// How much of a body that is too long is read, and for how long, so that its sender sees the answer.
 const DRAIN_BYTES: usize = 8 << 20;
-const DRAIN_TIME: Duration = Duration::from_secs(2);
+const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// How long a body may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use daur_core::security::policy::Policy;
 use daur_core::time::Duration;
-use daur_std::link::Endpoint;
+use daur_std::link::{self, Endpoint};
 use daur_std::monitoring::errors::ErrorTracker;
 use daur_std::monitoring::log::Logger;
 use daur_std::security::keys;
@@ -26,6 +26,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The devices it reads.
     pub devices: Vec<Endpoint>,
+    /// How it reads them.
+    pub link: link::Config,
     /// The fleet key's file, if not `fleet.key` in the data directory.
     pub fleet_key_file: Option<PathBuf>,
     /// Who may do what, and how often.
@@ -58,6 +60,8 @@ pub struct Config {
     pub sample_every: Duration,
     /// How often the system is read.
     pub system_every: Duration,
+    /// How long a stop may take, from draining to the last byte on the disk.
+    pub stop_within: std::time::Duration,
 }
 
 impl Config {
@@ -69,6 +73,7 @@ impl Config {
             read_only: false,
             data_dir,
             devices: Vec::new(),
+            link: link::Config::DEFAULT,
             fleet_key_file: None,
             policy: Policy::DEFAULT,
             command: command::Config::default(),
@@ -85,6 +90,8 @@ impl Config {
             http: http::Config::DEFAULT,
             sample_every: Duration::from_secs(1),
             system_every: Duration::from_secs(2),
+            // The process shall be gone within 5 s, and the log's last lines come after it.
+            stop_within: std::time::Duration::from_millis(3_300),
         }
     }
 }

@@ -45,8 +45,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// 16 KiB in 64 headers, 256 connections, 10 s for a client that does not read, 2 s to drain: with what
-    /// comes after it, the process shall be gone within 5 s even on a busy disk.
+    /// 16 KiB in 64 headers, 256 connections, 10 s for a client that does not read, 2 s to drain, which
+    /// is part of what a stop may take in all.
     pub const DEFAULT: Self = Self {
         header_bytes: 16 * 1024,
         headers: 64,

@@ -163,7 +163,7 @@ impl Logs {
 }
 
 /// How long the last lines may take at the end.
-pub const LAST_LINES: StdDuration = StdDuration::from_secs(1);
+pub const LAST_LINES: StdDuration = StdDuration::from_millis(1_500);
 
 #[cfg(test)]
 mod tests {

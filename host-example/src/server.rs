@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration as StdDuration;
 
 use daur_core::security::audit::Head;
 use daur_core::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::time::timeout_at;
 
 use crate::app::{App, Writers};
 use crate::config::Config;
@@ -63,6 +63,7 @@ impl Server {
     /// Ends it: no new requests, streams and commands end, what is under way is answered. Gives the end of the audit
     /// chain, unless the disk takes too long for it.
     pub async fn stop(self) -> Option<Head> {
+        let until = tokio::time::Instant::now() + self.app.config.stop_within;
         self.stop.send_replace(true);
         self.app.registry.shutdown();
         self.app.system.stop().await;
@@ -70,7 +71,9 @@ impl Server {
         if cut > 0 {
             tracing::warn!(cut, "connections were cut");
         }
-        self.app.pool.close(LAST_WORK).await;
+        // What is written last has half of the rest at least, whatever waits for the disk.
+        let rest = until.saturating_duration_since(tokio::time::Instant::now());
+        self.app.pool.close((rest / 2).into()).await;
         let mut jobs = self.jobs;
         while jobs.join_next().await.is_some() {}
         // Others may hold the app yet, for a moment.
@@ -79,24 +82,19 @@ impl Server {
             app.history.flush();
             app.usage.flush();
         });
-        if tokio::time::timeout(LAST_FIGURES, flushed).await.is_err() {
-            tracing::warn!("the history was not all written in time");
-        }
         let Writers { audit, events } = self.writers;
-        let (head, ()) =
-            tokio::join!(tokio::time::timeout(StdDuration::from_millis(500), audit.close()), events.close());
-        if head.is_err() {
-            tracing::warn!("the audit was not all written in time");
+        let (flushed, head, counted) = tokio::join!(
+            timeout_at(until, flushed),
+            timeout_at(until, audit.close()),
+            timeout_at(until, events.close())
+        );
+        let late = [("history", flushed.is_err()), ("audit", head.is_err()), ("events", counted.is_err())];
+        for (what, _) in late.into_iter().filter(|(_, late)| *late) {
+            tracing::warn!(what, "not all was written in time");
         }
         head.ok()
     }
 }
-
-/// What waits for the disk has so long to be done at the end.
-const LAST_WORK: Duration = Duration::from_secs(5);
-
-/// The last figures have so long.
-const LAST_FIGURES: StdDuration = StdDuration::from_millis(500);
 
 /// How often what time has ended is forgotten, and it is found out what people did.
 const TIDY_EVERY: Duration = Duration::from_secs(60);

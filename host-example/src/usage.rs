@@ -80,7 +80,12 @@ impl Usage {
     pub async fn report(&self, pool: &Pool) -> Result<Arc<Report>, Problem> {
         let analytics = Arc::clone(&self.analytics);
         let report = Arc::new(pool.run_late(move || analytics.report()).await?);
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&report);
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another one that began later may be here already.
+        if report.at_ms >= latest.at_ms {
+            *latest = Arc::clone(&report);
+        }
+        drop(latest);
         Ok(report)
     }
 

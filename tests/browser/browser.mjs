@@ -25,7 +25,7 @@ export const WIDE = { width: 1360, height: 900 }, PHONE = { width: 390, height: 
 
 export async function open(origin, options = {}) {
   const page = await (await browser.newContext({ viewport: WIDE, colorScheme: "light", ...options })).newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(120_000);
   page.on("request", (request) => { if (request.url() !== origin && !request.url().startsWith(`${origin}/`) && !request.url().startsWith("data:")) outside.push(request.url()); });
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) complaints.push(`${message.text()} ${message.location().url}`); });
   page.on("pageerror", (error) => complaints.push(String(error.stack || error)));
@@ -78,7 +78,7 @@ export async function fits(page, what) {
   });
   assert.deepEqual(over, [], `${what}: what makes the page wider than its window`);
 }
-export const eventually = async (what, test, timeout = 15_000) => {
+export const eventually = async (what, test, timeout = 120_000) => {
   const until = Date.now() + timeout;
   for (;;) {
     const value = await test();

@@ -271,12 +271,12 @@ async function extremes(mock) {
     return { ...st, attention: Array.from({ length: 900 }, (_, i) => ({ level: i % 2 ? "amber" : "red", text: `Thing ${i} is not as it should be` })), devices: Array.from({ length: 1_000 }, (_, i) => device(`device-${i}`, { endpoint: `tcp:10.1.${i >> 8}.${i & 255}:9000`, series: Object.fromEntries(Array.from({ length: 80 }, (_, j) => [`series_${j}_ms`, { kind: "gauge", value: j }])) })), breakers: Array.from({ length: 500 }, (_, i) => breaker(`program-${i}`)), operations: Array.from({ length: 500 }, (_, i) => ({ ...st.operations[0], name: `GET /route/${i}` })), jobs: Array.from({ length: 500 }, (_, i) => ({ ...st.jobs[1], id: `job-${i}`, name: `job-${i}` })), events: { ...st.events, totals: Array.from({ length: 500 }, (_, i) => ({ kind: "command", name: `c${i}`, outcome: "success", count: i })) } };
   };
   mock.run(false); mock.tick();
-  await page.getByText("and 900 more").waitFor({ timeout: 30_000 });
+  await page.getByText("and 900 more").waitFor();
   const elements = () => page.evaluate(() => document.getElementsByTagName("*").length);
   const many = await elements();
   assert.ok(many < 25_000, `${many} elements`);
   mock.make = status; mock.tick(); mock.run(true);
-  await page.getByText("Two things need a look").waitFor({ timeout: 30_000 });
+  await page.getByText("Two things need a look").waitFor();
   const usual = await elements();
   // Hours of it: names that come and go leave nothing behind.
   mock.run(false);

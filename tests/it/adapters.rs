@@ -6,6 +6,7 @@ mod audit;
 mod breaker;
 mod executor;
 mod fallback;
+pub(crate) mod folder;
 mod health;
 mod input;
 mod keyed;

@@ -1,6 +1,7 @@
 //! The server from outside: a real one, in this process or in its own, over real connections.
 
 mod actions;
+mod attention;
 mod audit;
 mod cli;
 mod commands;
@@ -36,9 +37,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use daur_host::config::Config;
+use daur_host::memory::Figures;
 use daur_host::server::Server;
 use daur_std::core::security::permission::Permissions;
 use daur_std::core::security::policy::Policy;
+use daur_std::performance::memory::Sample;
 use serde_json::{Value, json};
 
 /// A directory below `target` that goes when it is dropped.
@@ -107,6 +110,9 @@ struct Host {
 
 const PASSWORD: &str = "correct horse battery";
 
+/// Longer than any test takes.
+const LONG: daur_std::core::time::Duration = daur_std::core::time::Duration::from_secs(600);
+
 impl Host {
     /// A server with the user `ada`, who may everything, and `bob`, who may read.
     fn start() -> Self {
@@ -119,6 +125,14 @@ impl Host {
         // What is tested is not how long a hash takes.
         config.policy =
             Policy { iterations: 1_000, login_rate: 1_000, api_rate: 1_000, api_burst: 1_000, ..config.policy };
+        // Nor is how busy the machine is: what is given up in time is so by tests that say when.
+        (config.command.timeout, config.command.queue_wait) = (LONG, LONG);
+        (config.command.breaker.probe_lease, config.command.breaker.recovery_timeout) = (LONG.times(2), LONG);
+        (config.command.ttl, config.model.breaker.recovery_timeout, config.health.timeout) = (LONG, LONG, LONG);
+        (config.http.drain, config.stop_within) = (LONG.into(), LONG.into());
+        // Nor how much memory others take.
+        config.memory.figures =
+            Figures::of(|| Ok(Sample { process: 1, total: 100, available: 90, ..Sample::default() }));
         change(&mut config);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (data, policy) = (config.data_dir.clone(), config.policy);
@@ -191,7 +205,7 @@ impl Host {
     /// Sends `bytes` as they are and reads what comes until the server closes or falls silent.
     fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         // The server may answer, and close, before it has read everything.
         let _ = stream.write_all(bytes);
         let mut answer = Vec::new();
@@ -205,13 +219,19 @@ impl Host {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    /// Ends the server; says how long that took.
-    fn stop(&mut self) -> Duration {
-        let began = Instant::now();
+    /// Ends the server. It waits for [`LONG`] for what does not end by itself.
+    fn stop(&mut self) {
         if let Some(server) = self.server.take() {
             self.runtime.block_on(server.stop());
         }
-        began.elapsed()
+    }
+
+    /// Ends the server, which waits for nothing that could go on.
+    #[track_caller]
+    fn stop_at_once(&mut self) {
+        let began = Instant::now();
+        self.stop();
+        assert!(began.elapsed() < Duration::from(LONG) / 2, "it has waited");
     }
 }
 
@@ -230,7 +250,7 @@ fn call(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)],
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
-        .timeout_global(Some(Duration::from_secs(30)))
+        .timeout_global(Some(PATIENCE))
         .build()
         .into();
     let response = match body {
@@ -279,10 +299,13 @@ fn lives(mark: &str) -> bool {
     !eventually(|| !alive())
 }
 
-/// Whether `condition` comes true within some seconds.
+/// How long a test waits for what must come, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Whether `condition` comes true before patience ends.
 fn eventually(condition: impl Fn() -> bool) -> bool {
     let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(5) {
+    while began.elapsed() < PATIENCE {
         if condition() {
             return true;
         }

@@ -51,13 +51,13 @@ def get(url, accept=None, body=None, headers=None):
     if accept:
         request.add_header("Accept", accept)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return answer.read(), answer.headers["Content-Type"]
     except urllib.error.HTTPError as error:
         return error.read(), error.headers["Content-Type"]
 
 
-def until(what, condition, seconds=40):
+def until(what, condition, seconds=180):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = condition()
@@ -98,7 +98,7 @@ def host(directory):
     """A host with a device, a model that is not there, and some requests behind it."""
     data = os.path.join(directory, "data")
     adding = ours("daur-host-under-test", "user", "add", "ada", "--permissions", "read,write,admin", "--password-stdin", "--data-dir", data, stdin=subprocess.PIPE)
-    adding.communicate(PASSWORD + "\n", timeout=60)
+    adding.communicate(PASSWORD + "\n", timeout=180)
     assert adding.returncode == 0
     device = first_line(ours("daur-test-device", "0", os.path.join(data, "fleet.key")))
     config = os.path.join(directory, "daur.toml")
@@ -183,7 +183,7 @@ class Prometheus:
     def __init__(self, directory, origin, test):
         address = lambda url: url.removeprefix("http://")
         job = lambda name, url, path: {"job_name": name, "metrics_path": path, "static_configs": [{"targets": [address(url)]}]}
-        config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": [job("host", origin, "/metrics"), job("native", test, "/metrics"), job("text", test, "/text"), job("open", test, "/openmetrics")]}
+        config = {"global": {"scrape_interval": "2s", "scrape_timeout": "2s"}, "scrape_configs": [job("host", origin, "/metrics"), job("native", test, "/metrics"), job("text", test, "/text"), job("open", test, "/openmetrics")]}
         file = os.path.join(directory, "prometheus.yml")
         with open(file, "w") as out:
             json.dump(config, out)  # JSON is YAML
@@ -255,16 +255,12 @@ def server(prometheus, truth, expressions):
     p99 = prometheus.number('histogram_quantile(0.99, daur_http_request_duration_seconds{job="host", operation="GET /livez"})')
     assert 0 < p99 < 60, p99
     done("the host's latencies are native histograms, of as many requests as were made")
-    until("two scrapes", lambda: prometheus.query("rate(daur_uptime_seconds[10s]) > 0"))
-    empty = []
-    for expression in expressions:
-        if expression.startswith("label_values"):
-            continue
-        filled = expression.replace("$__rate_interval", "30s").replace("$__interval", "30s").replace("$instance", ".*").replace("$device", ".*")
-        if not prometheus.query(filled):
-            empty.append(filled)
-    allowed = [expression for expression in empty if "_bucket" not in expression and "resets(" not in expression and " == 0)" not in expression]
-    assert not allowed, "no answer to: " + "\n".join(allowed)
+    until("two scrapes", lambda: prometheus.query("rate(daur_uptime_seconds[30s]) > 0"))
+    filled = [expression.replace("$__rate_interval", "30s").replace("$__interval", "30s").replace("$instance", ".*").replace("$device", ".*") for expression in expressions if not expression.startswith("label_values")]
+    wanted = [expression for expression in filled if "_bucket" not in expression and "resets(" not in expression and " == 0)" not in expression]
+    # A scrape that was late on a busy machine leaves a hole until the next one.
+    for expression in wanted:
+        until(expression, lambda: prometheus.query(expression))
     done(f"it answers {len(expressions)} expressions of the dashboard")
 
 

@@ -574,6 +574,15 @@ async fn a_silent_line_is_broken_off_and_tried_again() {
     assert_eq!(status.boots, 1);
 }
 
+/// Where time is real, a busy machine takes its time.
+const PATIENT: Config = Config {
+    connect_timeout: Duration::from_secs(600),
+    write_timeout: Duration::from_secs(600),
+    silence: Duration::from_secs(600),
+    reply_timeout: Duration::from_secs(600),
+    ..Config::DEFAULT
+};
+
 #[tokio::test]
 async fn over_tcp_a_device_arrives_answers_and_comes_back_after_its_end_was_closed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -587,7 +596,7 @@ async fn over_tcp_a_device_arrives_answers_and_comes_back_after_its_end_was_clos
             serve(device.clone(), stream, cutter.clone()).await;
         }
     });
-    let registry = Registry::new(Config::DEFAULT, Some(FLEET_KEY));
+    let registry = Registry::new(PATIENT, Some(FLEET_KEY));
     registry.attach(&Endpoint::Tcp(address.to_string()));
     let story = Story { registry, node, cut };
     let status = story.until("hello", |status| status.id.is_some()).await;
@@ -615,7 +624,7 @@ async fn over_a_serial_path_a_device_arrives_and_answers() {
     let endpoint: Endpoint = path.parse().unwrap();
     let node = Arc::new(Mutex::new(Node::new(1, outbox::Config::DEFAULT)));
     let cut = Arc::new(AtomicBool::new(false));
-    let registry = Registry::new(Config::DEFAULT, Some(FLEET_KEY));
+    let registry = Registry::new(PATIENT, Some(FLEET_KEY));
     registry.attach(&endpoint);
     tokio::spawn(serve(node.clone(), master, cut.clone()));
     let story = Story { registry, node, cut };

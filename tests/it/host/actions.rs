@@ -116,7 +116,7 @@ fn a_cleared_cache_has_nothing_left_in_memory_nor_in_the_file() {
 
 #[test]
 fn the_jobs_are_told_and_run_when_they_are_asked_for() {
-    let host = Host::start_with(|config| config.sample_every = Length::from_millis(20));
+    let host = Host::start_with(|config| (config.sample_every, config.health.period) = (Length::from_millis(20), LONG));
     let ada = host.token("ada");
     assert!(eventually(|| host.job(&ada, "sample")["runs"].as_u64().unwrap() > 3));
     let sample = host.job(&ada, "sample");

@@ -151,9 +151,9 @@ fn a_program_that_keeps_failing_is_refused_for_a_while() {
         host.command(&ada, "sleep 4003").is_problem(504, "timeout");
     }
     let wait = host.command(&ada, "sleep 0").is_problem(503, "circuit_open");
-    assert!(wait.is_some_and(|seconds| (1..=30).contains(&seconds)), "{wait:?}");
-    // Another program has a breaker of its own.
-    assert_eq!(host.command(&ada, "sh -c 'echo fine'").json()["stdout"], "fine\n");
+    assert!(wait.is_some_and(|seconds| (1..=600).contains(&seconds)), "{wait:?}");
+    // Another program has a breaker of its own: it is started.
+    host.command(&ada, "sh -c 'exec sleep 4008'").is_problem(504, "timeout");
     let status = host.get(&ada, "/api/status").json();
     assert_eq!(status["attention"][0], json!({ "level": "red", "text": "Breaker of sleep is open" }));
     assert!(
@@ -211,8 +211,10 @@ fn commands_run_in_the_work_directory_alone() {
 
 #[test]
 fn who_waits_for_anothers_command_does_not_wait_for_all_that_fail() {
+    // As long as all of them may need to come in.
+    const SHARED: Length = Length::from_secs(10);
     let host = Host::start_with(|config| {
-        config.command.timeout = Length::from_millis(300);
+        config.command.timeout = SHARED;
         config.command.queue_wait = Length::from_millis(100);
         config.command.breaker.failures = 50;
     });

@@ -1,16 +1,22 @@
 use super::*;
 
 use std::net::TcpListener;
+use std::sync::mpsc;
 
 use daur_std::core::id::{BootId, DeviceId};
 use daur_std::core::text::Text;
-use daur_std::core::time::Instant as DeviceTime;
+use daur_std::core::time::{Duration as Length, Instant as DeviceTime};
 use daur_std::core::wire::frame::Frame;
 use daur_std::core::wire::record::{BreakerState, Record, ResetCause, Verdict};
 
 /// A device that says who it is, then `records`, and then listens; gives its place. One that is called `grim`
 /// refuses every command, the others do not answer.
 fn device(id: &str, records: Vec<Record>) -> String {
+    device_that(id, records, |_| ())
+}
+
+/// The same, which tells of each command that comes.
+fn device_that(id: &str, records: Vec<Record>, mut hears: impl FnMut(&TcpStream) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let place = format!("tcp:{}", listener.local_addr().unwrap());
     let device = DeviceId::new(id).unwrap();
@@ -31,6 +37,9 @@ fn device(id: &str, records: Vec<Record>) -> String {
         let mut heard = [0; 1024];
         while let Ok(len @ 1..) = line.read(&mut heard) {
             // A command is much longer than all else that a host says.
+            if len > 100 {
+                hears(&line);
+            }
             if device.as_str() == "grim" && len > 100 {
                 say(&mut line, Record::Reply { counter: 0, verdict: Verdict::BadSignature, message: Text::cut("no") });
             }
@@ -39,8 +48,15 @@ fn device(id: &str, records: Vec<Record>) -> String {
     place
 }
 
-fn host_with(places: &[String]) -> Host {
-    Host::start_with(|config| config.devices = places.iter().map(|place| place.parse().unwrap()).collect())
+fn send(host: &Host, token: &str, id: &str) -> Reply {
+    host.ask(token, "POST", &format!("/api/devices/{id}/commands"), Some(&json!({ "command": "set-interval 500" })))
+}
+
+fn host_with(places: &[String], answer_in: Length) -> Host {
+    Host::start_with(|config| {
+        config.devices = places.iter().map(|place| place.parse().unwrap()).collect();
+        (config.link.reply_timeout, config.link.silence) = (answer_in, LONG);
+    })
 }
 
 #[test]
@@ -57,7 +73,7 @@ fn whatever_a_device_says_the_figures_stay_valid_and_bounded() {
     }
     records.push(Record::Health { live: true, ready: false });
     // Two at once that claim to be the same one.
-    let host = host_with(&[device("node", records.clone()), device("node", records)]);
+    let host = host_with(&[device("node", records.clone()), device("node", records)], LONG);
     let ada = host.token("ada");
     let heard =
         |status: &Value| status["devices"].as_array().unwrap().iter().all(|device| device["ready"] == json!(false));
@@ -86,13 +102,11 @@ fn whatever_a_device_says_the_figures_stay_valid_and_bounded() {
 
 #[test]
 fn a_command_to_a_device_is_audited_with_its_actor_its_device_and_what_became_of_it() {
-    let host = host_with(&[device("deaf", Vec::new()), device("grim", Vec::new())]);
+    let (heard, commanded) = mpsc::channel();
+    let deaf = device_that("deaf", Vec::new(), move |line| heard.send(line.try_clone().unwrap()).unwrap());
+    let host = host_with(&[deaf, device("grim", Vec::new())], LONG);
     let ada = host.token("ada");
-    let bearer = format!("Bearer {ada}");
-    let send = |id: &str| {
-        let body = Some(r#"{"command":"set-interval 500"}"#);
-        host.call("POST", &format!("/api/devices/{id}/commands"), &[("Authorization", &bearer)], body)
-    };
+    let send = |id: &str| send(&host, &ada, id);
     // No id that a path can hold is anything else than unknown, and none crowds out what follows it.
     for id in ["other", "%ff", "%0a", &"x".repeat(300)] {
         send(id).is_problem(404, "not_found");
@@ -102,13 +116,13 @@ fn a_command_to_a_device_is_audited_with_its_actor_its_device_and_what_became_of
 
     assert!(eventually(|| host.get(&ada, "/api/devices/deaf").status == 200));
     // One waits for the device, which does not answer; the other is told to come again.
-    let (one, other) = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let one = scope.spawn(|| send("deaf"));
-        (send("deaf"), one.join().unwrap())
+        let line: TcpStream = commanded.recv().unwrap();
+        assert_eq!(send("deaf").is_problem(503, "overloaded"), Some(1));
+        line.shutdown(std::net::Shutdown::Both).unwrap();
+        assert_ne!(one.join().unwrap().status, 200);
     });
-    let (waited, busy) = if one.status == 504 { (one, other) } else { (other, one) };
-    waited.is_problem(504, "timeout");
-    assert_eq!(busy.is_problem(503, "overloaded"), Some(1));
 
     assert!(eventually(|| host.get(&ada, "/api/devices/grim").status == 200));
     assert_eq!(send("grim").json()["verdict"], "bad_signature");
@@ -117,13 +131,22 @@ fn a_command_to_a_device_is_audited_with_its_actor_its_device_and_what_became_of
     for event in [
         "denied: device grim: bad_signature: set-interval 500",
         "failure: device other: no attached device has said this id: set-interval 500",
-        "failure: device deaf: the device did not answer; it may have run the command: set-interval 500",
         "failure: device deaf: another command to this device is waiting for its answer: set-interval 500",
     ] {
         assert!(audited.iter().any(|found| found == event), "{event} in {audited:?}");
     }
     let crowded = audited.iter().find(|event| event.contains("xxx")).unwrap();
     assert!(crowded.ends_with(": no attached device has said this id: set-interval 500"), "{crowded}");
+}
+
+#[test]
+fn a_device_that_does_not_answer_is_not_waited_for_for_ever_and_may_have_run_the_command() {
+    let host = host_with(&[device("deaf", Vec::new())], Length::from_millis(50));
+    let ada = host.token("ada");
+    assert!(eventually(|| host.get(&ada, "/api/devices/deaf").status == 200));
+    send(&host, &ada, "deaf").is_problem(504, "timeout");
+    let told = "failure: device deaf: the device did not answer; it may have run the command: set-interval 500";
+    assert_eq!(host.audited(&ada, "command"), [told]);
 }
 
 #[test]

@@ -46,9 +46,16 @@ fn a_body_of_two_megabytes_is_413_whatever_its_length_says() {
 
 #[test]
 fn requests_of_one_user_are_limited() {
-    let host = Host::start_with(|config| (config.policy.api_rate, config.policy.api_burst) = (10, 20));
+    let host = Host::start_with(|config| (config.policy.api_rate, config.policy.api_burst) = (1, 3));
     let (ada, bob) = (host.token("ada"), host.token("bob"));
-    let refused = (0..60).map(|_| host.get(&ada, "/api/devices")).find(|reply| reply.status != 200).expect("a limit");
+    // So many at once that the rate is exceeded however slow each is.
+    let volley = || {
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..16).map(|_| scope.spawn(|| host.get(&ada, "/api/devices"))).collect();
+            all.into_iter().map(|one| one.join().unwrap()).find(|reply| reply.status != 200)
+        })
+    };
+    let refused = std::iter::repeat_with(volley).flatten().next().unwrap();
     assert_eq!(refused.is_problem(429, "rate_limited"), Some(1));
     assert_eq!(host.get(&bob, "/api/devices").status, 200);
     let security = host.get(&bob, "/api/status").json()["security"].clone();
@@ -112,6 +119,7 @@ fn a_client_that_does_not_read_loses_its_connection() {
     });
     // The only connection there is, held by somebody who asks for more than the socket's buffers hold.
     let mut deaf = TcpStream::connect(host.address).unwrap();
-    deaf.write_all("GET /assets/app.css HTTP/1.1\r\nHost: h\r\n\r\n".repeat(1_600).as_bytes()).unwrap();
+    // It may lose it while it still asks.
+    let _ = deaf.write_all("GET /assets/app.css HTTP/1.1\r\nHost: h\r\n\r\n".repeat(1_600).as_bytes());
     assert_eq!(host.call("GET", "/livez", &[], None).status, 200);
 }

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 use daur_host::model::{Keep, KeySource, Upstream as Config_};
-use daur_std::core::performance::balancer::{Latency, PolicyConfig};
+use daur_std::core::performance::balancer::{Eject, Latency, PolicyConfig};
 use daur_std::core::time::Duration as Length;
 
 /// What an upstream does with a request.
@@ -287,8 +287,7 @@ fn an_upstream_that_fails_is_left_for_another_at_once() {
         (config.model.breaker.failures, config.model.eject) = (12, None);
         config.model.policy = PolicyConfig::RoundRobin;
         // A wait would be seen.
-        config.model.retry.initial_delay = Length::from_secs(20);
-        config.model.retry.max_delay = Length::from_secs(20);
+        (config.model.retry.initial_delay, config.model.retry.max_delay) = (LONG, LONG);
     });
     let ada = host.token("ada");
     for does in [
@@ -338,6 +337,7 @@ fn the_one_that_answers_soonest_is_asked_and_one_that_fails_is_left_out_for_a_wh
     let host = with(vec![bad.upstream("bad"), good.upstream("good")], |config| {
         config.model.ttl = Length::ZERO;
         config.model.policy = PolicyConfig::RoundRobin;
+        config.model.eject = config.model.eject.map(|eject| Eject { base: LONG, max: LONG, ..eject });
     });
     let ada = host.token("ada");
     let before = bad.asked();
@@ -353,16 +353,22 @@ fn the_one_that_answers_soonest_is_asked_and_one_that_fails_is_left_out_for_a_wh
 #[test]
 fn one_that_recovers_is_asked_again() {
     let fake = Fake::new(Does::Refuse(500, "", String::new()));
-    let host = with(vec![fake.upstream("big")], |config| {
-        config.model.breaker.failures = 3;
-        config.model.breaker.recovery_timeout = Length::from_millis(300);
-    });
+    let failing = |recovery| {
+        with(vec![fake.upstream("big")], |config| {
+            (config.model.breaker.failures, config.model.breaker.recovery_timeout) = (3, recovery);
+        })
+    };
+    let host = failing(LONG);
     let ada = host.token("ada");
     // Three attempts of one chat, and nothing behind the breaker any more.
     host.model(&ada, &chat("hello")).is_problem(502, "upstream_failed");
     assert_eq!(fake.asked(), 3);
     assert!(host.model(&ada, &chat("hello")).is_problem(503, "circuit_open").is_some());
     assert_eq!(fake.asked(), 3);
+    drop(host);
+    let host = failing(Length::from_millis(300));
+    let ada = host.token("ada");
+    host.model(&ada, &chat("hello")).is_problem(502, "upstream_failed");
     fake.now(Does::Answer(answer("back")));
     assert!(eventually(|| host.model(&ada, &chat("hello")).status == 200));
     assert_eq!(host.upstream(&ada, "big")["state"], "closed");
@@ -371,19 +377,18 @@ fn one_that_recovers_is_asked_again() {
 #[test]
 fn one_that_stalls_is_given_up_in_time_and_all_together_too() {
     let (slow, good) = (Fake::new(Does::Stall), Fake::saying("fine"));
-    let stalled = || Config_ { timeout: Length::from_millis(100), ..slow.upstream("slow") };
-    let host = with(vec![stalled(), good.upstream("good")], |config| config.model.ttl = Length::ZERO);
+    let stalled = |timeout| Config_ { timeout, ..slow.upstream("slow") };
+    let host =
+        with(vec![stalled(Length::from_millis(100)), good.upstream("good")], |config| config.model.ttl = Length::ZERO);
     let ada = host.token("ada");
     while slow.asked() == 0 {
         assert_eq!(host.model(&ada, &chat("hello")).header("x-daur-upstream"), "good");
     }
     assert_eq!(host.upstream(&ada, "slow")["last_fault"], "timeout");
     drop(host);
-    let host = with(vec![stalled()], |config| config.model.timeout = Length::from_millis(150));
+    let host = with(vec![stalled(LONG)], |config| config.model.timeout = Length::from_millis(150));
     let ada = host.token("ada");
-    let began = Instant::now();
     host.model(&ada, &chat("hello")).is_problem(504, "timeout");
-    assert!(began.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
@@ -404,12 +409,13 @@ fn a_chat_that_the_upstream_refuses_is_told_as_it_says_and_is_no_failure_of_its(
 
 #[test]
 fn one_that_is_busy_is_left_alone_for_as_long_as_it_says() {
-    let (busy, good) = (Fake::new(Does::Refuse(429, "Retry-After: 30\r\n", String::new())), Fake::saying("fine"));
+    let (busy, good) = (Fake::new(Does::Refuse(429, "Retry-After: 60\r\n", String::new())), Fake::saying("fine"));
     let host = with(vec![busy.upstream("busy"), good.upstream("good")], |config| {
         config.model.ttl = Length::ZERO;
         config.model.breaker.failures = 1;
     });
     let ada = host.token("ada");
+    let began = Instant::now();
     while busy.asked() == 0 {
         assert_eq!(host.model(&ada, &chat("hello")).header("x-daur-upstream"), "good");
     }
@@ -419,13 +425,14 @@ fn one_that_is_busy_is_left_alone_for_as_long_as_it_says() {
     assert_eq!(busy.asked(), 1);
     let shown = host.upstream(&ada, "busy");
     assert_eq!((&shown["state"], &shown["busy"]), (&json!("closed"), &json!(1)));
-    assert!(shown["retry_in_ms"].as_u64().is_some_and(|wait| (20_000..=30_000).contains(&wait)), "{shown}");
+    let least = 60_000_u64.saturating_sub(began.elapsed().as_millis() as u64);
+    assert!(shown["retry_in_ms"].as_u64().is_some_and(|wait| (least..=60_000).contains(&wait)), "{shown}");
     // Nobody is left: the client hears when.
-    good.now(Does::Refuse(503, "Retry-After: 7\r\n", String::new()));
+    good.now(Does::Refuse(503, "Retry-After: 60\r\n", String::new()));
     let asked = good.asked();
     for _ in 0..2 {
         let wait = host.model(&ada, &chat("hello")).is_problem(503, "overloaded");
-        assert!(wait.is_some_and(|wait| (1..=7).contains(&wait)), "{wait:?}");
+        assert!(wait.is_some_and(|wait| (1..=60).contains(&wait)), "{wait:?}");
     }
     assert_eq!(good.asked(), asked + 1);
 }
@@ -450,7 +457,7 @@ fn so_many_are_asked_at_a_time_and_one_more_is_refused() {
     let fake = Fake::new(Does::Stall);
     let host = with(vec![fake.upstream("big")], |config| {
         config.model.at_once = 1;
-        config.model.timeout = Length::from_millis(1_500);
+        config.model.timeout = LONG;
     });
     let ada = host.token("ada");
     std::thread::scope(|scope| {
@@ -458,7 +465,8 @@ fn so_many_are_asked_at_a_time_and_one_more_is_refused() {
         assert!(eventually(|| fake.asked() == 1));
         assert_eq!(host.model(&ada, &chat("else")).is_problem(503, "overloaded"), Some(1));
         assert_eq!(host.get(&ada, "/api/status").json()["models"]["running"], 1);
-        first.join().unwrap().is_problem(504, "timeout");
+        fake.now(Does::Answer(answer("at last")));
+        assert_eq!(first.join().unwrap().status, 200);
     });
 }
 
@@ -513,6 +521,6 @@ fn a_server_that_stops_does_not_wait_for_a_model() {
         call(address, "POST", "/api/model", &[("Authorization", &bearer)], Some(&chat("hello").to_string())).status
     });
     assert!(eventually(|| fake.asked() == 1));
-    assert!(host.stop() < Duration::from_secs(4));
+    host.stop_at_once();
     assert_eq!(asking.join().unwrap(), 503);
 }

@@ -13,7 +13,8 @@ fn add_user(dir: &Dir, name: &str, password: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
+    // It may have refused the name before it reads the password.
+    let _ = child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes());
     child.wait_with_output().unwrap()
 }
 
@@ -105,7 +106,7 @@ fn a_fleet_key_that_is_not_there_is_named() {
 fn sigterm_ends_streams_and_commands_and_the_program_with_0() {
     let dir = Dir::new();
     assert!(add_user(&dir, "ada", PASSWORD).status.success());
-    let program = Program::serve(&dir, &["--command-timeout", "60s"]);
+    let program = Program::serve(&dir, &["--command-timeout", "1h"]);
     let token = program.post("/api/login", "", &json!({ "user": "ada", "password": PASSWORD }));
     let token = token["token"].as_str().unwrap();
     let mut stream = TcpStream::connect(program.address).unwrap();
@@ -124,7 +125,8 @@ fn sigterm_ends_streams_and_commands_and_the_program_with_0() {
     }));
     let (code, messages, took) = program.terminate();
     assert_eq!(code, Some(0), "{messages}");
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    // On a machine that has nothing else to do, within 5 s.
+    assert!(took < PATIENCE, "{took:?}");
     assert!(!lives("4006"));
 }
 

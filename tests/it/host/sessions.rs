@@ -145,7 +145,7 @@ fn a_session_that_is_idle_or_old_is_over() {
         Connection::open(data.join("daur.db")).unwrap().execute(&format!("UPDATE sessions SET {what}"), []).unwrap();
     };
     // As if time had passed while nobody served.
-    host.restart(|data| set(data, "seen_ms = seen_ms - 599000, begun_ms = begun_ms - 599000"));
+    host.restart(|data| set(data, "seen_ms = seen_ms - 300000, begun_ms = begun_ms - 300000"));
     assert_eq!(host.get(&bob, "/api/status").status, 200);
     host.restart(|data| set(data, "seen_ms = seen_ms - 600000 WHERE user = 'bob'"));
     host.get(&bob, "/api/status").is_problem(401, "unauthenticated");
@@ -183,7 +183,7 @@ fn a_stream_ends_with_its_session() {
     write!(stream, "GET /api/events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {bob}\r\n\r\n").unwrap();
     assert!(eventually(|| host.get(&ada, "/metrics").text.contains("daur_event_streams 1\n")));
     assert_eq!(host.ask(&ada, "DELETE", &format!("/api/sessions/{}", login["session"]), None).status, 204);
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut told = Vec::new();
     let mut buffer = [0; 4096];
     while let Ok(n @ 1..) = stream.read(&mut buffer) {

@@ -1,8 +1,9 @@
 use super::*;
 
 use daur_host::settings::Settings;
+use daur_std::core::reliability::retry::Attempts;
 use daur_std::core::security::input::command::{AllowList, Operands, Program};
-use daur_std::core::time::Duration as Length;
+use std::fs::File;
 use std::process::Command;
 
 const TWO: AllowList<'static> = AllowList {
@@ -12,12 +13,25 @@ const TWO: AllowList<'static> = AllowList {
     ],
 };
 
-fn with_settings(text: &str) -> Host {
+fn with_settings(text: &str, change: impl FnOnce(&mut Config)) -> Host {
     Host::start_with(|config| {
         config.policy.commands = TWO;
-        config.command.timeout = Length::from_millis(200);
+        change(config);
         Settings::parse(text).unwrap().apply(config).unwrap();
     })
+}
+
+/// What lets go the one program that reads a line of `go`.
+fn gate(host: &Host) -> impl FnOnce() -> File {
+    let fifo = host.dir.0.join("data/work/go");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    // Open for both, so that nobody waits for the other end.
+    let mut go = File::options().read(true).write(true).open(&fifo).unwrap();
+    move || {
+        go.write_all(b"x\n").unwrap();
+        // The line is there for as long as this is open.
+        go
+    }
 }
 
 fn breaker(host: &Host, token: &str, name: &str) -> Value {
@@ -28,9 +42,18 @@ fn breaker(host: &Host, token: &str, name: &str) -> Value {
 
 #[test]
 fn a_program_has_a_breaker_of_the_mode_that_the_file_says_and_the_others_have_theirs() {
+    let bin = Dir::new();
+    let program = |name: &str| bin.0.join(name);
+    for name in ["sh", "sleep"] {
+        std::os::unix::fs::symlink(Path::new("/bin").join(name), program(name)).unwrap();
+    }
     let host = with_settings(
         "[breaker]\nfailures = 2\n[fallback]\nmax_age = \"0s\"\n[programs.sh.breaker]\n\
          opens = { count_window = { calls = 4, failure_pct = 50, min_calls = 4 } }\nrecovery_timeout = \"1h\"\n",
+        |config| {
+            config.command.program_dirs = vec![bin.0.clone()];
+            config.command.retry.max_attempts = Attempts::Limited(1);
+        },
     );
     let ada = host.token("ada");
     assert_eq!(breaker(&host, &ada, "sh")["mode"], "count_window");
@@ -38,7 +61,9 @@ fn a_program_has_a_breaker_of_the_mode_that_the_file_says_and_the_others_have_th
     // Never two failures in a row, but half of the last four calls.
     for n in 0..2 {
         assert_eq!(host.command(&ada, &format!("sh -c 'echo {n}'")).status, 200);
-        host.command(&ada, &format!("sh -c 'exec sleep 403{n}'")).is_problem(504, "timeout");
+        std::fs::remove_file(program("sh")).unwrap();
+        host.command(&ada, &format!("sh -c 'echo none {n}'")).is_problem(500, "internal");
+        std::os::unix::fs::symlink("/bin/sh", program("sh")).unwrap();
         assert_eq!(breaker(&host, &ada, "sh")["state"], if n == 0 { "closed" } else { "open" });
     }
     let wait = host.command(&ada, "sh -c 'echo more'").is_problem(503, "circuit_open");
@@ -53,6 +78,7 @@ fn a_program_that_works_but_too_slowly_is_refused_if_the_file_says_so() {
     let host = with_settings(
         "[programs.sleep.breaker]\nopens = { count_window = { calls = 2, failure_pct = 100, min_calls = 2 } }\n\
          slow = { slow_call = \"50ms\", slow_pct = 100 }\n",
+        |_| (),
     );
     let ada = host.token("ada");
     for n in 0..2 {
@@ -89,18 +115,17 @@ fn one_budget_pays_for_the_retries_of_all_commands() {
 
 #[test]
 fn so_many_commands_wait_and_one_more_is_refused_at_once() {
-    let host = Host::start_with(|config| {
-        config.command.timeout = Length::from_secs(20);
-        Settings::parse("[commands]\nat_once = 1\nwaiting = 1\nqueue_wait = \"20s\"\n").unwrap().apply(config).unwrap();
-    });
+    let host = with_settings("[commands]\nat_once = 1\nwaiting = 1\nqueue_wait = \"1h\"\n", |_| ());
     let ada = host.token("ada");
     let places = || host.get(&ada, "/api/status").json()["bulkhead"].clone();
     std::thread::scope(|scope| {
-        let first = scope.spawn(|| host.command(&ada, "sleep 1.01"));
+        let go = gate(&host);
+        let first = scope.spawn(|| host.command(&ada, "sh -c 'read x < go'"));
         assert!(eventually(|| places()["running"] == 1));
         let second = scope.spawn(|| host.command(&ada, "sleep 0.01"));
         assert!(eventually(|| places()["waiting"] == 1));
         assert_eq!(host.command(&ada, "sleep 0.02").is_problem(503, "overloaded"), Some(1));
+        let _open = go();
         assert_eq!((first.join().unwrap().status, second.join().unwrap().status), (200, 200));
     });
     let places = places();
@@ -109,28 +134,23 @@ fn so_many_commands_wait_and_one_more_is_refused_at_once() {
 
 #[test]
 fn a_command_whose_breaker_is_open_does_not_wait_in_line_to_hear_it() {
-    let text = "[commands]\nat_once = 1\nwaiting = 1\nqueue_wait = \"20s\"\n[breaker]\nfailures = 1\n\
+    let text = "[commands]\nat_once = 1\nwaiting = 1\nqueue_wait = \"1h\"\n[breaker]\nfailures = 1\n\
                 recovery_timeout = \"1h\"\n";
-    let host = Host::start_with(|config| {
-        config.policy.commands = TWO;
-        config.command.timeout = Length::from_secs(2);
-        Settings::parse(text).unwrap().apply(config).unwrap();
-    });
+    let bin = Dir::new();
+    std::os::unix::fs::symlink("/bin/sh", bin.0.join("sh")).unwrap();
+    let host = with_settings(text, |config| config.command.program_dirs = vec![bin.0.clone()]);
     let ada = host.token("ada");
-    assert_eq!(host.command(&ada, "sleep 0").status, 200);
-    host.command(&ada, "sleep 4040").is_problem(504, "timeout");
+    // There is none.
+    host.command(&ada, "sleep 0").is_problem(500, "internal");
     let places = || host.get(&ada, "/api/status").json()["bulkhead"].clone();
     std::thread::scope(|scope| {
         // All places, to run and to wait in, are taken by another program.
-        let fifo = host.dir.0.join("data/work/go");
-        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let go = gate(&host);
         let first = scope.spawn(|| host.command(&ada, "sh -c 'read x < go; exit 7'"));
         assert!(eventually(|| places()["running"] == 1));
         host.command(&ada, "sleep 0.5").is_problem(503, "circuit_open");
         assert_eq!(places()["waiting"], 0);
-        // Open for both, so that this does not wait for a reader.
-        let mut go = std::fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
-        std::io::Write::write_all(&mut go, b"x\n").unwrap();
+        let _open = go();
         assert_eq!(first.join().unwrap().json()["exit_code"], 7);
     });
 }
@@ -169,7 +189,11 @@ fn a_config_file_that_says_what_cannot_be_ends_the_program_with_1_and_the_reason
 #[test]
 fn the_example_file_is_one_that_the_server_starts_with() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host-example/example.toml");
-    let host = Host::start_with(|config| Settings::load(&example).unwrap().apply(config).unwrap());
+    let host = Host::start_with(|config| {
+        // Its breakers' leases are those of a command that is ended in time.
+        config.command.timeout = daur_host::command::Config::default().timeout;
+        Settings::load(&example).unwrap().apply(config).unwrap();
+    });
     let ada = host.token("ada");
     assert_eq!(host.command(&ada, "date").status, 200);
     let (date, uptime) = (breaker(&host, &ada, "date"), breaker(&host, &ada, "uptime"));

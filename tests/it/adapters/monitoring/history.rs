@@ -1,7 +1,7 @@
 //! The history: its rules, a naive model beside it, and everything that can happen to its file.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use daur_core::time::{Duration, UnixTime};
 use daur_std::error::Error;
@@ -9,39 +9,13 @@ use daur_std::monitoring::history::{Config, History, MAX_NAME, Series, Snapshot,
 use proptest::prelude::*;
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::adapters::folder::Folder;
+
 /// A multiple of every step.
 const NOW: u64 = 1_800_000_000;
 
-/// A folder of its own inside `target`, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("history-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.join("history.db")
-    }
-
-    fn open(&self) -> History {
-        History::open(self.file(), Config::DEFAULT).unwrap()
-    }
-
-    /// How many databases are in quarantine.
-    fn quarantined(&self) -> usize {
-        let names = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.contains(".quarantine-") && !name.ends_with("-wal") && !name.ends_with("-shm")).count()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+fn open(folder: &Folder) -> History {
+    History::open(folder.file(), Config::DEFAULT).unwrap()
 }
 
 fn at(secs: u64) -> UnixTime {
@@ -60,8 +34,8 @@ fn counts(snapshot: &Snapshot) -> (u64, u64, u64, u64) {
 
 #[test]
 fn rule_1_a_spike_of_one_second_is_in_every_tier() {
-    let folder = Folder::new("spike");
-    let history = folder.open();
+    let folder = Folder::new("history", "spike");
+    let history = open(&folder);
     for second in 0..600 {
         history.append(at(NOW + second), &[("cpu", if second == 123 { 990.0 } else { 10.0 })]);
     }
@@ -92,8 +66,8 @@ const SMALL: Config = Config {
 
 #[test]
 fn rule_1_the_mean_of_equal_values_is_their_value() {
-    let folder = Folder::new("equal");
-    let history = folder.open();
+    let folder = Folder::new("history", "equal");
+    let history = open(&folder);
     let values = [0.1, 70.3, 1.0 / 3.0, -5.0, f64::MAX, -f64::MAX, f64::MIN_POSITIVE];
     let names: Vec<String> = values.iter().map(|value| format!("{value:e}")).collect();
     let together: Vec<_> = names.iter().map(String::as_str).zip(values).collect();
@@ -117,7 +91,7 @@ fn rule_1_the_mean_of_equal_values_is_their_value() {
 
 #[test]
 fn rule_2_no_jump_of_the_clock_takes_more_rows_than_it_adds() {
-    let folder = Folder::new("jump");
+    let folder = Folder::new("history", "jump");
     let history = History::open(folder.file(), SMALL).unwrap();
     for second in 0..300 {
         history.append(at(NOW + second), &[("v", second as f64)]);
@@ -151,8 +125,8 @@ fn rule_2_no_jump_of_the_clock_takes_more_rows_than_it_adds() {
 
 #[test]
 fn rule_3_a_gap_stays_a_gap_in_each_tier() {
-    let folder = Folder::new("gap");
-    let history = folder.open();
+    let folder = Folder::new("history", "gap");
+    let history = open(&folder);
     for second in (0..60).chain(240..300) {
         history.append(at(NOW + second), &[("v", 1.0)]);
     }
@@ -172,8 +146,8 @@ fn rule_3_a_gap_stays_a_gap_in_each_tier() {
 
 #[test]
 fn rule_4_a_question_that_makes_no_sense_is_refused_by_name() {
-    let folder = Folder::new("question");
-    let history = folder.open();
+    let folder = Folder::new("history", "question");
+    let history = open(&folder);
     let wrong = |names: &[&str], from, to, points| match history.query(names, at(from), at(to), points) {
         Err(Error::Config { field, .. }) => field,
         other => panic!("{other:?}"),
@@ -192,8 +166,8 @@ fn rule_4_a_question_that_makes_no_sense_is_refused_by_name() {
 
 #[test]
 fn rule_5_what_is_no_value_is_refused_and_counted() {
-    let folder = Folder::new("refused");
-    let history = folder.open();
+    let folder = Folder::new("history", "refused");
+    let history = open(&folder);
     let (fits, long) = ("n".repeat(MAX_NAME), "n".repeat(MAX_NAME + 1));
     let values =
         [("a", f64::NAN), ("a", f64::INFINITY), ("a", f64::NEG_INFINITY), ("", 1.0), (&long, 1.0), (&fits, f64::MAX)];
@@ -206,8 +180,8 @@ fn rule_5_what_is_no_value_is_refused_and_counted() {
 
 #[test]
 fn rule_5_the_figures_of_many_threads_add_up() {
-    let folder = Folder::new("threads");
-    let history = folder.open();
+    let folder = Folder::new("history", "threads");
+    let history = open(&folder);
     std::thread::scope(|scope| {
         for thread in 0..8 {
             let history = &history;
@@ -237,7 +211,7 @@ fn rule_5_the_figures_of_many_threads_add_up() {
 
 #[test]
 fn rule_6_a_new_series_takes_the_place_of_one_that_is_no_longer_told() {
-    let folder = Folder::new("series");
+    let folder = Folder::new("history", "series");
     let history = History::open(folder.file(), SMALL).unwrap();
     for (second, name) in ["a", "b", "c", "a"].into_iter().enumerate() {
         history.append(at(NOW + second as u64), &[(name, 1.0)]);
@@ -268,8 +242,8 @@ fn rule_6_a_new_series_takes_the_place_of_one_that_is_no_longer_told() {
 
 #[test]
 fn a_restart_keeps_the_charts_and_another_config_those_of_its_tiers() {
-    let folder = Folder::new("restart");
-    let history = folder.open();
+    let folder = Folder::new("history", "restart");
+    let history = open(&folder);
     for second in 0..120 {
         history.append(at(NOW + second), &[("v", second as f64)]);
     }
@@ -277,7 +251,7 @@ fn a_restart_keeps_the_charts_and_another_config_those_of_its_tiers() {
     let closed = history.close();
     assert_eq!(counts(&closed), (120, 0, 0, 0));
 
-    let history = folder.open();
+    let history = open(&folder);
     assert_eq!(history.query(&["v"], at(NOW), at(NOW + 120), 300).unwrap(), before);
     // The step under way goes on where it was.
     history.append(at(NOW + 119), &[("v", 1_000.0)]);
@@ -296,7 +270,7 @@ fn a_restart_keeps_the_charts_and_another_config_those_of_its_tiers() {
 
 #[test]
 fn rule_2_a_smaller_config_keeps_the_latest_of_a_larger_one() {
-    let folder = Folder::new("smaller");
+    let folder = Folder::new("history", "smaller");
     let names: Vec<String> = (0..9).map(|n| format!("s{n}")).collect();
     let mut keep = 3_000;
     let tiers = SMALL.tiers.map(|tier| {
@@ -328,7 +302,7 @@ fn rule_2_a_smaller_config_keeps_the_latest_of_a_larger_one() {
 
 #[test]
 fn rule_7_a_lock_held_elsewhere_makes_values_wait_and_then_lost_and_nobody_slow() {
-    let folder = Folder::new("locked");
+    let folder = Folder::new("history", "locked");
     let config = Config { queue: 100, busy_timeout: Duration::from_millis(1), ..Config::DEFAULT };
     let history = History::open(folder.file(), config).unwrap();
     history.append(at(NOW), &[("v", 1.0)]);
@@ -351,8 +325,8 @@ fn rule_7_a_lock_held_elsewhere_makes_values_wait_and_then_lost_and_nobody_slow(
 
 #[test]
 fn rule_7_a_file_locked_at_the_start_is_waited_for() {
-    let folder = Folder::new("locked-start");
-    drop(folder.open());
+    let folder = Folder::new("history", "locked-start");
+    drop(open(&folder));
     let other = Connection::open(folder.file()).unwrap();
     other.pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(())).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
@@ -370,12 +344,12 @@ fn rule_7_a_file_locked_at_the_start_is_waited_for() {
 }
 
 fn with_a_damaged_file(name: &str, damage: impl FnOnce(&Path)) {
-    let folder = Folder::new(name);
-    let history = folder.open();
+    let folder = Folder::new("history", name);
+    let history = open(&folder);
     history.append(at(NOW), &[("v", 1.0)]);
     drop(history);
     damage(&folder.file());
-    let history = folder.open();
+    let history = open(&folder);
     history.append(at(NOW + 1), &[("v", 2.0)]);
     let shown = history.query(&["v"], at(NOW), at(NOW + 10), 10).unwrap();
     assert_eq!(steps(&shown, "v").iter().flatten().count(), 1);
@@ -399,8 +373,8 @@ fn rule_7_a_damaged_file_goes_into_quarantine() {
 
 #[test]
 fn rule_7_damage_under_the_running_history_costs_what_was_and_not_what_comes() {
-    let folder = Folder::new("damage");
-    let history = folder.open();
+    let folder = Folder::new("history", "damage");
+    let history = open(&folder);
     for second in 0..500 {
         history.append(at(NOW + second), &[("v", 1.0), ("w", 1.0)]);
     }
@@ -417,23 +391,24 @@ fn rule_7_damage_under_the_running_history_costs_what_was_and_not_what_comes() {
 
 #[test]
 fn rule_7_a_deleted_file_is_made_anew() {
-    let folder = Folder::new("deleted");
-    let history = folder.open();
+    let folder = Folder::new("history", "deleted");
+    let history = open(&folder);
     history.append(at(NOW), &[("v", 1.0)]);
     history.flush();
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = fs::remove_file(folder.0.join(format!("history.db{suffix}")));
+    // The file last: what is made anew when it is missed keeps its own log.
+    for suffix in ["-wal", "-shm", ""] {
+        let _ = fs::remove_file(folder.path.join(format!("history.db{suffix}")));
     }
     history.append(at(NOW + 1), &[("v", 2.0)]);
     let shown = history.query(&["v"], at(NOW), at(NOW + 10), 10).unwrap();
     assert_eq!(steps(&shown, "v").iter().flatten().count(), 1);
     assert!(folder.file().exists());
     // The folder too, and later it is there again.
-    drop(fs::rename(&folder.0, folder.0.with_extension("gone")));
+    drop(fs::rename(&folder.path, folder.path.with_extension("gone")));
     history.append(at(NOW + 2), &[("v", 3.0)]);
     history.flush();
     assert_eq!((history.snapshot().up, history.snapshot().waiting), (false, 1));
-    fs::rename(folder.0.with_extension("gone"), &folder.0).unwrap();
+    fs::rename(folder.path.with_extension("gone"), &folder.path).unwrap();
     history.flush();
     let shown = history.query(&["v"], at(NOW), at(NOW + 10), 10).unwrap();
     assert_eq!((steps(&shown, "v").iter().flatten().count(), counts(&history.snapshot()).0), (2, 3));
@@ -441,11 +416,11 @@ fn rule_7_a_deleted_file_is_made_anew() {
 
 #[test]
 fn rule_7_a_database_that_somebody_puts_in_its_place_is_not_overlaid_with_the_log() {
-    let folder = Folder::new("replaced");
-    let history = folder.open();
+    let folder = Folder::new("history", "replaced");
+    let history = open(&folder);
     history.append(at(NOW), &[("v", 1.0)]);
     history.flush();
-    let other = folder.0.join("other.db");
+    let other = folder.path.join("other.db");
     let theirs = Connection::open(&other).unwrap();
     theirs.execute_batch("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (7)").unwrap();
     drop(theirs);
@@ -461,7 +436,7 @@ fn rule_7_a_database_that_somebody_puts_in_its_place_is_not_overlaid_with_the_lo
 
 #[test]
 fn rule_7_a_database_of_another_program_is_refused_and_left_alone() {
-    let folder = Folder::new("foreign");
+    let folder = Folder::new("history", "foreign");
     Connection::open(folder.file())
         .unwrap()
         .execute_batch("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)")
@@ -470,12 +445,12 @@ fn rule_7_a_database_of_another_program_is_refused_and_left_alone() {
     assert!(matches!(History::open(folder.file(), Config::DEFAULT), Err(Error::Store { .. })));
     assert_eq!((fs::read(folder.file()).unwrap(), folder.quarantined()), (before, 0));
     // As is a place where nothing can be created.
-    assert!(History::open(folder.0.join("nowhere/history.db"), Config::DEFAULT).is_err());
+    assert!(History::open(folder.path.join("nowhere/history.db"), Config::DEFAULT).is_err());
 }
 
 #[test]
 fn the_file_stays_within_its_bound_when_every_row_is_there() {
-    let folder = Folder::new("bound");
+    let folder = Folder::new("history", "bound");
     let config = Config { max_series: 16, queue: 1 << 20, ..SMALL };
     let config = Config {
         tiers: config.tiers.map(|tier| Tier::new(tier.step, Duration::from_secs(tier.keep.as_secs() * 10))),
@@ -522,8 +497,8 @@ fn a_config_that_cannot_be_is_named() {
 
 #[tokio::test]
 async fn a_task_asks_without_blocking_and_may_give_up() {
-    let folder = Folder::new("async");
-    let history = folder.open();
+    let folder = Folder::new("history", "async");
+    let history = open(&folder);
     history.append(at(NOW), &[("v", 1.0)]);
     drop(history.query_async(&["v"], at(NOW), at(NOW + 10), 10));
     let shown = history.query_async(&["v"], at(NOW), at(NOW + 10), 10).await.unwrap();
@@ -551,7 +526,7 @@ proptest! {
         restart in any::<bool>(),
         case in any::<u64>(),
     ) {
-        let folder = Folder::new(&format!("model-{case}"));
+        let folder = Folder::new("history", &format!("model-{case}"));
         let mut history = History::open(folder.file(), SMALL).unwrap();
         let mut now = NOW * 1_000;
         let mut values = Vec::new();
@@ -590,7 +565,7 @@ proptest! {
         values in prop::collection::vec((prop_oneof![0..400_000_u64, any::<u64>()], 0..3_usize, -9..9_i32), 1..150),
         case in any::<u64>(),
     ) {
-        let folder = Folder::new(&format!("jumps-{case}"));
+        let folder = Folder::new("history", &format!("jumps-{case}"));
         let history = History::open(folder.file(), SMALL).unwrap();
         let names = ["a", "b", "c"];
         let mut all = vec![Vec::new(); 3];

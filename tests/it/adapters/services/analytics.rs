@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use daur_core::time::{Duration, UnixTime};
 use daur_std::error::Error;
@@ -12,37 +11,12 @@ use daur_std::services::analytics::{
 use proptest::prelude::*;
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::adapters::folder::Folder;
+
 const NOW: u64 = 1_800_000_000;
 
-/// A folder of its own inside `target`, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("analytics-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.join("analytics.db")
-    }
-
-    fn open(&self) -> Analytics {
-        Analytics::open(self.file(), Config::DEFAULT).unwrap()
-    }
-
-    fn quarantined(&self) -> usize {
-        let names = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.contains(".quarantine-") && !name.ends_with("-wal") && !name.ends_with("-shm")).count()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+fn open(folder: &Folder) -> Analytics {
+    Analytics::open(folder.file(), Config::DEFAULT).unwrap()
 }
 
 fn at(secs: u64) -> UnixTime {
@@ -89,7 +63,7 @@ fn a_report_tells_counts_by_window_users_properties_and_funnels() {
 
 #[test]
 fn rule_1_and_5_a_lock_held_elsewhere_makes_events_wait_and_then_lost() {
-    let folder = Folder::new("locked");
+    let folder = Folder::new("analytics", "locked");
     let config = Config { queue: 10, busy_timeout: Duration::from_millis(1), ..Config::DEFAULT };
     let analytics = Analytics::open(folder.file(), config).unwrap();
     analytics.track_event_at("open", &[], at(NOW));
@@ -111,7 +85,7 @@ fn rule_1_and_5_a_lock_held_elsewhere_makes_events_wait_and_then_lost() {
 
 #[test]
 fn rule_2_the_latest_rows_are_kept_and_none_beyond_their_age() {
-    let folder = Folder::new("rows");
+    let folder = Folder::new("analytics", "rows");
     let config = Config { rows: 10, max_age: Duration::from_secs(100), ..Config::DEFAULT };
     let analytics = Analytics::open(folder.file(), config).unwrap();
     for second in 0..30 {
@@ -141,7 +115,7 @@ fn rule_2_a_clock_that_is_wrong_for_a_moment_costs_little() {
 
 #[test]
 fn rule_2_the_file_stays_within_its_size() {
-    let folder = Folder::new("size");
+    let folder = Folder::new("analytics", "size");
     let config = Config { max_bytes: 1 << 20, queue: 1 << 20, ..Config::DEFAULT };
     let analytics = Analytics::open(folder.file(), config).unwrap();
     let long = "v".repeat(128);
@@ -158,7 +132,7 @@ fn rule_2_the_file_stays_within_its_size() {
 
 #[test]
 fn rule_3_counts_and_metrics_outlive_the_events_and_the_process() {
-    let folder = Folder::new("restart");
+    let folder = Folder::new("analytics", "restart");
     for round in 1..=3_u64 {
         let analytics = Analytics::open(folder.file(), Config { rows: 2, ..Config::DEFAULT }).unwrap();
         for value in [10_000_001.0, 10_000_002.0, 10_000_003.0] {
@@ -193,8 +167,8 @@ fn rule_3_names_beyond_the_places_are_counted_together() {
 
 #[test]
 fn rule_4_what_is_kept_of_a_user_is_not_the_name() {
-    let folder = Folder::new("users");
-    let analytics = folder.open();
+    let folder = Folder::new("analytics", "users");
+    let analytics = open(&folder);
     analytics.track_event_at("open", &[("user", "alice@example.org"), ("page", "/x")], at(NOW));
     drop(analytics);
     let bytes = fs::read(folder.file()).unwrap();
@@ -203,8 +177,8 @@ fn rule_4_what_is_kept_of_a_user_is_not_the_name() {
 
 #[test]
 fn rule_5_damage_costs_the_events_and_not_the_counts() {
-    let folder = Folder::new("damage");
-    let analytics = folder.open();
+    let folder = Folder::new("analytics", "damage");
+    let analytics = open(&folder);
     for _ in 0..100 {
         analytics.track_event_at("open", &[], at(NOW));
     }
@@ -217,15 +191,15 @@ fn rule_5_damage_costs_the_events_and_not_the_counts() {
     // They are in the new file too.
     analytics.flush();
     drop(analytics);
-    let analytics = folder.open();
+    let analytics = open(&folder);
     let report = analytics.report_at(at(NOW + 1));
     assert_eq!((report.total, report.kept, report.metrics.len()), (101, 1, 1));
 }
 
 #[test]
 fn rule_5_damage_at_the_last_write_costs_no_counts_either() {
-    let folder = Folder::new("last");
-    let analytics = folder.open();
+    let folder = Folder::new("analytics", "last");
+    let analytics = open(&folder);
     for name in ["open", "close", "close"] {
         analytics.track_event_at(name, &[], at(NOW));
     }
@@ -234,15 +208,15 @@ fn rule_5_damage_at_the_last_write_costs_no_counts_either() {
     Connection::open(folder.file()).unwrap().execute_batch("DROP TABLE events").unwrap();
     analytics.track_event_at("open", &[], at(NOW + 1));
     assert_eq!(counts(&analytics.close()), (4, 0, 0, 0));
-    let analytics = folder.open();
+    let analytics = open(&folder);
     assert_eq!(analytics.totals(), [("close".to_owned(), 2), ("open".to_owned(), 2)]);
     assert_eq!((analytics.metric_stats("size").map(|size| size.count), folder.quarantined()), (Some(1), 1));
 }
 
 #[test]
 fn rule_5_a_file_locked_at_the_start_is_waited_for_and_its_counts_go_on() {
-    let folder = Folder::new("start");
-    let analytics = folder.open();
+    let folder = Folder::new("analytics", "start");
+    let analytics = open(&folder);
     analytics.track_event_at("open", &[], at(NOW));
     analytics.track_metric("size", 1.0);
     drop(analytics);
@@ -263,14 +237,14 @@ fn rule_5_a_file_locked_at_the_start_is_waited_for_and_its_counts_go_on() {
 
 #[test]
 fn rule_5_a_metric_that_is_out_of_order_in_the_file_is_begun_anew() {
-    let folder = Folder::new("order");
+    let folder = Folder::new("analytics", "order");
     for damage in ["mean = 9e999", "max = -1", "moment = -9e999"] {
-        let analytics = folder.open();
+        let analytics = open(&folder);
         analytics.track_event_at("open", &[], at(NOW));
         analytics.track_metric("size", 1.0);
         drop(analytics);
         Connection::open(folder.file()).unwrap().execute_batch(&format!("UPDATE metrics SET {damage}")).unwrap();
-        let analytics = folder.open();
+        let analytics = open(&folder);
         analytics.track_metric("size", 2.0);
         analytics.track_metric("size", -2.0);
         let size = analytics.metric_stats("size").unwrap();
@@ -284,22 +258,23 @@ fn rule_5_a_metric_that_is_out_of_order_in_the_file_is_begun_anew() {
 #[test]
 fn rule_5_a_damaged_empty_or_deleted_file_is_made_anew_and_a_foreign_one_refused() {
     for (name, content) in [("garbage", vec![7; 9_000]), ("zeros", vec![0; 9_000]), ("empty", vec![])] {
-        let folder = Folder::new(name);
+        let folder = Folder::new("analytics", name);
         fs::write(folder.file(), content).unwrap();
-        let analytics = folder.open();
+        let analytics = open(&folder);
         analytics.track_event_at("open", &[], at(NOW));
         assert_eq!((analytics.report_at(at(NOW)).kept, folder.quarantined()), (1, 1));
-        for suffix in ["", "-wal", "-shm"] {
-            let _ = fs::remove_file(folder.0.join(format!("analytics.db{suffix}")));
+        // The file last: what is made anew when it is missed keeps its own log.
+        for suffix in ["-wal", "-shm", ""] {
+            let _ = fs::remove_file(folder.path.join(format!("analytics.db{suffix}")));
         }
         analytics.track_event_at("open", &[], at(NOW));
         let report = analytics.report_at(at(NOW));
         assert_eq!((report.total, report.kept, folder.file().exists()), (2, 1, true));
     }
-    let folder = Folder::new("foreign");
+    let folder = Folder::new("analytics", "foreign");
     Connection::open(folder.file()).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
     assert!(matches!(Analytics::open(folder.file(), Config::DEFAULT), Err(Error::Store { .. })));
-    assert!(Analytics::open(folder.0.join("nowhere/a.db"), Config::DEFAULT).is_err());
+    assert!(Analytics::open(folder.path.join("nowhere/a.db"), Config::DEFAULT).is_err());
 }
 
 #[test]
@@ -374,8 +349,8 @@ fn there_is_one_for_all_and_it_is_made_once() {
 
 #[test]
 fn the_figures_of_many_threads_add_up() {
-    let folder = Folder::new("threads");
-    let analytics = folder.open();
+    let folder = Folder::new("analytics", "threads");
+    let analytics = open(&folder);
     std::thread::scope(|scope| {
         for thread in 0..8 {
             let analytics = &analytics;
