@@ -17,7 +17,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration as StdDuration;
 
@@ -101,6 +101,8 @@ pub struct Health {
     /// Which file the database is, by its device and number.
     database: Option<(u64, u64)>,
     told: Mutex<Told>,
+    /// The audit was tried, and has not answered in time.
+    audit_hangs: AtomicBool,
 }
 
 /// Checks that are told of at once, and what was told last.
@@ -119,6 +121,7 @@ impl Health {
             heartbeat: AtomicU64::new(now()),
             database: identity(database),
             told: Mutex::default(),
+            audit_hangs: AtomicBool::new(false),
         }
     }
 
@@ -152,8 +155,8 @@ impl Health {
         health.checker.register_check("start", config.check(Kind::Startup), move || started(start.clone()))?;
         let mut told = health.told.lock().unwrap_or_else(PoisonError::into_inner);
         let fact = CheckConfig { failure_threshold: 1, ..readiness };
-        let audit = Arc::downgrade(app);
-        told.audit = Some((health.checker.register_check("audit", fact, move || audited(audit.clone()))?, None));
+        // Nobody's run, whose beginning may be older than what is told meanwhile.
+        told.audit = Some((health.checker.register_reported("audit", fact)?, None));
         told.serving = Some((health.checker.register_reported("serving", fact)?, None));
         drop(told);
         Ok(())
@@ -162,6 +165,14 @@ impl Health {
     /// The task that samples everything is alive.
     pub fn beat(&self) {
         self.heartbeat.store(now(), Ordering::Relaxed);
+    }
+
+    /// Runs the checks, and tries the audit again if it could not be written.
+    pub async fn look(&self, app: &App) {
+        let tried = tokio::time::timeout(app.config.health.timeout.into(), app.audit.ready());
+        let (_, tried) = tokio::join!(self.checker.run_checks(), tried);
+        self.audit_hangs.store(tried.is_err(), Ordering::Relaxed);
+        self.refresh(app);
     }
 
     /// Tells of what is known without a run, if it has changed.
@@ -176,7 +187,8 @@ impl Health {
             }
         };
         let Told { audit, serving } = &mut *told;
-        tell(audit, !app.audit.snapshot().broken, NO_AUDIT);
+        let is_written = !app.audit.snapshot().broken && !self.audit_hangs.load(Ordering::Relaxed);
+        tell(audit, is_written, NO_AUDIT);
         tell(serving, !*app.stop.borrow(), "it is stopping");
     }
 
@@ -223,12 +235,6 @@ fn database(app: &App) -> Verdict {
 /// Which file a path leads to.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
-}
-
-/// Tries the audit again, if it could not be written.
-async fn audited(app: Weak<App>) -> Verdict {
-    let Some(audit) = app.upgrade().map(|app| app.audit.clone()) else { return Verdict::pass() };
-    audit.ready().await.map_err(|_| NO_AUDIT).into()
 }
 
 fn data_dir(app: &App) -> Verdict {

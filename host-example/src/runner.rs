@@ -24,7 +24,7 @@ pub const PROGRAM_DIRS: [&str; 3] = ["/usr/bin", "/bin", "/usr/local/bin"];
 
 /// How long to wait for the last output of a program that has ended: longer only if a process that
 /// left the group holds the pipe.
-const LINGER: Duration = Duration::from_millis(250);
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Says what to run.
 #[derive(Clone, Debug)]

@@ -141,11 +141,11 @@ fn begin_jobs(app: &Arc<App>) -> JoinSet<()> {
     let (of, stop) = own();
     jobs.spawn(async move {
         let look = || {
-            let (checker, mut stop) = (of.health.checker.clone(), stop.clone());
+            let (app, mut stop) = (Arc::clone(&of), stop.clone());
             async move {
                 // A check that hangs is not waited for at the end. One that fails is no failure of the job.
                 tokio::select! {
-                    _ = checker.run_checks() => {}
+                    () = app.health.look(&app) => {}
                     () = http::stopped(&mut stop) => {}
                 }
                 Ok(())
