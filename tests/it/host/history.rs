@@ -55,6 +55,8 @@ fn figures_and_breakers_are_kept_and_outlive_the_server() {
     }
 
     let before = now_ms();
+    // As many points as are recalled then reach back five minutes.
+    host.config.sample_every = Length::from_secs(1);
     host.restart(|_| std::thread::sleep(Duration::from_millis(1_100)));
     let ada = host.token("ada");
     // What was before the restart is in the chart, and in what a page is sent first.
