@@ -210,7 +210,7 @@ impl Host {
         let _ = stream.write_all(bytes);
         let mut answer = Vec::new();
         let mut buffer = [0; 4096];
-        while let Ok(n @ 1..) = stream.read(&mut buffer) {
+        while let Some(n) = more(&mut stream, &mut buffer) {
             answer.extend_from_slice(&buffer[..n]);
             if answer.ends_with(b"}") {
                 break;
@@ -238,6 +238,18 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// Reads what comes; `None` at the end, and when patience ends.
+fn more(stream: &mut TcpStream, buffer: &mut [u8]) -> Option<usize> {
+    loop {
+        match stream.read(buffer) {
+            Ok(n @ 1..) => return Some(n),
+            // A process that was stopped for a while.
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            _ => return None,
+        }
     }
 }
 
