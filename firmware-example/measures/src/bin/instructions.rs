@@ -36,6 +36,7 @@ use daur_core::security::password::Pbkdf2;
 use daur_core::security::permission::Permissions;
 use daur_core::security::token::{self, Claims, Keys};
 use daur_core::services::analytics::{self, Analytics, Sketch};
+use daur_core::services::notify::{Notifications, matches};
 use daur_core::text::Text;
 use daur_core::time::{Duration, Instant};
 use daur_core::wire::decoder::Decoder;
