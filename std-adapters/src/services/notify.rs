@@ -93,6 +93,43 @@ pub struct Notification<T> {
     pub payload: T,
 }
 
+/// A [`Notification`] where it lies.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotificationRef<'a, T> {
+    /// How many were sent before it, on all topics.
+    pub number: u64,
+    /// When it was sent.
+    pub at: Option<UnixTime>,
+    /// What it is about.
+    pub topic: &'a Arc<str>,
+    /// What is said.
+    pub payload: &'a T,
+}
+
+impl<T> Clone for NotificationRef<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for NotificationRef<'_, T> {}
+
+impl<T: Clone> NotificationRef<'_, T> {
+    /// A copy of it.
+    #[must_use]
+    pub fn to_owned(self) -> Notification<T> {
+        let Self { number, at, topic, payload } = self;
+        Notification { number, at, topic: Arc::clone(topic), payload: payload.clone() }
+    }
+}
+
+impl<'a, T> From<&'a Notification<T>> for NotificationRef<'a, T> {
+    fn from(notification: &'a Notification<T>) -> Self {
+        let Notification { number, at, topic, payload } = notification;
+        Self { number: *number, at: *at, topic, payload }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn as_text<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(text)
@@ -218,7 +255,7 @@ pub struct Snapshot {
 /// let mut stream = notifier.stream("user.login")?;
 /// notifier.notify("user.login", "bob")?;
 /// assert_eq!(calls.load(Ordering::Relaxed), 1);
-/// assert_eq!(stream.try_recv()?.payload, "bob");
+/// assert_eq!(*stream.try_recv()?.payload, "bob");
 ///
 /// drop(listener);
 /// notifier.notify("user.logout", "carol")?;
@@ -330,7 +367,7 @@ impl<T: Clone + Send + Sync + 'static> Notifier<T> {
         // Copied without the lock: how long that takes is the payloads' affair.
         let latest = |chunks: &Vec<Chunk<T>>| {
             let newest_first = chunks.iter().rev().flat_map(|chunk| chunk.iter().rev());
-            newest_first.take(each).cloned().collect::<Vec<_>>()
+            newest_first.take(each).map(NotificationRef::to_owned).collect::<Vec<_>>()
         };
         let mut all: Vec<_> = topics.iter().flat_map(latest).collect();
         all.sort_unstable_by_key(|notification| notification.number);

@@ -6,31 +6,25 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
-use super::Notification;
+use daur_core::time::UnixTime;
+
+use super::{Notification, NotificationRef};
 
 /// Places in the largest chunk.
 const CHUNK: usize = 64;
 
-/// A notification in its place: in one alone, or in several.
+/// A notification in its place: in one alone, whose topic is the channel's, or in several.
 #[derive(Debug)]
 pub(super) enum Stored<T> {
-    Own(Notification<T>),
+    Own { number: u64, at: Option<UnixTime>, payload: T },
     Shared(Arc<Notification<T>>),
-}
-
-impl<T> Stored<T> {
-    #[inline]
-    pub(super) fn notification(&self) -> &Notification<T> {
-        match self {
-            Self::Own(notification) => notification,
-            Self::Shared(notification) => notification,
-        }
-    }
 }
 
 /// Some places in a row. Each is written before the channel's head passes it, and never after.
 #[derive(Debug)]
 pub(super) struct Chunk<T> {
+    /// The topic, or the pattern, in which nothing is stored as its own.
+    name: Arc<str>,
     /// The place of the first one in its channel.
     first: u64,
     places: Arc<[OnceLock<Stored<T>>]>,
@@ -38,29 +32,39 @@ pub(super) struct Chunk<T> {
 
 impl<T> Clone for Chunk<T> {
     fn clone(&self) -> Self {
-        Self { first: self.first, places: Arc::clone(&self.places) }
+        Self { name: Arc::clone(&self.name), first: self.first, places: Arc::clone(&self.places) }
     }
 }
 
 impl<T> Chunk<T> {
-    fn new(first: u64, len: usize) -> Self {
-        Self { first, places: (0..len).map(|_| OnceLock::new()).collect() }
+    fn new(name: &Arc<str>, first: u64, len: usize) -> Self {
+        Self { name: Arc::clone(name), first, places: (0..len).map(|_| OnceLock::new()).collect() }
     }
 
     /// What was written at this place of the channel; `None` of another chunk's.
     #[inline]
-    pub(super) fn get(&self, place: u64) -> Option<&Notification<T>> {
+    pub(super) fn get(&self, place: u64) -> Option<NotificationRef<'_, T>> {
         let index = usize::try_from(place.wrapping_sub(self.first)).ok()?;
-        self.places.get(index)?.get().map(Stored::notification)
+        self.places.get(index)?.get().map(|stored| self.shown(stored))
+    }
+
+    #[inline]
+    fn shown<'a>(&'a self, stored: &'a Stored<T>) -> NotificationRef<'a, T> {
+        match stored {
+            Stored::Own { number, at, payload } => {
+                NotificationRef { number: *number, at: *at, topic: &self.name, payload }
+            }
+            Stored::Shared(notification) => notification.as_ref().into(),
+        }
     }
 
     /// All that was written, the oldest first.
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Notification<T>> {
-        self.places.iter().filter_map(OnceLock::get).map(Stored::notification)
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = NotificationRef<'_, T>> {
+        self.places.iter().filter_map(OnceLock::get).map(|stored| self.shown(stored))
     }
 
     /// The place behind the last one.
-    fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         self.first + self.places.len() as u64
     }
 }
@@ -96,6 +100,8 @@ impl Seat {
 
 #[derive(Debug)]
 pub(super) struct Channel<T> {
+    /// The topic, or the pattern.
+    pub(super) name: Arc<str>,
     /// The next place, once what stands before it is written.
     head: Arc<AtomicU64>,
     chunks: VecDeque<Chunk<T>>,
@@ -105,8 +111,9 @@ pub(super) struct Channel<T> {
 }
 
 impl<T> Channel<T> {
-    pub(super) fn new() -> Self {
-        Self { head: Arc::new(AtomicU64::new(0)), chunks: VecDeque::new(), seats: Vec::new(), waiters: Vec::new() }
+    pub(super) fn new(name: Arc<str>) -> Self {
+        let head = Arc::new(AtomicU64::new(0));
+        Self { name, head, chunks: VecDeque::new(), seats: Vec::new(), waiters: Vec::new() }
     }
 
     pub(super) fn head(&self) -> u64 {
@@ -129,33 +136,34 @@ impl<T> Channel<T> {
 
     /// Writes one, keeps at least the last `keep`, and gives out what is not kept: to be dropped without the lock.
     #[inline]
-    pub(super) fn push(&mut self, stored: Stored<T>, keep: usize, gone: &mut Vec<Chunk<T>>) {
+    pub(super) fn push(&mut self, stored: Stored<T>, keep: usize) -> Option<VecDeque<Chunk<T>>> {
         let head = self.head();
-        let last = match self.chunks.back() {
-            Some(last) if last.end() > head => last,
-            _ => self.grow(head, keep, gone),
-        };
+        let mut gone = None;
+        if self.chunks.back().is_none_or(|last| last.end() <= head) {
+            gone = self.grow(head, keep);
+        }
         // One writer at a time, and this place is behind all that are written.
-        if let Some(place) = last.places.get((head - last.first) as usize) {
+        if let Some(last) = self.chunks.back()
+            && let Some(place) = last.places.get((head - last.first) as usize)
+        {
             let _ = place.set(stored);
         }
         self.head.store(head + 1, Release);
+        gone
     }
 
     #[cold]
-    fn grow(&mut self, head: u64, keep: usize, gone: &mut Vec<Chunk<T>>) -> &Chunk<T> {
+    fn grow(&mut self, head: u64, keep: usize) -> Option<VecDeque<Chunk<T>>> {
         let len = self.chunks.back().map_or(4, |last| last.places.len() * 2);
-        self.chunks.push_back(Chunk::new(head, len.min(CHUNK).min(keep.max(4))));
-        self.trim(head, keep, gone);
-        &self.chunks[self.chunks.len() - 1]
+        self.chunks.push_back(Chunk::new(&self.name, head, len.min(CHUNK).min(keep.max(4))));
+        self.trim(keep)
     }
 
     /// Lets go the chunks of which nothing is among the last `keep`.
-    pub(super) fn trim(&mut self, head: u64, keep: usize, gone: &mut Vec<Chunk<T>>) {
-        let oldest = head.saturating_sub(keep as u64);
-        while self.chunks.front().is_some_and(|chunk| chunk.end() <= oldest) {
-            gone.extend(self.chunks.pop_front());
-        }
+    pub(super) fn trim(&mut self, keep: usize) -> Option<VecDeque<Chunk<T>>> {
+        let oldest = self.head().saturating_sub(keep as u64);
+        let gone = self.chunks.iter().take_while(|chunk| chunk.end() <= oldest).count();
+        (gone > 0).then(|| self.chunks.drain(..gone).collect())
     }
 
     /// The chunk of a place, if it is kept.
@@ -182,10 +190,15 @@ impl<T> Channel<T> {
         }
     }
 
+    #[inline]
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.waiters.is_empty()
+    }
+
     /// Those who wait, to be woken without the lock.
     #[inline]
     pub(super) fn take_waiters(&mut self, into: &mut Vec<(usize, Waker)>) {
-        if !self.waiters.is_empty() {
+        if self.is_awaited() {
             into.append(&mut self.waiters);
         }
     }

@@ -17,7 +17,6 @@ use super::{Config, MAX_TOPIC, Notification, NotifyError, Rejected, Snapshot, Tr
 
 /// One topic: its history, who reads it, and who else hears of it.
 struct Topic<T> {
-    name: Arc<str>,
     channel: Channel<T>,
     /// The patterns with wildcards that stand for it too.
     routes: Vec<Arc<str>>,
@@ -74,23 +73,24 @@ impl<T> State<T> {
         if self.topics.len() >= config.topics {
             let unread = self.topics.values().filter(|topic| topic.channel.seats.is_empty());
             let oldest = unread.min_by_key(|topic| topic.used).ok_or(NotifyError::Full)?;
-            let oldest = Arc::clone(&oldest.name);
+            let oldest = Arc::clone(&oldest.channel.name);
             forgotten = self.topics.remove(&oldest);
             self.forgotten += 1;
         }
         let name: Arc<str> = Arc::from(name);
         let routes = self.patterns.keys().filter(|pattern| matches(pattern, &name)).cloned().collect();
         let callbacks = callbacks_of(&self.callbacks, &name);
-        let topic = Topic { name: Arc::clone(&name), channel: Channel::new(), routes, callbacks, used: self.next };
+        let channel = Channel::new(Arc::clone(&name));
+        let topic = Topic { channel, routes, callbacks, used: self.next };
         self.topics.insert(name, topic);
         Ok(forgotten)
     }
 
     /// Gives each topic of `pattern` its callbacks anew. What they had before is given out, to be dropped without the lock.
     fn refresh(&mut self, pattern: &str) -> Vec<Callbacks<T>> {
-        let concerned = self.topics.values_mut().filter(|topic| matches(pattern, &topic.name));
+        let concerned = self.topics.values_mut().filter(|topic| matches(pattern, &topic.channel.name));
         let renew = |topic: &mut Topic<T>| {
-            let anew = callbacks_of(&self.callbacks, &topic.name);
+            let anew = callbacks_of(&self.callbacks, &topic.channel.name);
             std::mem::replace(&mut topic.callbacks, anew)
         };
         concerned.filter_map(renew).collect()
@@ -144,12 +144,47 @@ impl<T: Send + Sync + 'static> Inner<T> {
         self.config.history.max(for_readers)
     }
 
+    #[inline]
     pub(super) fn notify(self: &Arc<Self>, topic: &str, payload: T, at: Option<UnixTime>) -> Result<Sent, Rejected<T>> {
+        let mut state = self.held();
+        let number = state.next;
+        match state.topics.get_mut(topic) {
+            // What happens most often: nobody is to be called or woken, and nothing is to be made.
+            Some(entry) if entry.routes.is_empty() && entry.callbacks.is_none() && !entry.channel.is_awaited() => {
+                entry.used = number;
+                let subscribers = entry.channel.seats.len();
+                let keep = self.kept(&entry.channel);
+                let mut gone = None;
+                let mut unkept = None;
+                if keep > 0 {
+                    gone = entry.channel.push(Stored::Own { number, at, payload }, keep);
+                } else {
+                    unkept = Some(payload);
+                }
+                state.next = number + 1;
+                state.unheard += u64::from(subscribers == 0);
+                drop(state);
+                drop((gone, unkept));
+                Ok(Sent { number, subscribers: u32::try_from(subscribers).unwrap_or(u32::MAX) })
+            }
+            _ => self.notify_all(state, topic, payload, at),
+        }
+    }
+
+    /// Sends to whoever there is.
+    #[cold]
+    fn notify_all(
+        self: &Arc<Self>,
+        mut guard: MutexGuard<'_, State<T>>,
+        topic: &str,
+        payload: T,
+        at: Option<UnixTime>,
+    ) -> Result<Sent, Rejected<T>> {
         // What is to be dropped and called once the lock is not held.
         let (mut gone, mut waiters) = (Vec::new(), Vec::new());
         let mut forgotten = None;
-        let mut guard = self.held();
         let state = &mut *guard;
+        let number = state.next;
         let entry = match state.topics.get_mut(topic) {
             Some(entry) => entry,
             None => {
@@ -164,48 +199,30 @@ impl<T: Send + Sync + 'static> Inner<T> {
                 }
             }
         };
-        let number = state.next;
-        state.next += 1;
+        state.next = number + 1;
         entry.used = number;
-        let notification = Notification { number, at, topic: Arc::clone(&entry.name), payload };
-        let keep = self.kept(&entry.channel);
+        let shared = Arc::new(Notification { number, at, topic: Arc::clone(&entry.channel.name), payload });
         let mut subscribers = entry.channel.seats.len();
-        let mut to_call = None;
-        if entry.routes.is_empty() && entry.callbacks.is_none() {
-            if keep > 0 {
-                entry.channel.push(Stored::Own(notification), keep, &mut gone);
-            } else {
-                // Nobody reads it, and it is not kept: it goes with what else is dropped.
-                state.unheard += 1;
-                drop(guard);
-                drop(notification);
-                return Ok(Sent { number, subscribers: 0 });
+        for route in &entry.routes {
+            if let Some(channel) = state.patterns.get_mut(route) {
+                subscribers += channel.seats.len();
+                gone.extend(channel.push(Stored::Shared(Arc::clone(&shared)), self.config.capacity));
+                channel.take_waiters(&mut waiters);
             }
-        } else {
-            let shared = Arc::new(notification);
-            for route in &entry.routes {
-                if let Some(channel) = state.patterns.get_mut(route) {
-                    subscribers += channel.seats.len();
-                    channel.push(Stored::Shared(Arc::clone(&shared)), self.config.capacity, &mut gone);
-                    channel.take_waiters(&mut waiters);
-                }
-            }
-            if let Some(callbacks) = &entry.callbacks {
-                subscribers += callbacks.len();
-                to_call = Some((Arc::clone(callbacks), Arc::clone(&shared)));
-            }
-            if keep > 0 {
-                entry.channel.push(Stored::Shared(shared), keep, &mut gone);
-            }
+        }
+        let callbacks = entry.callbacks.clone();
+        subscribers += callbacks.as_ref().map_or(0, |callbacks| callbacks.len());
+        let keep = self.kept(&entry.channel);
+        if keep > 0 {
+            gone.extend(entry.channel.push(Stored::Shared(Arc::clone(&shared)), keep));
         }
         entry.channel.take_waiters(&mut waiters);
         state.unheard += u64::from(subscribers == 0);
         drop(guard);
         wake(waiters);
-        drop(gone);
-        drop(forgotten);
-        if let Some((callbacks, notification)) = to_call {
-            deliver(self, &callbacks, &notification);
+        drop((gone, forgotten));
+        if let Some(callbacks) = callbacks {
+            deliver(self, &callbacks, &shared);
         }
         Ok(Sent { number, subscribers: u32::try_from(subscribers).unwrap_or(u32::MAX) })
     }
@@ -222,10 +239,10 @@ impl<T: Send + Sync + 'static> Inner<T> {
                 }
             } else if !state.patterns.contains_key(pattern) {
                 let name: Arc<str> = Arc::from(pattern);
-                for topic in state.topics.values_mut().filter(|topic| matches(&name, &topic.name)) {
+                for topic in state.topics.values_mut().filter(|topic| matches(&name, &topic.channel.name)) {
                     topic.routes.push(Arc::clone(&name));
                 }
-                state.patterns.insert(name, Channel::new());
+                state.patterns.insert(Arc::clone(&name), Channel::new(name));
             }
             state.channel_mut(pattern).map(Channel::sit).ok_or(SubscribeError::Full)
         });
@@ -244,7 +261,7 @@ impl<T: Send + Sync + 'static> Inner<T> {
 
     /// Takes a reader's seat away.
     pub(super) fn leave(&self, pattern: &str, seat: &Arc<Seat>) {
-        let mut gone = Vec::new();
+        let mut gone = None;
         let mut nobody = None;
         let mut guard = self.held();
         let state = &mut *guard;
@@ -264,7 +281,7 @@ impl<T: Send + Sync + 'static> Inner<T> {
                     topic.routes.retain(|route| **route != *pattern);
                 }
             } else if is_empty && let Some(channel) = state.channel_mut(pattern) {
-                channel.trim(channel.head(), self.config.history, &mut gone);
+                gone = channel.trim(self.config.history);
             }
         }
         drop(guard);
@@ -337,7 +354,7 @@ impl<T: Send + Sync + 'static> Inner<T> {
         if is_topic(pattern) {
             return state.topics.get(pattern).map(chunks).into_iter().collect();
         }
-        state.topics.values().filter(|topic| matches(pattern, &topic.name)).map(chunks).collect()
+        state.topics.values().filter(|topic| matches(pattern, &topic.channel.name)).map(chunks).collect()
     }
 
     pub(super) fn topics(&self) -> Vec<Arc<str>> {

@@ -12,7 +12,7 @@ impl<T: Clone + Send + Sync + 'static> Stream for Subscription<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll_recv(context).map(|read| match read {
-            Ok(notification) => Some(Ok(notification.clone())),
+            Ok(notification) => Some(Ok(notification.to_owned())),
             Err(RecvError::Lagged(lagged)) => Some(Err(Lagged(lagged))),
             Err(RecvError::Closed) => None,
         })

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::task::{Context, Poll};
 
-use super::Notification;
+use super::NotificationRef;
 use super::channel::{Chunk, Seat};
 use super::state::Inner;
 
@@ -77,16 +77,20 @@ pub struct Subscription<T: Send + Sync + 'static> {
     pattern: Box<str>,
     head: Arc<AtomicU64>,
     seat: Arc<Seat>,
+    /// As in the config.
+    capacity: u64,
     /// As in the seat.
     next: u64,
     /// The chunk that was read last. It outlives the channel's own, by one.
     chunk: Option<Chunk<T>>,
+    /// The place behind it.
+    end: u64,
 }
 
 impl<T: Send + Sync + 'static> Subscription<T> {
     pub(super) fn new(inner: Arc<Inner<T>>, pattern: &str, head: Arc<AtomicU64>, seat: Arc<Seat>) -> Self {
-        let next = seat.next.load(Relaxed);
-        Self { inner, pattern: pattern.into(), head, seat, next, chunk: None }
+        let (next, capacity) = (seat.next.load(Relaxed), inner.config.capacity as u64);
+        Self { inner, pattern: pattern.into(), head, seat, capacity, next, chunk: None, end: 0 }
     }
 
     /// What it was made for.
@@ -107,17 +111,16 @@ impl<T: Send + Sync + 'static> Subscription<T> {
     /// # Errors
     /// [`TryRecvError`]: none waits, some are lost, or there will be none.
     #[inline]
-    pub fn try_recv(&mut self) -> Result<&Notification<T>, TryRecvError> {
-        let capacity = self.inner.config.capacity as u64;
+    pub fn try_recv(&mut self) -> Result<NotificationRef<'_, T>, TryRecvError> {
         loop {
             let behind = self.head.load(Acquire).saturating_sub(self.next);
             if behind == 0 {
                 return Err(self.inner.empty_or_closed(&self.head, self.next));
             }
-            if behind > capacity {
-                return Err(TryRecvError::Lagged(self.fall_behind(behind - capacity)));
+            if behind > self.capacity {
+                return Err(TryRecvError::Lagged(self.fall_behind(behind - self.capacity)));
             }
-            if self.chunk.as_ref().is_some_and(|chunk| chunk.get(self.next).is_some()) || self.turn_over() {
+            if self.next < self.end || self.turn_over() {
                 break;
             }
             // What is not there any more is more than `capacity` behind by now.
@@ -141,27 +144,49 @@ impl<T: Send + Sync + 'static> Subscription<T> {
     fn turn_over(&mut self) -> bool {
         let chunk = self.inner.held().channel(&self.pattern).and_then(|channel| channel.chunk_of(self.next));
         let found = chunk.is_some();
+        self.end = chunk.as_ref().map_or(0, Chunk::end);
         // The one before it may be the last of its kind: it goes here, without the lock.
         self.chunk = chunk;
         found
+    }
+
+    /// Asks whether there is something to read, and to be woken when there is.
+    #[inline]
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.head.load(Acquire) == self.next && self.must_wait(context) { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// Asks for the next notification, and to be woken when it comes.
     ///
     /// # Errors
     /// [`RecvError`]: some are lost, or there will be none.
-    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<&Notification<T>, RecvError>> {
-        if self.head.load(Acquire) == self.next && self.must_wait(context) {
-            return Poll::Pending;
-        }
-        Poll::Ready(self.try_recv().map_err(|error| match error {
+    #[inline]
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<NotificationRef<'_, T>, RecvError>> {
+        self.poll_ready(context).map(|()| self.read())
+    }
+
+    /// Waits for the next notification, and lends it where it lies; a stream gives copies.
+    ///
+    /// # Errors
+    /// [`RecvError`]: some are lost, or there will be none.
+    #[inline]
+    pub async fn recv(&mut self) -> Result<NotificationRef<'_, T>, RecvError> {
+        poll_fn(|context| self.poll_ready(context)).await;
+        self.read()
+    }
+
+    /// What there is to read, or nothing for ever.
+    #[inline]
+    fn read(&mut self) -> Result<NotificationRef<'_, T>, RecvError> {
+        self.try_recv().map_err(|error| match error {
             TryRecvError::Lagged(lagged) => RecvError::Lagged(lagged),
             // Whoever needs not wait has one, or will have none.
             TryRecvError::Empty | TryRecvError::Closed => RecvError::Closed,
-        }))
+        })
     }
 
     /// Leaves a waker, unless one came in the meantime or none will.
+    #[cold]
     fn must_wait(&self, context: &Context<'_>) -> bool {
         // Cloning a waker, and dropping one, is code of others.
         let waker = context.waker().clone();
@@ -174,16 +199,6 @@ impl<T: Send + Sync + 'static> Subscription<T> {
         drop(state);
         drop(before);
         true
-    }
-}
-
-impl<T: Clone + Send + Sync + 'static> Subscription<T> {
-    /// Waits for the next notification.
-    ///
-    /// # Errors
-    /// [`RecvError`]: some are lost, or there will be none.
-    pub async fn recv(&mut self) -> Result<Notification<T>, RecvError> {
-        poll_fn(|context| self.poll_recv(context).map(|read| read.cloned())).await
     }
 }
 
