@@ -18,6 +18,7 @@ mod logs;
 mod memory;
 mod model_streams;
 mod models;
+mod notifications;
 mod openapi;
 mod process;
 mod reports;
