@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
+use super::Notification;
 use super::state::Inner;
-use super::{Notification, Notifier};
 
 /// Deliveries that callbacks of one thread may have caused and not yet seen made.
 const WAITING: usize = 1_024;
@@ -134,7 +134,7 @@ pub struct Listener<T: Send + Sync + 'static> {
 }
 
 impl<T: Send + Sync + 'static> Listener<T> {
-    /// Stays subscribed for as long as there is a [`Notifier`].
+    /// Stays subscribed for as long as there is a [`Notifier`](super::Notifier).
     pub fn detach(mut self) {
         self.callback = None;
     }
@@ -158,12 +158,5 @@ impl<T: Send + Sync + 'static> fmt::Debug for Listener<T> {
 impl<T> fmt::Debug for Callback<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Callback").field("pattern", &self.pattern).finish_non_exhaustive()
-    }
-}
-
-impl<T: Send + Sync + 'static> Notifier<T> {
-    #[cfg(test)]
-    pub(super) fn turn_is_over() -> bool {
-        TURN.with(|turn| turn.borrow().depth.is_none() && turn.borrow().jobs.is_empty())
     }
 }
