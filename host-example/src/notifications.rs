@@ -40,11 +40,11 @@ pub struct Shown {
     /// When, in milliseconds since 1970.
     pub at_ms: Option<u64>,
     /// Its topic.
-    pub topic: Arc<str>,
+    pub topic: String,
     /// `red`, `amber` or `green`.
     pub level: &'static str,
     /// In words.
-    pub text: Arc<str>,
+    pub text: String,
 }
 
 impl From<NotificationRef<'_, Told>> for Shown {
@@ -52,9 +52,9 @@ impl From<NotificationRef<'_, Told>> for Shown {
         Self {
             number: one.number,
             at_ms: one.at.map(UnixTime::as_millis),
-            topic: Arc::clone(one.topic),
+            topic: one.topic.to_string(),
             level: one.payload.level,
-            text: Arc::clone(&one.payload.text),
+            text: one.payload.text.to_string(),
         }
     }
 }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn topics(notifications: &Notifications) -> Vec<String> {
-        notifications.recent(">", 100).into_iter().skip(1).map(|one| one.topic.to_string()).collect()
+        notifications.recent(">", 100).into_iter().skip(1).map(|one| one.topic).collect()
     }
 
     #[test]

@@ -134,6 +134,8 @@ impl<T: Send + Sync + 'static> Subscription<T> {
     #[cold]
     fn fall_behind(&mut self, lagged: u64) -> u64 {
         self.next += lagged;
+        // Whoever adds the figures up sees both of these or none.
+        let _state = self.inner.held();
         self.seat.next.store(self.next, Relaxed);
         self.seat.lagged.store(self.seat.lagged.load(Relaxed) + lagged, Relaxed);
         lagged
