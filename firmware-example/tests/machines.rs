@@ -578,4 +578,26 @@ mod tests {
         let payload = decoder.feed(&mut &line[..len]).unwrap();
         assert!(matches!(Frame::decode(payload), Ok(read) if read == frame));
     }
+    #[test]
+    fn notifications_reach_who_subscribed_and_lag_is_told_exactly() {
+        use daur_core::services::notify::{NotSubscribed, Notifications, Received, TopicError, matches};
+        assert!(matches("motor.*.hot", "motor.left.hot") && matches(">", "motor") && !matches("motor.>", "motor"));
+        let mut alarms: Notifications<u16, 4, 2> = Notifications::new();
+        let slow = alarms.subscribe("motor.>").unwrap();
+        for payload in 0..10 {
+            assert_eq!(alarms.notify("motor.left", payload, Instant::from_secs(1)).unwrap().subscribers, 1);
+        }
+        assert_eq!(alarms.try_recv(slow), Ok(Some(Received::Lagged(6))));
+        for expected in 6..10 {
+            let Ok(Some(Received::Notification(alarm))) = alarms.try_recv(slow) else { panic!("one waits") };
+            assert_eq!((alarm.payload, alarm.number), (expected, expected.into()));
+        }
+        assert_eq!(alarms.try_recv(slow), Ok(None));
+        assert_eq!(alarms.notify("motor..left", 7, Instant::ZERO).unwrap_err().error, TopicError::EmptyLevel);
+        assert!(alarms.notifications("motor.*", 2).map(|alarm| alarm.payload).eq([8, 9]));
+        alarms.unsubscribe(slow).unwrap();
+        assert_eq!(alarms.try_recv(slow), Err(NotSubscribed));
+        let shown = alarms.snapshot();
+        assert_eq!((shown.sent, shown.delivered, shown.lagged, shown.refused, shown.kept), (10, 4, 6, 1, 4));
+    }
 }

@@ -5,6 +5,7 @@ import { analytics, batches, cache, errors, health, memory, models, operations, 
 import { breakers, charts, point, tracked } from "./live.js";
 import { devices, forget } from "./devices.js";
 import { forgetLogs, logs } from "./logs.js";
+import { forgetNotifications, loadNotifications, notified } from "./notifications.js";
 import { jobs } from "./actions.js";
 import { auditing, stopAuditing } from "./audit.js";
 
@@ -28,7 +29,7 @@ function open(who) {
   for (const p of ["write", "admin"]) $("app").toggleAttribute(`data-${p}`, who.permissions.includes(p));
   // Whoever logs in sees nothing of what another one has left.
   if (!same) {
-    history.clear(); forget(); forgetLogs();
+    history.clear(); forget(); forgetLogs(); forgetNotifications();
     for (const table of [$("audit"), $("logs")]) table.tBodies[0].replaceChildren();
     $("command-result").replaceChildren(); $("command-form").reset();
   }
@@ -64,7 +65,8 @@ function connect() {
   const mine = source = new EventSource("/api/events");
   opened = performance.now();
   const read = (e) => { try { return JSON.parse(e.data); } catch { return null; } };
-  mine.addEventListener("history", (e) => { history.seed(read(e)); history.asked = 0; });
+  mine.addEventListener("history", (e) => { history.seed(read(e)); history.asked = 0; if (mine === source) loadNotifications(); });
+  mine.addEventListener("notification", (e) => { if (mine === source) notified(read(e)); });
   mine.addEventListener("status", (e) => { const st = read(e); if (st && mine === source) arrived(st); });
   mine.addEventListener("end", () => { mine.close(); again = setTimeout(begin, 1500); });
   mine.onerror = () => { if (mine === source && mine.readyState === EventSource.CLOSED) again = setTimeout(() => { if (state.session) begin(); }, 2000); };

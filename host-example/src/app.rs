@@ -32,6 +32,7 @@ use crate::logs::Logs;
 use crate::memory::Memory;
 use crate::model::Models;
 use crate::monitor::Monitor;
+use crate::notifications::Notifications;
 use crate::pool::Pool;
 use crate::problem::{Code, Problem};
 use crate::results::Results;
@@ -62,6 +63,8 @@ pub struct App {
     pub pool: Pool,
     /// What happened, by name.
     pub events: Events,
+    /// What has changed.
+    pub notifications: Notifications,
     /// How short memory is.
     pub memory: Memory,
     /// The devices.
@@ -155,6 +158,7 @@ impl App {
             results,
             pool,
             events,
+            notifications: Notifications::new()?,
             memory,
             registry,
             health: Health::new(&dir.database()),

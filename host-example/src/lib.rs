@@ -44,6 +44,7 @@ pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod monitor;
+pub mod notifications;
 pub mod page;
 pub mod pool;
 pub mod problem;

@@ -13,7 +13,7 @@ macro_rules! assets {
 }
 
 /// The page's style and the parts of its script.
-const ASSETS: [(&str, &str); 10] = assets![
+const ASSETS: [(&str, &str); 11] = assets![
     "app.css",
     "app.js",
     "actions.js",
@@ -23,6 +23,7 @@ const ASSETS: [(&str, &str); 10] = assets![
     "dom.js",
     "live.js",
     "logs.js",
+    "notifications.js",
     "panels.js",
 ];
 

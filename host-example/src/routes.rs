@@ -6,6 +6,7 @@ mod command;
 mod devices;
 mod logins;
 mod model;
+mod notifications;
 mod query;
 mod seen;
 mod users;
@@ -59,6 +60,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/log-level", put(actions::log_level))
         .route("/api/reports/{format}", get(seen::report))
         .route("/api/events", get(seen::events))
+        .route("/api/notifications", get(notifications::list))
         .route("/api/breakers/{name}/reset", post(actions::reset))
         .route("/api/breakers/{name}/force-open", post(actions::force_open))
         .route("/api/breakers/{name}/force-close", post(actions::force_close))

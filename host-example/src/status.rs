@@ -2,6 +2,7 @@
 
 mod attention;
 mod machine;
+mod standing;
 
 use daur_core::time::{Clock, UnixTime, WallClock};
 use daur_std::clock::{StdClock, SystemWallClock};
@@ -9,6 +10,7 @@ use daur_std::link::DeviceStatus;
 use daur_std::monitoring::errors::Recorded;
 use daur_std::monitoring::history;
 use daur_std::performance::batch;
+use daur_std::services::notify;
 use serde::Serialize;
 use serde_json::json;
 
@@ -20,6 +22,9 @@ use crate::monitor::{Latency, Point, Requests, micros};
 use crate::{events, fallback, health, jobs, logs, memory, model, pool, results, usage};
 
 pub use machine::{Disk, System};
+pub use standing::{Passing, Standing, topic_level};
+
+pub(crate) use standing::standings;
 
 /// Holds the state of every machine of the server.
 #[derive(Debug, Serialize)]
@@ -60,6 +65,8 @@ pub struct FullStatus {
     pub pool: pool::Snapshot,
     /// What happened, by name.
     pub events: events::Snapshot,
+    /// What has changed, and who was told.
+    pub notifications: notify::Snapshot,
     /// How short memory is.
     pub memory: memory::Snapshot,
     /// The models.
@@ -193,6 +200,7 @@ pub fn full_with(app: &App, point: Point) -> FullStatus {
         cache: app.results.snapshot(),
         pool: app.pool.snapshot(),
         events: events(app),
+        notifications: app.notifications.snapshot(),
         memory: app.memory.snapshot(),
         models: app.models.snapshot(),
         breakers: app.commands.programs(),
@@ -294,7 +302,9 @@ pub fn sample(app: &App) -> Result<(), String> {
     app.health.beat();
     let point = app.monitor.sample(point(app));
     app.history.append(app, &point);
-    let text = serde_json::to_string(&full_with(app, point));
+    let status = full_with(app, point);
+    app.notifications.look(&status);
+    let text = serde_json::to_string(&status);
     let text = text.map_err(|error| format!("the status is not JSON: {error}"))?;
     app.latest.send_replace(text.into());
     Ok(())

@@ -92,6 +92,21 @@ impl WallClock for SystemWallClock {
     }
 }
 
+/// Reads the operating system's wall clock at the resolution of its timer, which is cheaper.
+///
+/// At most as old as the timer's last tick, as [`CoarseClock`]: for what is stamped often and read by people. Where the operating system
+/// has no such clock it is [`SystemWallClock`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CoarseWallClock;
+
+impl WallClock for CoarseWallClock {
+    /// `None` for a clock that stands before 1970.
+    #[inline]
+    fn unix_now(&self) -> Option<UnixTime> {
+        coarse::unix_now()
+    }
+}
+
 /// Tells the time that a test has set.
 ///
 /// # Example
@@ -156,6 +171,17 @@ mod tests {
     #[test]
     fn the_wall_clock_stands_after_2020() {
         assert!(SystemWallClock.unix_now().unwrap() > UnixTime::from_secs(1_577_836_800));
+    }
+
+    #[test]
+    fn the_coarse_wall_clock_is_that_of_the_system_give_or_take_a_tick() {
+        // The system's may be set in between, so not each reading must agree.
+        let agrees = || {
+            let exact = SystemWallClock.unix_now().unwrap().as_millis();
+            let coarse = CoarseWallClock.unix_now().unwrap().as_millis();
+            coarse.abs_diff(exact) <= 60_000
+        };
+        assert!((0..10).any(|_| agrees()));
     }
 
     #[test]

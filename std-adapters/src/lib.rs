@@ -9,7 +9,8 @@
 //! * [`monitoring`]: metrics, the log, errors, profiles, the system monitor, history, exporters, the dashboard of all of it.
 //! * [`reliability`]: runners for retry, breaker and executor, blocking and on tokio.
 //! * [`performance`]: the cache for many threads, the pool, balancers, batches, the memory of the process.
-//! * [`smart_cache`], [`thread_pool`], [`load_balancer`], [`memory_optimizer`], [`performance_monitor`], [`error_tracker`]: those of the process;
+//! * [`smart_cache`], [`thread_pool`], [`load_balancer`], [`memory_optimizer`], [`performance_monitor`], [`error_tracker`],
+//!   [`notification_manager`]: those of the process;
 //!   by feature also `logger`, `system_monitor`, `monitoring_dashboard` and `analytics_collector`.
 //! * [`security`]: the gate of a service ([`security_manager`]), its policy, users, keys and audit.
 //! * [`services`]: analytics and the result cache in SQLite.
@@ -151,3 +152,4 @@ pub use performance::pool::thread_pool;
 pub use security::security_manager;
 #[cfg(feature = "sqlite")]
 pub use services::analytics::analytics_collector;
+pub use services::notify::notification_manager;

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { PHONE, accessible, complaints, done, eventually, fits, leave, live, open, refused, refusedAtLeastOnce, root } from "./browser.mjs";
 import { Mock, breaker, device, status } from "./mock.mjs";
 
-const PANELS = ["Charts", "Breakers", "Health checks", "Operations", "Errors", "System", "Memory", "Cache", "Programs at work", "Pool", "Batches", "Jobs", "Analytics", "Models", "Security", "Devices", "Log", "Command", "Audit", "Reports"];
+const PANELS = ["Charts", "Breakers", "Health checks", "Operations", "Errors", "System", "Memory", "Cache", "Programs at work", "Pool", "Batches", "Jobs", "Analytics", "Models", "Security", "Devices", "Notifications", "Log", "Command", "Audit", "Reports"];
 const CHARTS = ["cpu", "memory", "requests", "latency", "hits", "network"];
 const lines = (mock, n, from = 0) => { for (let i = from; i < from + n; i += 1) mock.log(["info", "warn", "error", "debug"][i % 4], "daur_host::server", `line ${i} is told`, { fields: { port: 8080 } }); };
 const words = (page, selector) => page.locator(selector).textContent();
@@ -29,6 +29,11 @@ async function panels(mock) {
   await says("#devices-table tbody", /tcp:127\.0\.0\.1:9not connectednever/);
   await says(".device .lines", /^before the reseterrorthe watchdog was not fed/);
   assert.deepEqual(await page.locator(".device .lines li").evaluateAll((all) => all.map((li) => !li.querySelector(".mark-reset").hidden)), [true, false, false]);
+  await page.locator("#notifications tbody tr").nth(1).waitFor();
+  await says("#notifications tbody", /openedBreaker of sleep is openbreaker\.sleep\.opened.*starteddaur-host has startedserver\.started/);
+  mock.notify({ number: 2, at_ms: Date.now(), topic: "device.boiler-7.silent", level: "amber", text: "Device boiler-7 is silent" });
+  await page.locator("#notifications tbody tr:first-child").getByText("Device boiler-7 is silent").waitFor();
+  await says("#notifications-sub", /^3 since the server's start$/);
   await says("#audit tbody", /2.*command.*ada.*rm -rf \/.*denied.*1.*login/);
   await says("#audit-verdict", /chain intact up to no 24/);
   await says("#models tbody", /^answersup05\.52 ms2202,468$/);

@@ -89,6 +89,7 @@ export class Mock {
     return st;
   }
   tick() { const st = JSON.stringify(this.now()); for (const stream of this.streams) stream.write(`event: status\ndata: ${st}\n\n`); }
+  notify(one) { for (const stream of this.streams) stream.write(`event: notification\ndata: ${JSON.stringify(one)}\n\n`); }
   // Every series is a wave with a hole; a breaker was open for the second quarter of the range.
   history(query) {
     const from = Number(query.get("from")), to = Number(query.get("to")), points = Number(query.get("points")), step = Math.max(1, Math.round((to - from) / points));
@@ -127,6 +128,7 @@ export class Mock {
       json(200, { lines: fit.slice(-Number(url.searchParams.get("limit"))), dropped: 0, last_seq: this.lines.length });
       return;
     }
+    if (path === "/api/notifications") { json(200, { notifications: [{ number: 0, at_ms: Date.now() - 60_000, topic: "server.started", level: "green", text: "daur-host has started" }, { number: 1, at_ms: Date.now() - 2_000, topic: "breaker.sleep.opened", level: "red", text: "Breaker of sleep is open" }], sent: 2, topics: 2 }); return; }
     if (path === "/api/audit") { json(200, { total: 2, events: [{ seq: 2, at_ms: Date.now() - 3_000, kind: "command", outcome: "denied", actor: "ada", source: "127.0.0.1", detail: "forbidden_command: rm -rf /" }, { seq: 1, at_ms: Date.now() - 9_000, kind: "login", outcome: "success", actor: "ada", source: "127.0.0.1", detail: "session 1" }] }); return; }
     if (path === "/api/audit/verify") { json(200, this.intact ? { intact: true, records: 24, head: "00" } : { intact: false, error: "record 7 was changed" }); return; }
     if (this.refuse) { json(403, { code: "forbidden", detail: this.refuse }); return; }

@@ -19,6 +19,7 @@ mod logs;
 mod memory;
 mod model_streams;
 mod models;
+mod notifications;
 mod openapi;
 mod process;
 mod reports;

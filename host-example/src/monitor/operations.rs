@@ -3,7 +3,7 @@
 use axum::http::Method;
 
 /// Every route but the page's own files: its method and its path.
-pub const ROUTES: [&str; 35] = [
+pub const ROUTES: [&str; 36] = [
     "GET /",
     "POST /api/login",
     "POST /api/logout",
@@ -19,6 +19,7 @@ pub const ROUTES: [&str; 35] = [
     "POST /api/model",
     "GET /api/status",
     "GET /api/events",
+    "GET /api/notifications",
     "GET /api/history",
     "GET /api/logs",
     "PUT /api/log-level",

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::time;
 
 use super::query::{bad, number, pairs, unknown};
-use super::{Answer, Id, Shared, as_json};
+use super::{Answer, Id, Shared, as_json, notifications};
 use crate::app::App;
 use crate::gate::Caller;
 use crate::history::{Asked, NAMES};
@@ -142,10 +142,11 @@ pub(super) async fn events(State(app): Shared, request: Request<Body>) -> Answer
     Ok(([(header::CONTENT_TYPE, "text/event-stream")], Body::new(stream)).into_response())
 }
 
-/// Sends the history, then every status; ends with the client, the token or the server.
+/// Sends the history, then every status and every notification; ends with the client, the token or the server.
 async fn feed(app: Arc<App>, caller: Caller, mut sender: http_body_util::channel::Sender<Bytes, Infallible>) {
     let _open = app.monitor.stream();
     let mut latest = app.latest.subscribe();
+    let mut told = app.notifications.stream();
     let mut stop = app.stop.clone();
     let history = serde_json::to_string(&app.monitor.history()).unwrap_or_else(|_| "[]".to_owned());
     let mut next = format!("retry: 2000\nevent: history\ndata: {history}\n\n");
@@ -155,15 +156,19 @@ async fn feed(app: Arc<App>, caller: Caller, mut sender: http_body_util::channel
             Ok(Ok(())) => {}
             _ => return,
         }
-        tokio::select! {
-            changed = latest.changed() => if changed.is_err() { return },
+        let told = tokio::select! {
+            changed = latest.changed() => if changed.is_err() { return } else { None },
+            told = notifications::next(&mut told) => Some(told),
             () = stopped(&mut stop) => return,
-        }
+        };
         if !app.gate.still_valid(&caller) {
             let _ = sender.send_data("event: end\ndata: {}\n\n".into()).await;
             return;
         }
-        next = format!("event: status\ndata: {}\n\n", &**latest.borrow_and_update());
+        next = match told {
+            Some(told) => format!("event: notification\ndata: {told}\n\n"),
+            None => format!("event: status\ndata: {}\n\n", &**latest.borrow_and_update()),
+        };
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use daur_core::time::{Clock, Instant};
+use daur_core::time::{Clock, Instant, UnixTime};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use super::StdClock;
@@ -10,6 +10,14 @@ use super::StdClock;
 #[inline]
 pub(super) fn now() -> Instant {
     Instant::from_nanos(nanos(clock_gettime(ClockId::MonotonicCoarse)).wrapping_add_signed(-ahead()))
+}
+
+#[inline]
+pub(super) fn unix_now() -> Option<UnixTime> {
+    let at = clock_gettime(ClockId::RealtimeCoarse);
+    let millis =
+        u64::try_from(at.tv_sec).ok()?.saturating_mul(1_000).saturating_add(at.tv_nsec.cast_unsigned() / 1_000_000);
+    Some(UnixTime::from_millis(millis))
 }
 
 /// How far the operating system's clock is ahead of [`StdClock`], which reads it too but counts from another moment. A

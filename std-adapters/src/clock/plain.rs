@@ -1,10 +1,15 @@
 //! The coarse clock where there is none.
 
-use daur_core::time::{Clock, Instant};
+use daur_core::time::{Clock, Instant, UnixTime, WallClock};
 
-use super::StdClock;
+use super::{StdClock, SystemWallClock};
 
 #[inline]
 pub(super) fn now() -> Instant {
     StdClock.now()
+}
+
+#[inline]
+pub(super) fn unix_now() -> Option<UnixTime> {
+    SystemWallClock.unix_now()
 }

@@ -23,7 +23,8 @@ fn the_stream_tells_the_history_and_then_every_status() {
     assert!(lines.iter().any(|line| line == "content-type: text/event-stream"));
     let names: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("event: ")).collect();
     assert_eq!(names[0], "history");
-    assert!(names.len() > 3 && names[1..].iter().all(|name| *name == "status"), "{names:?}");
+    let known = ["status", "notification"];
+    assert!(names.len() > 3 && names[1..].iter().all(|name| known.contains(name)), "{names:?}");
     let status = lines.iter().rev().find_map(|line| line.strip_prefix("data: ")).unwrap();
     let status: Value = serde_json::from_str(status).unwrap();
     for part in [

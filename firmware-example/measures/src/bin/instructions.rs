@@ -36,6 +36,7 @@ use daur_core::security::password::Pbkdf2;
 use daur_core::security::permission::Permissions;
 use daur_core::security::token::{self, Claims, Keys};
 use daur_core::services::analytics::{self, Analytics, Sketch};
+use daur_core::services::notify::{Notifications, SubscriberId, matches};
 use daur_core::text::Text;
 use daur_core::time::{Duration, Instant};
 use daur_core::wire::decoder::Decoder;
@@ -105,6 +106,7 @@ fn main() -> ! {
     monitoring();
     security();
     wire();
+    notifications();
     semihosting::process::exit(0);
 }
 
@@ -510,5 +512,29 @@ fn wire() {
     measure("decoder_frame", || {
         let mut input = line.get(..sent).unwrap_or_default();
         black_box(black_box(&mut decoder).feed(&mut input).is_some());
+    });
+}
+
+fn notifications() {
+    let mut alarms: Notifications<u16, 8, 4> = Notifications::new();
+    measure("notify_nobody", || {
+        black_box(black_box(&mut alarms).notify(black_box("motor.left.hot"), black_box(81), now()).is_ok());
+    });
+    let mut subscribers: [Option<SubscriberId>; 4] = [None; 4];
+    for (place, pattern) in subscribers.iter_mut().zip(["motor.*.hot", "motor.>", "valve.>", "motor.left.hot"]) {
+        *place = alarms.subscribe(pattern).ok();
+    }
+    measure("notify_to_three_of_four", || {
+        black_box(black_box(&mut alarms).notify(black_box("motor.left.hot"), black_box(81), now()).is_ok());
+    });
+    let Some(first) = subscribers.first().copied().flatten() else { return };
+    // Nothing waits for it, or the oldest would make room each time.
+    while let Ok(Some(_)) = alarms.try_recv(first) {}
+    measure("notify_and_receive", || {
+        black_box(black_box(&mut alarms).notify(black_box("motor.left.hot"), black_box(81), now()).is_ok());
+        black_box(black_box(&mut alarms).try_recv(black_box(first)).is_ok());
+    });
+    measure("notify_matches", || {
+        black_box(matches(black_box("motor.*.hot"), black_box("motor.left.hot")));
     });
 }
