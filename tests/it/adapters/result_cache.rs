@@ -1,11 +1,14 @@
 //! The result cache and everything that can happen to its file.
 
+mod damage;
+mod faults;
+mod kill;
+
 use std::convert::Infallible;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -173,9 +176,9 @@ fn a_flipped_bit_is_a_miss_and_a_counter() {
         assert_eq!(cache.set(key, b"a value worth keeping", TTL, NOW), Stored::Yes);
     }
     let damage = Connection::open(folder.file()).unwrap();
-    damage.execute("UPDATE entries SET value = X'61' WHERE key = X'61'", []).unwrap();
-    damage.execute("UPDATE entries SET expires = expires + 1 WHERE key = X'62'", []).unwrap();
-    damage.execute("UPDATE entries SET value = 'text' WHERE key = X'63'", []).unwrap();
+    damage.execute("UPDATE daur_results SET value = X'61' WHERE key = X'61'", []).unwrap();
+    damage.execute("UPDATE daur_results SET expires = expires + 1 WHERE key = X'62'", []).unwrap();
+    damage.execute("UPDATE daur_results SET value = 'text' WHERE key = X'63'", []).unwrap();
     for key in [b"a", b"b", b"c"] {
         assert_eq!(cache.get(key, NOW), None);
     }
@@ -459,47 +462,6 @@ async fn a_cancelled_computation_leaves_the_next_one_its_turn() {
     assert_eq!(waiting.unwrap().source, Source::Computed);
     assert_eq!(third.unwrap(), Answer { value: b"answer".to_vec(), source: Source::Shared });
     assert_eq!(cache.get(b"k", NOW).as_deref(), Some(&b"answer"[..]), "kept before it was answered");
-}
-
-const CHILD: &str = "DAUR_TEST_RESULT_CACHE";
-
-#[test]
-fn a_kill_during_writes_loses_no_acknowledged_row() {
-    if let Some(path) = std::env::var_os(CHILD) {
-        // The child writes until it is killed.
-        let cache = ResultCache::open(path, Config::DEFAULT).unwrap();
-        for i in 0_u64.. {
-            assert_eq!(cache.set(&i.to_le_bytes(), &[3; 500], TTL, NOW), Stored::Yes);
-            println!("acknowledged {i}");
-        }
-    }
-    let folder = Folder::new("killed");
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--nocapture", "adapters::result_cache::a_kill_during_writes_loses_no_acknowledged_row"])
-        .env(CHILD, folder.file())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    for line in lines.by_ref() {
-        if line.unwrap().ends_with("acknowledged 300") {
-            break;
-        }
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let mut last = 300;
-    for line in lines.map_while(Result::ok) {
-        // The kill may have cut the last line short, which only lowers the number.
-        if let Some(number) = line.strip_prefix("acknowledged ").and_then(|text| text.parse::<u64>().ok()) {
-            last = last.max(number);
-        }
-    }
-    let cache = folder.open();
-    for i in 0..=last {
-        assert!(cache.get(&i.to_le_bytes(), NOW).is_some(), "row {i} of {last}");
-    }
-    assert_eq!(folder.quarantined(), 0);
 }
 
 #[test]
