@@ -21,6 +21,7 @@ mod models;
 mod openapi;
 mod process;
 mod reports;
+mod results;
 mod secrets;
 mod sessions;
 mod settings;
