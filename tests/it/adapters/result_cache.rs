@@ -13,7 +13,9 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use daur_core::time::{Duration, UnixTime, WallClock};
-use daur_std::services::result_cache::{Answer, Computed, Config, ResultCache, Snapshot, Source, Stored};
+use daur_std::services::result_cache::{
+    self, Answer, Computed, Config, ResultCache, Snapshot, Source, Stored, Ttl, result_cache,
+};
 use rusqlite::{Connection, TransactionBehavior};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
@@ -53,6 +55,44 @@ impl Drop for Folder {
 
 fn after(secs: u64) -> UnixTime {
     UnixTime::from_secs(NOW.as_secs() + secs)
+}
+
+#[test]
+fn the_file_has_a_log_and_can_give_room_back() {
+    let folder = Folder::new("set-up");
+    let cache = folder.open();
+    assert_eq!(cache.set(b"k", b"v", TTL, NOW), Stored::Yes);
+    let other = Connection::open(folder.file()).unwrap();
+    let number = |pragma| other.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!((number("auto_vacuum"), number("page_size"), number("application_id")), (2, 4_096, 0x4461_7572));
+    let journal: String = other.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+    assert_eq!(journal, "wal");
+}
+
+#[test]
+fn the_cache_of_the_process_is_one_and_the_first_path_counts() {
+    let folder = Folder::new("global");
+    assert!(result_cache(folder.0.join("missing").join("results.db")).is_err(), "who comes next may open it all the same");
+    let cache = result_cache(folder.file()).unwrap();
+    assert!(std::ptr::eq(cache, result_cache(folder.0.join("another.db")).unwrap()));
+    assert!(!folder.0.join("another.db").exists());
+    assert!(result_cache::init(ResultCache::open(folder.0.join("third.db"), Config::DEFAULT).unwrap()).is_err());
+    assert_eq!(cache.set(b"k", b"v", TTL, NOW), Stored::Yes);
+}
+
+#[test]
+fn times_to_live_are_cut_as_the_config_says() {
+    let folder = Folder::new("cut");
+    let ttl = Ttl { longest: Duration::from_secs(10), spread_permille: 500 };
+    let cache = ResultCache::open(folder.file(), Config { ttl, ..Config::DEFAULT }).unwrap();
+    let lives: Vec<_> = (0..20_u8)
+        .map(|i| {
+            assert_eq!(cache.set(&[i], b"v", TTL, NOW), Stored::Yes);
+            cache.get_with_ttl(&[i], NOW).unwrap().1
+        })
+        .collect();
+    assert!(lives.iter().all(|life| *life <= Duration::from_secs(10) && *life >= Duration::from_secs(5)), "{lives:?}");
+    assert!(lives.iter().any(|life| *life != lives[0]));
 }
 
 #[test]

@@ -31,9 +31,9 @@ enum Kind {
 /// 4. The same parts give the same key on every target and in every version.
 ///
 /// # Cost
-/// 32 bytes; the builder has 112, and image `result_key` takes
-/// 80 bytes of RAM and 2,648 of flash on thumbv6m. One compression of SHA-256 for each 64 bytes of parts, of which each has 9
-/// more than its own. [`KeyBuilder::pairs`] compares each pair with each.
+/// 32 bytes; a list, a number and pairs are
+/// 80 bytes of RAM and 2,648 of flash on thumbv6m (image `result_key`). One compression of SHA-256 for each 64 bytes of parts,
+/// of which each has 9 more than its own. [`KeyBuilder::pairs`] compares each pair with each.
 ///
 /// # Sharing
 /// `Copy`.

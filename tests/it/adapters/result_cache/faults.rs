@@ -233,6 +233,7 @@ fn what_is_acknowledged_while_somebody_deletes_the_file_again_and_again_is_in_th
     assert_eq!(folder.quarantined(), 0);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_cache_behind_a_link_is_kept_where_the_link_leads() {
     let folder = Folder::new("link");
