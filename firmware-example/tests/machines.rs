@@ -600,4 +600,20 @@ mod tests {
         let shown = alarms.snapshot();
         assert_eq!((shown.sent, shown.delivered, shown.lagged, shown.refused, shown.kept), (10, 4, 6, 1, 4));
     }
+
+    #[test]
+    fn results_have_the_keys_lives_and_turns_that_they_have_on_a_host() {
+        use daur_core::services::result_cache::{Age, Hand, Key, Marks, Ttl, Verdict};
+        let key = Key::of(["ls", "-la"]);
+        assert_eq!(key.as_bytes()[..4], [0x3c, 0x78, 0x56, 0x5e]);
+        let life = Ttl::DEFAULT.life(&key, Duration::from_secs(60), UnixTime::from_secs(100)).unwrap();
+        assert_eq!(life.at(UnixTime::from_secs(159)), Age::Fresh(Duration::from_secs(1)));
+        assert_eq!(life.at(UnixTime::from_secs(160)), Age::Expired);
+        let (mut hand, marks) = (Hand::new(), Marks::<8>::new());
+        marks.touch(1);
+        let mut pass = hand.pass(4);
+        assert_eq!((pass.judge(1, &marks), pass.judge(2, &marks)), (Verdict::Spare, Verdict::Evict));
+        assert!(pass.turn());
+        assert_eq!(pass.judge(1, &marks), Verdict::Evict);
+    }
 }

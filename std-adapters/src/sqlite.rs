@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use daur_core::time::Duration;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 
 /// Bytes of a page.
 pub(crate) const PAGE: u64 = 4_096;
@@ -43,7 +43,8 @@ impl Fault {
             (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown, _)
             | (ErrorCode::SystemIoFailure, 522) => Self::Damaged,
             (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => Self::Busy,
-            (ErrorCode::DiskFull, _) => Self::Full,
+            // 4874: no room for the index of the log.
+            (ErrorCode::DiskFull, _) | (ErrorCode::SystemIoFailure, 4874) => Self::Full,
             _ => Self::Other,
         }
     }
@@ -108,7 +109,7 @@ fn file_identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|_| (0, 0))
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     PathBuf::from(name)
@@ -145,6 +146,10 @@ fn connect(
     if ours == Some(false) {
         return Err(rusqlite::Error::InvalidPath(PathBuf::from("a database of another program")));
     }
+    if connection.is_readonly(MAIN_DB)? && fs::OpenOptions::new().write(true).open(path).is_ok() {
+        // Its header says that a later SQLite has written it.
+        return Err(rusqlite::Error::InvalidQuery);
+    }
     // In this order: vacuuming is chosen before the first table, the journal before any reader.
     connection.pragma_update(None, "page_size", PAGE.cast_signed())?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
@@ -156,6 +161,7 @@ fn connect(
     connection.pragma_update_and_check(None, "journal_size_limit", 4 << 20, |_| Ok(()))?;
     connection.pragma_update(None, "cache_size", -2_048)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version != format.version {
         // What another version has kept is worth nothing to this one.
@@ -169,13 +175,23 @@ fn connect(
     Ok(connection)
 }
 
-/// `None` for a database with nothing in it yet.
+/// `None` for a database with nothing in it yet. One with our table that does not say that it is ours is damaged.
 fn is_ours(connection: &Connection, format: &Format) -> Result<Option<bool>, rusqlite::Error> {
     let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if application == format.application {
         return Ok(Some(true));
     }
-    let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let mut objects = 0;
+    let mut names = connection.prepare("SELECT name FROM sqlite_schema")?;
+    let mut rows = names.query([])?;
+    while let Some(row) = rows.next()? {
+        objects += 1;
+        let name: String = row.get(0)?;
+        // Nobody else has a table of such a name.
+        if name.starts_with("daur_") && format.create.contains(&format!("EXISTS {name} (")) {
+            return Err(rusqlite::Error::InvalidQuery);
+        }
+    }
     Ok((objects > 0).then_some(false))
 }
 

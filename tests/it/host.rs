@@ -23,6 +23,7 @@ mod notifications;
 mod openapi;
 mod process;
 mod reports;
+mod results;
 mod secrets;
 mod sessions;
 mod settings;

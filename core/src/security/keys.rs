@@ -148,7 +148,7 @@ impl Mac<'_> {
 }
 
 /// SHA-256 from any state. Its pieces are cut by `get`, `zip` and `as_chunks`, which cannot fail.
-struct Sha {
+pub(crate) struct Sha {
     state: [u32; 8],
     block: [u8; BLOCK],
     filled: usize,
@@ -156,11 +156,16 @@ struct Sha {
 }
 
 impl Sha {
+    /// Of a message alone.
+    pub(crate) const fn begin() -> Self {
+        Self::new(INITIAL, 0)
+    }
+
     const fn new(state: [u32; 8], total: u64) -> Self {
         Self { state, block: [0; BLOCK], filled: 0, total }
     }
 
-    fn update(&mut self, mut data: &[u8]) {
+    pub(crate) fn update(&mut self, mut data: &[u8]) {
         self.total = self.total.wrapping_add(data.len() as u64);
         if self.filled > 0 {
             let room = self.block.get_mut(self.filled..).unwrap_or_default();
@@ -179,7 +184,7 @@ impl Sha {
         self.filled = rest.len();
     }
 
-    fn finish(mut self) -> [u8; TAG_LEN] {
+    pub(crate) fn finish(mut self) -> [u8; TAG_LEN] {
         let mut rest = self.block.iter_mut().skip(self.filled);
         if let Some(end) = rest.next() {
             *end = 0x80;

@@ -1,88 +1,41 @@
 //! The result cache: answers kept in an SQLite file, across restarts.
 
+mod compute;
+mod config;
 mod flight;
+mod global;
+mod read;
+mod stats;
 mod store;
 mod writer;
 
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use daur_core::time::{Duration, UnixTime, WallClock};
-use rusqlite::Connection;
+use daur_core::time::{Duration, UnixTime};
 
 use self::flight::Flights;
-use self::store::{Found, Row};
+use self::read::{Found, Reader};
+use self::stats::{Stats, count};
+use self::store::{Asked, Row, Store, millis};
 use self::writer::{Ack, Work, Writer};
 use crate::error::Error;
 use crate::sqlite::{self, Fault};
+
+pub use self::config::Config;
+pub use self::global::{init, result_cache};
+pub use daur_core::services::result_cache::{Key, KeyBuilder, Snapshot, Ttl};
 
 /// Bytes that a queued entry costs beside its key and value.
 const ENTRY_OVERHEAD: u64 = 128;
 /// Longest key.
 const MAX_KEY: usize = 4_096;
-
-/// How large the cache may grow and how long it may wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Largest size of the database file; the oldest rows go first. Its log adds up to about 4 MiB.
-    pub max_bytes: u64,
-    /// Largest value; a larger one is not kept.
-    pub max_value_bytes: usize,
-    /// Bytes that may wait for the writer; what comes beyond is not kept.
-    pub max_queued_bytes: u64,
-    /// Longest wait for a lock that another process holds.
-    pub busy_timeout: Duration,
-    /// Connections that read side by side.
-    pub readers: usize,
-}
-
-impl Config {
-    /// 64 MiB, values up to 1 MiB, 8 MiB queued, a quarter of a second, two readers.
-    pub const DEFAULT: Self = Self {
-        max_bytes: 64 << 20,
-        max_value_bytes: 1 << 20,
-        max_queued_bytes: 8 << 20,
-        busy_timeout: Duration::from_millis(250),
-        readers: 2,
-    };
-
-    /// Checks the fields, also against each other.
-    ///
-    /// # Errors
-    /// [`Error::Config`] with the field's name and what is allowed.
-    pub const fn validate(&self) -> Result<(), Error> {
-        if self.max_bytes < 256 << 10 || self.max_bytes > 1 << 40 {
-            return Err(Error::Config { field: "max_bytes", allowed: "from 256 KiB to 1 TiB" });
-        }
-        if self.max_value_bytes == 0 || self.max_value_bytes as u64 > self.max_bytes / 4 {
-            return Err(Error::Config {
-                field: "max_value_bytes",
-                allowed: "at least 1 and at most a quarter of max_bytes",
-            });
-        }
-        if self.max_queued_bytes < self.max_value_bytes as u64 + MAX_KEY as u64 + ENTRY_OVERHEAD {
-            return Err(Error::Config { field: "max_queued_bytes", allowed: "at least max_value_bytes + 4224" });
-        }
-        if self.busy_timeout.as_secs() > 60 {
-            return Err(Error::Config { field: "busy_timeout", allowed: "at most 60s" });
-        }
-        if self.readers == 0 || self.readers > 64 {
-            return Err(Error::Config { field: "readers", allowed: "from 1 to 64" });
-        }
-        Ok(())
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
 
 /// Whether an entry was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,21 +84,24 @@ pub struct Answer {
 ///
 /// # Rules
 /// 1. A fault never fails a request: a look-up that cannot be answered is a miss, an entry that
-///    cannot be written is skipped; both are counted.
+///    cannot be written is skipped; both are counted. When the fault is over, it goes on by itself.
 /// 2. An acknowledged entry survives the process, `SIGKILL` included. (A power cut may take the last
 ///    seconds: the log is synced at its checkpoints only.)
-/// 3. An entry is fresh while `created <= now < created + ttl` in wall time.
+/// 3. An entry is fresh while `created <= now < created + ttl` in wall time; [`Config::ttl`] may shorten the time.
 /// 4. Every row has a checksum: a flipped bit is a miss, never wrong bytes.
 /// 5. A damaged file is renamed to `NAME.quarantine-*` and a new one takes its place; the newest
 ///    three are kept. A deleted file is replaced by a new one.
-/// 6. The file stays below `max_bytes`: the rows written longest ago go first.
+/// 6. The file stays below `max_bytes`. Above its high water rows go: the oldest first, but those asked for since the hand
+///    last passed them are spared once ([`Hand`](daur_core::services::result_cache::Hand)).
 /// 7. Of concurrent callers of [`get_or_compute`](Self::get_or_compute) with the same key one
 ///    computes; if it fails, panics or is cancelled, the next one does.
 /// 8. A database of another program is never touched: [`open`](Self::open) refuses it.
+/// 9. A lock that another process holds costs a caller the busy timeout once: until somebody gets it again, nobody waits for it.
+/// 10. Somebody who reads for long does not make the log grow without end: beyond 8 MiB nothing is written until it can be emptied.
 ///
 /// # Cost
 /// One thread that writes; a look-up is one indexed read on the caller's thread. Beside the file:
-/// 8 MiB of page cache for each reader and 2 MiB for the writer at most.
+/// [`Config::page_cache_bytes`] for each reader, 2 MiB for the writer at most, and 64 KiB of marks.
 ///
 /// # Sharing
 /// `&self` everywhere; put it into an `Arc`. Dropping it writes what is queued. The asynchronous
@@ -188,76 +144,25 @@ struct Inner {
     path: PathBuf,
     config: Config,
     /// `None` until first used, and after the writer has opened the file again.
-    readers: Vec<Mutex<Option<Connection>>>,
+    readers: Vec<Mutex<Option<Reader>>>,
     next_reader: AtomicUsize,
+    /// The last reader to wait for a lock has waited in vain: until one gets it, nobody waits.
+    locked: AtomicBool,
     /// Counts how often the file has been opened; a reader's complaint names the one it read.
     generation: AtomicU64,
-    queued_bytes: AtomicU64,
+    /// One more than the last generation that a reader has complained of: one complaint is enough.
+    suspected: AtomicU64,
+    /// Rows that have been asked for.
+    marks: Box<Asked>,
     stats: Stats,
 }
 
-#[derive(Default)]
-struct Stats {
-    hits: AtomicU64,
-    misses: AtomicU64,
-    expired: AtomicU64,
-    shared: AtomicU64,
-    stored: AtomicU64,
-    evicted: AtomicU64,
-    corrupt: AtomicU64,
-    skipped: AtomicU64,
-    faults: AtomicU64,
-    quarantined: AtomicU64,
-    reopened: AtomicU64,
-    rows: AtomicU64,
-    bytes: AtomicU64,
-    up: AtomicBool,
+/// What an entry costs in the queue.
+const fn cost(key: &[u8], value: &[u8]) -> u64 {
+    (key.len() + value.len()) as u64 + ENTRY_OVERHEAD
 }
 
-/// What the cache has done since it was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Snapshot {
-    /// Look-ups answered.
-    pub hits: u64,
-    /// Look-ups not answered, for any reason.
-    pub misses: u64,
-    /// Misses whose entry was too old.
-    pub expired: u64,
-    /// Answers shared by a caller who was computing the same.
-    pub shared: u64,
-    /// Entries written.
-    pub stored: u64,
-    /// Entries deleted to make room.
-    pub evicted: u64,
-    /// Entries whose checksum was wrong, and reads that found the file damaged.
-    pub corrupt: u64,
-    /// Entries not written.
-    pub skipped: u64,
-    /// Refusals of SQLite or the file system.
-    pub faults: u64,
-    /// Files put into quarantine.
-    pub quarantined: u64,
-    /// Times that the file was opened again.
-    pub reopened: u64,
-    /// Entries in the file.
-    pub rows: u64,
-    /// Bytes in use in the file.
-    pub bytes: u64,
-    /// Largest size of the file.
-    pub max_bytes: u64,
-    /// Bytes that wait for the writer.
-    pub queued_bytes: u64,
-    /// Whether the file is open at present.
-    pub up: bool,
-}
-
-impl Row {
-    fn size(&self) -> u64 {
-        (self.key.len() + self.value.len()) as u64 + ENTRY_OVERHEAD
-    }
-}
-
-/// Joins `parts` into one key, such that different parts never give the same key.
+/// The key of `parts` in their order: [`Key::of`].
 ///
 /// # Example
 /// ```
@@ -265,18 +170,8 @@ impl Row {
 ///
 /// assert_ne!(key(["ab", "c"]), key(["a", "bc"]));
 /// ```
-pub fn key<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> Vec<u8> {
-    let mut key = Vec::new();
-    for part in parts {
-        let part = part.as_ref();
-        key.extend_from_slice(&(part.len() as u64).to_le_bytes());
-        key.extend_from_slice(part);
-    }
-    key
-}
-
-fn millis(at: UnixTime) -> i64 {
-    i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
+pub fn key<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> Key {
+    Key::of(parts)
 }
 
 impl ResultCache {
@@ -286,29 +181,41 @@ impl ResultCache {
     ///
     /// # Errors
     /// An invalid config, a database of another program, a path where nothing can be created, or
-    /// no thread for the writer. After this, nothing fails any more.
+    /// no thread for the writer. After this, nothing fails any more. A lock that is held or a full disk is no error: the cache
+    /// is [down](Snapshot::up) until that has passed.
     pub fn open(path: impl AsRef<Path>, config: Config) -> Result<Self, Error> {
         config.validate()?;
-        let path = path.as_ref().to_path_buf();
+        // As SQLite does: its log lies beside the file, not beside a link to it.
+        let path = path.as_ref();
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         let stats = Stats::default();
-        let store = match store::open(&path, &config) {
+        let store = match Store::open(&path, &config, true) {
             Err((Fault::Damaged, _)) => {
                 sqlite::quarantine(&path)
                     .map_err(|error| Error::io(format!("moving the damaged {} aside", path.display()), error))?;
-                stats.quarantined.fetch_add(1, Relaxed);
-                store::open(&path, &config)
+                count(&stats.quarantined);
+                Store::open(&path, &config, true)
             }
             opened => opened,
         };
-        let store = store.map_err(|(_, error)| Error::store("opening the result cache", error))?;
-        let readers = (0..config.readers).map(|_| Mutex::new(None)).collect();
+        let store = match store {
+            // Somebody holds the lock or the disk is full: that passes, and then the writer opens it.
+            Err((Fault::Busy | Fault::Full, _)) => {
+                count(&stats.faults);
+                None
+            }
+            Err((_, error)) => return Err(Error::store("opening the result cache", error)),
+            Ok(store) => Some(store),
+        };
         let inner = Arc::new(Inner {
             path,
+            readers: (0..config.readers).map(|_| Mutex::new(None)).collect(),
             config,
-            readers,
             next_reader: AtomicUsize::new(0),
+            locked: AtomicBool::new(false),
             generation: AtomicU64::new(0),
-            queued_bytes: AtomicU64::new(0),
+            suspected: AtomicU64::new(0),
+            marks: Box::default(),
             stats,
         });
         let (queue, work) = mpsc::channel();
@@ -357,33 +264,36 @@ impl ResultCache {
     #[must_use]
     pub fn get_with_ttl(&self, key: &[u8], now: UnixTime) -> Option<(Vec<u8>, Duration)> {
         let stats = &self.inner.stats;
-        let found = self.inner.look_up(key, millis(now)).unwrap_or_else(|(generation, error)| {
-            stats.faults.fetch_add(1, Relaxed);
+        let found = self.inner.look_up(key, now).unwrap_or_else(|(generation, error)| {
+            count(&stats.faults);
             match Fault::of(&error) {
                 Fault::Busy | Fault::Full => {}
                 fault => {
                     stats.corrupt.fetch_add(u64::from(fault == Fault::Damaged), Relaxed);
-                    // If the writer is gone, every look-up is a miss: nothing is lost.
-                    let _ = self.queue.send(Work::Suspect { generation, fault });
+                    if self.inner.suspected.swap(generation + 1, Relaxed) != generation + 1 {
+                        // If the writer is gone, every look-up is a miss: nothing is lost.
+                        let _ = self.queue.send(Work::Suspect { generation, fault });
+                    }
                 }
             }
             Found::Nothing
         });
         match found {
             Found::Fresh(value, expires) => {
-                stats.hits.fetch_add(1, Relaxed);
+                count(&stats.hits);
                 return Some((value, Duration::from_millis(expires.saturating_sub(millis(now)).unsigned_abs())));
             }
             Found::Stale => {
-                stats.expired.fetch_add(1, Relaxed);
+                count(&stats.expired);
             }
             Found::Damaged => {
-                stats.corrupt.fetch_add(1, Relaxed);
-                let _ = self.queue.send(Work::Forget { key: key.to_vec() });
+                count(&stats.corrupt);
+                // If there is no room for it, the next look-up finds it damaged again.
+                self.queue(cost(key, &[]), || Work::Forget { key: key.to_vec() });
             }
             Found::Nothing => {}
         }
-        stats.misses.fetch_add(1, Relaxed);
+        count(&stats.misses);
         None
     }
 
@@ -437,153 +347,37 @@ impl ResultCache {
         let _ = self.ask(|ack| Work::Flush { ack });
     }
 
-    /// The entry of `key`, or what `compute` gives, which is kept for `ttl`.
-    ///
-    /// Callers who ask for the same key meanwhile wait and share the value, if it is one to keep.
-    /// Asking for the same key from inside `compute` never returns.
-    ///
-    /// # Errors
-    /// What `compute` fails with; it is not kept, and the next caller computes.
-    pub fn get_or_compute<E>(
-        &self,
-        key: &[u8],
-        ttl: Duration,
-        wall: &impl WallClock,
-        compute: impl FnOnce() -> Result<Computed, E>,
-    ) -> Result<Answer, E> {
-        if let Some(value) = wall.unix_now().and_then(|now| self.get(key, now)) {
-            return Ok(Answer { value, source: Source::Cache });
-        }
-        let ticket = self.flights.join(key);
-        // A leader that panicked has left nothing: the next one computes.
-        let mut slot = ticket.lock().map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
-        if let Some(value) = slot.as_deref().and_then(Option::as_ref) {
-            self.inner.stats.shared.fetch_add(1, Relaxed);
-            return Ok(Answer { value: value.clone(), source: Source::Shared });
-        }
-        if let Some(value) = self.look_again(key, wall) {
-            return Ok(Answer { value, source: Source::Cache });
-        }
-        let value = match compute()? {
-            Computed::Pass(value) => value,
-            Computed::Keep(value) => {
-                if let Some(now) = wall.unix_now() {
-                    // If it was skipped, that has been counted.
-                    let _ = self.set(key, &value, ttl, now);
-                }
-                if let Some(slot) = slot.as_deref_mut() {
-                    *slot = Some(value.clone());
-                }
-                ticket.close();
-                value
-            }
-        };
-        Ok(Answer { value, source: Source::Computed })
-    }
-
-    /// As [`get_or_compute`](Self::get_or_compute), for futures. If the computing caller is
-    /// cancelled, the next one computes.
-    ///
-    /// # Errors
-    /// What the future fails with; it is not kept, and the next caller computes.
-    #[cfg(feature = "tokio")]
-    pub async fn get_or_compute_async<E, F>(
-        &self,
-        key: &[u8],
-        ttl: Duration,
-        wall: &impl WallClock,
-        compute: impl FnOnce() -> F,
-    ) -> Result<Answer, E>
-    where
-        F: Future<Output = Result<Computed, E>>,
-    {
-        if let Some(value) = wall.unix_now().and_then(|now| self.get(key, now)) {
-            return Ok(Answer { value, source: Source::Cache });
-        }
-        let ticket = self.async_flights.join(key);
-        let mut slot = match ticket.lock() {
-            Some(lock) => Some(lock.lock().await),
-            None => None,
-        };
-        if let Some(value) = slot.as_deref().and_then(Option::as_ref) {
-            self.inner.stats.shared.fetch_add(1, Relaxed);
-            return Ok(Answer { value: value.clone(), source: Source::Shared });
-        }
-        if let Some(value) = self.look_again(key, wall) {
-            return Ok(Answer { value, source: Source::Cache });
-        }
-        let value = match compute().await? {
-            Computed::Pass(value) => value,
-            Computed::Keep(value) => {
-                if let Some(now) = wall.unix_now() {
-                    // If it was skipped, that has been counted.
-                    let _ = self.set_async(key, &value, ttl, now).await;
-                }
-                if let Some(slot) = slot.as_deref_mut() {
-                    *slot = Some(value.clone());
-                }
-                ticket.close();
-                value
-            }
-        };
-        Ok(Answer { value, source: Source::Computed })
-    }
-
-    /// Looks once more, as the one who is about to compute: between the first look and joining,
-    /// another may have stored the value and left. The miss has been counted.
-    fn look_again(&self, key: &[u8], wall: &impl WallClock) -> Option<Vec<u8>> {
-        let now = wall.unix_now()?;
-        match self.inner.look_up(key, millis(now)) {
-            Ok(Found::Fresh(value, _)) => {
-                self.inner.stats.hits.fetch_add(1, Relaxed);
-                Some(value)
-            }
-            _ => None,
-        }
-    }
-
     /// What the cache has done and holds.
     #[must_use]
     #[doc(alias = "get_stats")]
     pub fn snapshot(&self) -> Snapshot {
-        let stats = &self.inner.stats;
-        Snapshot {
-            hits: stats.hits.load(Relaxed),
-            misses: stats.misses.load(Relaxed),
-            expired: stats.expired.load(Relaxed),
-            shared: stats.shared.load(Relaxed),
-            stored: stats.stored.load(Relaxed),
-            evicted: stats.evicted.load(Relaxed),
-            corrupt: stats.corrupt.load(Relaxed),
-            skipped: stats.skipped.load(Relaxed),
-            faults: stats.faults.load(Relaxed),
-            quarantined: stats.quarantined.load(Relaxed),
-            reopened: stats.reopened.load(Relaxed),
-            rows: stats.rows.load(Relaxed),
-            bytes: stats.bytes.load(Relaxed),
-            max_bytes: self.inner.config.max_bytes,
-            queued_bytes: self.inner.queued_bytes.load(Relaxed),
-            up: stats.up.load(Relaxed),
-        }
+        let Inner { stats, config, .. } = &*self.inner;
+        stats.snapshot(config.max_bytes)
     }
 
     /// Queues an entry, or counts it as skipped.
     fn enqueue(&self, key: &[u8], value: &[u8], ttl: Duration, now: UnixTime, ack: Option<Ack>) {
-        let config = &self.inner.config;
-        let created = millis(now);
-        let expires = created.saturating_add_unsigned(ttl.as_millis());
-        let skip = || self.inner.stats.skipped.fetch_add(1, Relaxed);
-        if key.len() > MAX_KEY || value.len() > config.max_value_bytes || expires == created {
-            skip();
-            return;
-        }
-        let size = (key.len() + value.len()) as u64 + ENTRY_OVERHEAD;
-        let queued = self.inner.queued_bytes.fetch_add(size, Relaxed) + size;
+        let Inner { config, stats, .. } = &*self.inner;
+        let life = config.ttl.life(key, ttl, now).map(|life| (millis(life.created), millis(life.expires)));
+        // Beyond the year 292 million, the file cannot tell moments apart.
+        let life = life.filter(|(created, expires)| created < expires);
+        let fits = key.len() <= MAX_KEY && value.len() <= config.max_value_bytes;
+        let Some((created, expires)) = life.filter(|_| fits) else { return count(&stats.skipped) };
         let row = || Row { key: key.to_vec(), value: value.to_vec(), created, expires };
-        if queued > config.max_queued_bytes || self.queue.send(Work::Set { row: row(), ack }).is_err() {
-            self.inner.queued_bytes.fetch_sub(size, Relaxed);
-            skip();
+        if !self.queue(cost(key, value), || Work::Set { row: row(), ack }) {
+            count(&stats.skipped);
         }
+    }
+
+    /// Queues work of this size, if there is room for it and somebody to do it.
+    fn queue(&self, size: u64, work: impl FnOnce() -> Work) -> bool {
+        let Inner { config, stats, .. } = &*self.inner;
+        let queued = stats.queued_bytes.fetch_add(size, Relaxed) + size;
+        let taken = queued <= config.max_queued_bytes && self.queue.send(work()).is_ok();
+        if !taken {
+            stats.queued_bytes.fetch_sub(size, Relaxed);
+        }
+        taken
     }
 
     fn ask(&self, work: impl FnOnce(Ack) -> Work) -> Stored {
@@ -592,40 +386,6 @@ impl ResultCache {
             let _ = done.send(stored);
         })));
         answered.recv().unwrap_or(Stored::Skipped)
-    }
-}
-
-impl Inner {
-    /// Reads `key`; a complaint comes with the generation of the file that was read.
-    fn look_up(&self, key: &[u8], now: i64) -> Result<Found, (u64, rusqlite::Error)> {
-        let mut reader = self.reader();
-        if !self.stats.up.load(Relaxed) {
-            return Ok(Found::Nothing);
-        }
-        // Does not change while a reader is held.
-        let generation = self.generation.load(Relaxed);
-        let connection = match reader.take() {
-            Some(connection) => connection,
-            None => store::open_reader(&self.path, &self.config).map_err(|error| (generation, error))?,
-        };
-        let found = store::look_up(&connection, key, now).map_err(|error| (generation, error))?;
-        // After an error the connection is dropped: the next look-up opens the file anew.
-        *reader = Some(connection);
-        Ok(found)
-    }
-
-    /// A reader that is free, or else the next in turn.
-    fn reader(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {
-        let turn = self.next_reader.fetch_add(1, Relaxed);
-        let in_turn = |i: usize| &self.readers[(turn + i) % self.readers.len()];
-        for i in 0..self.readers.len() {
-            match in_turn(i).try_lock() {
-                Ok(reader) => return reader,
-                Err(TryLockError::Poisoned(reader)) => return reader.into_inner(),
-                Err(TryLockError::WouldBlock) => {}
-            }
-        }
-        in_turn(0).lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -642,36 +402,5 @@ impl Drop for ResultCache {
 impl fmt::Debug for ResultCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResultCache").field("path", &self.inner.path).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_config_is_checked_field_by_field() {
-        assert!(Config::DEFAULT.validate().is_ok());
-        let cases = [
-            (Config { max_bytes: 1_000, ..Config::DEFAULT }, "max_bytes"),
-            (Config { max_value_bytes: 0, ..Config::DEFAULT }, "max_value_bytes"),
-            (Config { max_bytes: 1 << 20, ..Config::DEFAULT }, "max_value_bytes"),
-            (Config { max_queued_bytes: 9, ..Config::DEFAULT }, "max_queued_bytes"),
-            (Config { busy_timeout: Duration::MAX, ..Config::DEFAULT }, "busy_timeout"),
-            (Config { readers: 0, ..Config::DEFAULT }, "readers"),
-        ];
-        for (config, wrong) in cases {
-            match config.validate() {
-                Err(Error::Config { field, .. }) => assert_eq!(field, wrong),
-                other => panic!("{wrong}: {other:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn different_parts_never_give_the_same_key() {
-        assert_ne!(key(["ab", "c"]), key(["a", "bc"]));
-        assert_ne!(key(["a", ""]), key(["a"]));
-        assert_eq!(key(["a", "b"]), key([b"a", b"b"]));
     }
 }

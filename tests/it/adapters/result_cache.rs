@@ -1,16 +1,21 @@
 //! The result cache and everything that can happen to its file.
 
+mod damage;
+mod faults;
+mod kill;
+
 use std::convert::Infallible;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use daur_core::time::{Duration, UnixTime, WallClock};
-use daur_std::services::result_cache::{Answer, Computed, Config, ResultCache, Snapshot, Source, Stored};
+use daur_std::services::result_cache::{
+    self, Answer, Computed, Config, ResultCache, Snapshot, Source, Stored, Ttl, result_cache,
+};
 use rusqlite::{Connection, TransactionBehavior};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
@@ -50,6 +55,44 @@ impl Drop for Folder {
 
 fn after(secs: u64) -> UnixTime {
     UnixTime::from_secs(NOW.as_secs() + secs)
+}
+
+#[test]
+fn the_file_has_a_log_and_can_give_room_back() {
+    let folder = Folder::new("set-up");
+    let cache = folder.open();
+    assert_eq!(cache.set(b"k", b"v", TTL, NOW), Stored::Yes);
+    let other = Connection::open(folder.file()).unwrap();
+    let number = |pragma| other.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!((number("auto_vacuum"), number("page_size"), number("application_id")), (2, 4_096, 0x4461_7572));
+    let journal: String = other.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+    assert_eq!(journal, "wal");
+}
+
+#[test]
+fn the_cache_of_the_process_is_one_and_the_first_path_counts() {
+    let folder = Folder::new("global");
+    assert!(result_cache(folder.0.join("missing").join("results.db")).is_err(), "who comes next may open it all the same");
+    let cache = result_cache(folder.file()).unwrap();
+    assert!(std::ptr::eq(cache, result_cache(folder.0.join("another.db")).unwrap()));
+    assert!(!folder.0.join("another.db").exists());
+    assert!(result_cache::init(ResultCache::open(folder.0.join("third.db"), Config::DEFAULT).unwrap()).is_err());
+    assert_eq!(cache.set(b"k", b"v", TTL, NOW), Stored::Yes);
+}
+
+#[test]
+fn times_to_live_are_cut_as_the_config_says() {
+    let folder = Folder::new("cut");
+    let ttl = Ttl { longest: Duration::from_secs(10), spread_permille: 500 };
+    let cache = ResultCache::open(folder.file(), Config { ttl, ..Config::DEFAULT }).unwrap();
+    let lives: Vec<_> = (0..20_u8)
+        .map(|i| {
+            assert_eq!(cache.set(&[i], b"v", TTL, NOW), Stored::Yes);
+            cache.get_with_ttl(&[i], NOW).unwrap().1
+        })
+        .collect();
+    assert!(lives.iter().all(|life| *life <= Duration::from_secs(10) && *life >= Duration::from_secs(5)), "{lives:?}");
+    assert!(lives.iter().any(|life| *life != lives[0]));
 }
 
 #[test]
@@ -173,9 +216,9 @@ fn a_flipped_bit_is_a_miss_and_a_counter() {
         assert_eq!(cache.set(key, b"a value worth keeping", TTL, NOW), Stored::Yes);
     }
     let damage = Connection::open(folder.file()).unwrap();
-    damage.execute("UPDATE entries SET value = X'61' WHERE key = X'61'", []).unwrap();
-    damage.execute("UPDATE entries SET expires = expires + 1 WHERE key = X'62'", []).unwrap();
-    damage.execute("UPDATE entries SET value = 'text' WHERE key = X'63'", []).unwrap();
+    damage.execute("UPDATE daur_results SET value = X'61' WHERE key = X'61'", []).unwrap();
+    damage.execute("UPDATE daur_results SET expires = expires + 1 WHERE key = X'62'", []).unwrap();
+    damage.execute("UPDATE daur_results SET value = 'text' WHERE key = X'63'", []).unwrap();
     for key in [b"a", b"b", b"c"] {
         assert_eq!(cache.get(key, NOW), None);
     }
@@ -459,47 +502,6 @@ async fn a_cancelled_computation_leaves_the_next_one_its_turn() {
     assert_eq!(waiting.unwrap().source, Source::Computed);
     assert_eq!(third.unwrap(), Answer { value: b"answer".to_vec(), source: Source::Shared });
     assert_eq!(cache.get(b"k", NOW).as_deref(), Some(&b"answer"[..]), "kept before it was answered");
-}
-
-const CHILD: &str = "DAUR_TEST_RESULT_CACHE";
-
-#[test]
-fn a_kill_during_writes_loses_no_acknowledged_row() {
-    if let Some(path) = std::env::var_os(CHILD) {
-        // The child writes until it is killed.
-        let cache = ResultCache::open(path, Config::DEFAULT).unwrap();
-        for i in 0_u64.. {
-            assert_eq!(cache.set(&i.to_le_bytes(), &[3; 500], TTL, NOW), Stored::Yes);
-            println!("acknowledged {i}");
-        }
-    }
-    let folder = Folder::new("killed");
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--nocapture", "adapters::result_cache::a_kill_during_writes_loses_no_acknowledged_row"])
-        .env(CHILD, folder.file())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    for line in lines.by_ref() {
-        if line.unwrap().ends_with("acknowledged 300") {
-            break;
-        }
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let mut last = 300;
-    for line in lines.map_while(Result::ok) {
-        // The kill may have cut the last line short, which only lowers the number.
-        if let Some(number) = line.strip_prefix("acknowledged ").and_then(|text| text.parse::<u64>().ok()) {
-            last = last.max(number);
-        }
-    }
-    let cache = folder.open();
-    for i in 0..=last {
-        assert!(cache.get(&i.to_le_bytes(), NOW).is_some(), "row {i} of {last}");
-    }
-    assert_eq!(folder.quarantined(), 0);
 }
 
 #[test]

@@ -37,8 +37,9 @@ use daur_core::security::permission::Permissions;
 use daur_core::security::token::{self, Claims, Keys};
 use daur_core::services::analytics::{self, Analytics, Sketch};
 use daur_core::services::notify::{Notifications, SubscriberId, matches};
+use daur_core::services::result_cache::{Hand, Key, Life, Marks, Ttl};
 use daur_core::text::Text;
-use daur_core::time::{Duration, Instant};
+use daur_core::time::{Duration, Instant, UnixTime};
 use daur_core::wire::decoder::Decoder;
 use daur_core::wire::outbox::{self, Outbox};
 use daur_core::wire::record::Record;
@@ -107,6 +108,7 @@ fn main() -> ! {
     security();
     wire();
     notifications();
+    results();
     semihosting::process::exit(0);
 }
 
@@ -536,5 +538,21 @@ fn notifications() {
     });
     measure("notify_matches", || {
         black_box(matches(black_box("motor.*.hot"), black_box("motor.left.hot")));
+    });
+}
+
+fn results() {
+    measure("result_key", || {
+        black_box(Key::of(black_box(["read", "all"])));
+    });
+    let now = UnixTime::from_secs(black_box(1_000));
+    measure("result_life", || {
+        let life: Option<Life> = Ttl::DEFAULT.life(black_box(&[7; 32]), Duration::from_secs(60), now);
+        black_box(life.map(|life| life.at(now)));
+    });
+    let (mut hand, marks) = (Hand::new(), Marks::<64>::new());
+    let mut pass = black_box(&mut hand).pass(8);
+    measure("result_judge", || {
+        black_box(pass.judge(black_box(5), &marks));
     });
 }

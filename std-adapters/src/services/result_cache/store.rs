@@ -1,29 +1,41 @@
-//! The file: its schema and its statements.
+//! The file: its schema, what is written to it, and who goes when room is short.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration as StdDuration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use daur_core::services::result_cache::{Hand, Marks, Room, Verdict};
+use daur_core::time::UnixTime;
+use rusqlite::{Connection, TransactionBehavior, ffi, params};
 
-use super::Config;
-use crate::sqlite::{self, Fault, Format, Identity, PAGE, used_pages};
+use super::{Config, ENTRY_OVERHEAD};
+use crate::sqlite::{self, Fault, Format, Identity, PAGE, used_pages, whole};
 
 const FORMAT: Format = Format {
     // `Daur` in ASCII.
     application: 0x4461_7572,
-    version: 1,
-    create: "CREATE TABLE IF NOT EXISTS entries (
+    version: 2,
+    // What is asked for without the value stands before it: a long value fills pages of its own.
+    create: "CREATE TABLE IF NOT EXISTS daur_results (
                  id INTEGER PRIMARY KEY,
-                 key BLOB NOT NULL UNIQUE,
-                 value BLOB NOT NULL,
                  created INTEGER NOT NULL,
                  expires INTEGER NOT NULL,
-                 checksum INTEGER NOT NULL
+                 checksum INTEGER NOT NULL,
+                 key BLOB NOT NULL UNIQUE,
+                 value BLOB NOT NULL
              );
-             CREATE INDEX IF NOT EXISTS entries_expires ON entries (expires);",
-    discard: "DROP TABLE IF EXISTS entries",
+             CREATE INDEX IF NOT EXISTS daur_results_expires ON daur_results (expires);",
+    discard: "DROP TABLE IF EXISTS entries; DROP TABLE IF EXISTS daur_results",
 };
-/// Rows that one statement of eviction or expiry takes.
+/// Rows that one statement of expiry takes, or one look of eviction.
 const STEP: i64 = 32;
+/// A log longer than this is emptied before more is written.
+const LOG_BYTES: u64 = 8 << 20;
+/// Rows that are told apart by whether they were asked for.
+const MARKS: usize = 1 << 16;
+
+/// Which rows have been asked for.
+pub(super) type Asked = Marks<MARKS>;
 
 /// One entry, as it is written.
 #[derive(Debug)]
@@ -34,32 +46,38 @@ pub(super) struct Row {
     pub(super) expires: i64,
 }
 
-/// What a look-up found.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// The value, and the wall time in milliseconds at which it expires.
-    Fresh(Vec<u8>, i64),
-    Stale,
-    Damaged,
-    Nothing,
+impl Row {
+    pub(super) const fn size(&self) -> u64 {
+        (self.key.len() + self.value.len()) as u64 + ENTRY_OVERHEAD
+    }
 }
 
 /// The writer's connection.
 pub(super) struct Store {
     connection: Connection,
     identity: Identity,
-    high_water_pages: u64,
+    log: PathBuf,
+    room: Room,
+    hand: Hand,
+    /// Whether it waits for a lock.
+    patient: bool,
     pub(super) rows: u64,
 }
 
 impl Store {
-    fn new(connection: Connection, path: &Path, config: &Config) -> Result<Self, rusqlite::Error> {
-        let rows = connection.query_row("SELECT count(*) FROM entries", [], |row| row.get::<_, i64>(0))?;
-        let pages = config.max_bytes / PAGE;
+    /// Opens the database for the writer, and sorts its refusals.
+    pub(super) fn open(path: &Path, config: &Config, patient: bool) -> Result<Self, (Fault, rusqlite::Error)> {
+        let connection = sqlite::open(path, &FORMAT, timeout(config, patient).into(), config.max_bytes)?;
+        let rows = connection
+            .query_row("SELECT count(*) FROM daur_results", [], |row| row.get::<_, i64>(0))
+            .map_err(|error| (Fault::of(&error), error))?;
         Ok(Self {
             connection,
             identity: Identity::of(path),
-            high_water_pages: pages - pages / 8,
+            log: sqlite::beside(path, "-wal"),
+            room: config.room(),
+            hand: Hand::new(),
+            patient,
             rows: rows.unsigned_abs(),
         })
     }
@@ -70,8 +88,16 @@ impl Store {
     }
 
     /// Which files are open.
-    pub(super) fn identity(&self) -> Identity {
+    pub(super) const fn identity(&self) -> Identity {
         self.identity
+    }
+
+    pub(super) fn be_patient(&mut self, patient: bool, config: &Config) -> Result<(), rusqlite::Error> {
+        if self.patient != patient {
+            self.connection.busy_timeout(timeout(config, patient))?;
+            self.patient = patient;
+        }
+        Ok(())
     }
 
     /// Bytes in use; free pages inside the file are not counted.
@@ -87,63 +113,96 @@ impl Store {
         forget: impl Iterator<Item = &'a [u8]>,
         incoming: u64,
         now: i64,
+        asked: &Asked,
     ) -> Result<u64, rusqlite::Error> {
+        self.shorten_log()?;
         // A deferred transaction that upgrades to writing fails at once, whatever the timeout.
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut removed = 0_u64;
         let mut inserted = 0_u64;
         let mut evicted = 0_u64;
+        let mut hand = self.hand;
         {
-            let mut delete = tx.prepare_cached("DELETE FROM entries WHERE key = ?1")?;
+            let mut delete = tx.prepare_cached("DELETE FROM daur_results WHERE key = ?1")?;
             for key in forget {
                 removed += delete.execute([key])? as u64;
             }
             let mut expire = tx.prepare_cached(
-                "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE expires <= ?1 LIMIT ?2)",
+                "DELETE FROM daur_results WHERE id IN (SELECT id FROM daur_results WHERE expires <= ?1 LIMIT ?2)",
             )?;
             removed += expire.execute([now, STEP])? as u64;
-            while used_pages(&tx)? + incoming.div_ceil(PAGE) > self.high_water_pages {
-                match evict(&tx)? {
-                    0 => break,
-                    rows => evicted += rows,
-                }
+            let free = self.room.to_free(used_pages(&tx)? * PAGE, incoming);
+            if free > 0 {
+                evicted = sweep(&tx, &mut hand, &self.room, free, asked)?;
             }
             let mut insert = tx.prepare_cached(
-                "INSERT INTO entries (key, value, created, expires, checksum) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO daur_results (created, expires, checksum, key, value) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (key) DO NOTHING",
             )?;
             for row in rows {
-                // Deleted and inserted, so that a renewed row is again the youngest.
-                removed += delete.execute([&row.key])? as u64;
-                let sum = checksum(&row.key, &row.value, row.created, row.expires);
-                insert.execute(params![row.key, row.value, row.created, row.expires, sum.cast_signed()])?;
+                let sum = checksum(&row.key, &row.value, row.created, row.expires).cast_signed();
+                let values = params![row.created, row.expires, sum, row.key, row.value];
+                if insert.execute(values)? == 0 {
+                    // Deleted and inserted, so that a renewed row is again the youngest.
+                    removed += delete.execute([&row.key])? as u64;
+                    insert.execute(values)?;
+                }
+                asked.reset(tx.last_insert_rowid().cast_unsigned());
                 inserted += 1;
             }
         }
         tx.commit()?;
+        self.hand = hand;
         self.rows = (self.rows + inserted).saturating_sub(removed + evicted);
         Ok(evicted)
     }
 
-    /// Makes some room when a write found none.
-    pub(super) fn make_room(&mut self) -> Result<u64, rusqlite::Error> {
-        let evicted = evict(&self.connection)?;
+    /// Makes room for `incoming` bytes when a write found none; says how many rows had to go.
+    pub(super) fn make_room(&mut self, incoming: u64, asked: &Asked) -> Result<u64, rusqlite::Error> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let free = incoming + self.room.step;
+        let evicted = sweep(&tx, &mut self.hand, &self.room, free, asked)?;
+        tx.commit()?;
         self.rows = self.rows.saturating_sub(evicted);
         Ok(evicted)
     }
 
     /// Deletes every row and gives the room back to the file system.
     pub(super) fn clear(&mut self) -> Result<(), rusqlite::Error> {
+        self.shorten_log()?;
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        tx.execute("DELETE FROM entries", [])?;
+        tx.execute("DELETE FROM daur_results", [])?;
         tx.commit()?;
         self.rows = 0;
-        self.shrink(u64::MAX)
+        // They are gone, whether their pages could be given back or not.
+        let _ = self.shrink(u64::MAX);
+        Ok(())
     }
 
     /// Gives up to `pages` free pages back to the file system.
     pub(super) fn shrink(&self, pages: u64) -> Result<(), rusqlite::Error> {
         sqlite::shrink(&self.connection, pages)
     }
+
+    /// Empties a log that has become long: somebody has read from it all the time. While that goes on, nothing is written.
+    fn shorten_log(&self) -> Result<(), rusqlite::Error> {
+        if fs::metadata(&self.log).is_ok_and(|log| log.len() > LOG_BYTES) {
+            let held = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;
+            if held != 0 {
+                return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), None));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How long to wait for a lock.
+pub(super) fn timeout(config: &Config, patient: bool) -> StdDuration {
+    if patient { config.busy_timeout.into() } else { StdDuration::ZERO }
+}
+
+pub(super) fn millis(at: UnixTime) -> i64 {
+    whole(at.as_millis())
 }
 
 /// Whether the file is a readable database of another program.
@@ -151,64 +210,73 @@ pub(super) fn is_foreign(path: &Path) -> bool {
     sqlite::is_foreign(path, &FORMAT)
 }
 
-/// Opens the database for the writer, and sorts its refusals.
-pub(super) fn open(path: &Path, config: &Config) -> Result<Store, (Fault, rusqlite::Error)> {
-    let connection = sqlite::open(path, &FORMAT, config.busy_timeout, config.max_bytes)?;
-    Store::new(connection, path, config).map_err(|error| (Fault::of(&error), error))
-}
-
-/// Deletes the oldest rows.
-fn evict(connection: &Connection) -> Result<u64, rusqlite::Error> {
-    let oldest = "DELETE FROM entries WHERE id IN (SELECT id FROM entries ORDER BY id LIMIT ?1)";
-    Ok(connection.prepare_cached(oldest)?.execute([STEP])? as u64)
-}
-
-/// A reader's connection.
-pub(super) fn open_reader(path: &Path, config: &Config) -> Result<Connection, rusqlite::Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(config.busy_timeout.into())?;
-    // Not mapped into memory, which would be faster: reading a mapped file that somebody cuts short
-    // ends the process.
-    connection.pragma_update(None, "cache_size", -8_192)?;
-    connection.pragma_update(None, "trusted_schema", false)?;
-    Ok(connection)
-}
-
-/// Looks `key` up. `now` is in milliseconds since 1970.
-pub(super) fn look_up(connection: &Connection, key: &[u8], now: i64) -> Result<Found, rusqlite::Error> {
-    let mut statement =
-        connection.prepare_cached("SELECT value, created, expires, checksum FROM entries WHERE key = ?1")?;
-    let found = statement
-        .query_row([key], |row| {
-            let (created, expires) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
-            let value = row.get_ref(0)?.as_blob()?;
-            if checksum(key, value, created, expires) != row.get::<_, i64>(3)?.cast_unsigned() {
-                return Ok(Found::Damaged);
-            }
-            // A row of the future was written before the clock was set back: its age is unknown.
-            if created <= now && now < expires { Ok(Found::Fresh(value.to_vec(), expires)) } else { Ok(Found::Stale) }
-        })
-        .optional();
-    match found {
-        Ok(found) => Ok(found.unwrap_or(Found::Nothing)),
-        // A flipped bit in a row's header changes the type of a column.
-        Err(rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::FromSqlConversionFailure(..)) => {
-            Ok(Found::Damaged)
+/// Deletes rows until `free` bytes of pages are free; says how many.
+fn sweep(
+    tx: &Connection,
+    hand: &mut Hand,
+    room: &Room,
+    free: u64,
+    asked: &Asked,
+) -> Result<u64, rusqlite::Error> {
+    let mut next = tx.prepare_cached(
+        "SELECT id, length(key) + length(value) FROM daur_results WHERE id > ?1 ORDER BY id LIMIT ?2",
+    )?;
+    let mut delete = tx.prepare_cached("DELETE FROM daur_results WHERE id = ?1")?;
+    let mut pass = hand.pass(room.spare);
+    let mut evicted = 0;
+    let mut idle = false;
+    let target = (used_pages(tx)? * PAGE).saturating_sub(free);
+    loop {
+        let above = (used_pages(tx)? * PAGE).saturating_sub(target);
+        if above == 0 {
+            return Ok(evicted);
         }
-        Err(error) => Err(error),
+        let after = pass.after().map_or(i64::MIN, u64::cast_signed);
+        let rows = next.query_map([after, STEP], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?)))?;
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        if rows.is_empty() {
+            // A turn that neither spared nor deleted a row will not be followed by one that does.
+            if idle || !pass.turn() {
+                return Ok(evicted);
+            }
+            idle = true;
+        }
+        let mut freed = 0;
+        for (id, bytes) in rows {
+            match pass.judge(id.cast_unsigned(), asked) {
+                Verdict::Evict => {
+                    let gone = delete.execute([id])? as u64;
+                    evicted += gone;
+                    idle &= gone == 0;
+                    freed += bytes.unwrap_or(0).unsigned_abs() + ENTRY_OVERHEAD;
+                }
+                Verdict::Spare => idle = false,
+            }
+            if freed >= above {
+                break;
+            }
+        }
     }
 }
 
 /// A sum over everything that a row says.
 ///
-/// Each step is a bijection of the state, so that a change inside any one word always shows;
-/// several changed words go unseen once in 2^64.
-fn checksum(key: &[u8], value: &[u8], created: i64, expires: i64) -> u64 {
+/// Each step is a bijection of its lane, and the lanes' sum is one of each of them, so that a change inside any one word
+/// always shows; several changed words go unseen once in 2^64.
+pub(super) fn checksum(key: &[u8], value: &[u8], created: i64, expires: i64) -> u64 {
     let mut sum = 0x9E37_79B9_7F4A_7C15;
     for part in [key, value] {
         sum = mix(sum, part.len() as u64);
+        // Four at a time: a step waits for the one before it in its own lane only.
+        let mut lanes = [sum, sum ^ 1, sum ^ 2, sum ^ 3];
         let (words, rest) = part.as_chunks::<8>();
+        let (rounds, words) = words.as_chunks::<4>();
+        for round in rounds {
+            for (lane, word) in lanes.iter_mut().zip(round) {
+                *lane = mix(*lane, u64::from_le_bytes(*word));
+            }
+        }
+        sum = lanes.into_iter().fold(sum, mix);
         for word in words {
             sum = mix(sum, u64::from_le_bytes(*word));
         }
@@ -230,24 +298,30 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_changes_the_checksum() {
-        let (key, value) = (b"uname -a".as_slice(), b"Linux somewhere 6.1.0".as_slice());
-        let sum = checksum(key, value, 5, 9);
+        let (key, value) = (b"uname -a".as_slice(), [b"Linux somewhere 6.1.0".as_slice(); 4].concat());
+        let sum = checksum(key, &value, 5, 9);
         for part in 0..2 {
-            for bit in 0..[key, value][part].len() * 8 {
-                let mut flipped = [key.to_vec(), value.to_vec()];
+            for bit in 0..[key, &value][part].len() * 8 {
+                let mut flipped = [key.to_vec(), value.clone()];
                 flipped[part][bit / 8] ^= 1 << (bit % 8);
                 assert_ne!(checksum(&flipped[0], &flipped[1], 5, 9), sum);
             }
         }
         for bit in 0..64 {
-            assert_ne!(checksum(key, value, 5 ^ (1 << bit), 9), sum);
-            assert_ne!(checksum(key, value, 5, 9 ^ (1 << bit)), sum);
+            assert_ne!(checksum(key, &value, 5 ^ (1 << bit), 9), sum);
+            assert_ne!(checksum(key, &value, 5, 9 ^ (1 << bit)), sum);
         }
     }
 
     #[test]
-    fn the_border_between_key_and_value_counts() {
+    fn the_border_between_key_and_value_counts_and_so_does_the_order() {
         assert_ne!(checksum(b"ab", b"c", 0, 0), checksum(b"a", b"bc", 0, 0));
         assert_ne!(checksum(b"a\0", b"", 0, 0), checksum(b"a", b"", 0, 0));
+        let words: Vec<u8> = (0..64).collect();
+        for (i, j) in [(0, 8), (0, 32), (8, 56)] {
+            let mut swapped = words.clone();
+            (0..8).for_each(|n| swapped.swap(i + n, j + n));
+            assert_ne!(checksum(b"k", &words, 0, 0), checksum(b"k", &swapped, 0, 0));
+        }
     }
 }

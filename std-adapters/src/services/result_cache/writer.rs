@@ -2,9 +2,10 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::stats::count;
 use super::store::{self, Row, Store};
 use super::{Inner, Stored};
 use crate::sqlite::{self, Fault};
@@ -12,7 +13,9 @@ use crate::sqlite::{self, Fault};
 /// How often an idle writer looks whether its file is still there.
 const TICK: Duration = Duration::from_secs(1);
 /// Work that one transaction takes.
-const BATCH: usize = 64;
+const BATCH: usize = 256;
+/// Bytes that it takes, or one value.
+const BATCH_BYTES: u64 = 4 << 20;
 /// Free pages that one idle tick gives back to the file system.
 const SHRINK_PAGES: u64 = 64;
 
@@ -46,13 +49,16 @@ pub(super) struct Writer {
     inner: Arc<Inner>,
     queue: Receiver<Work>,
     store: Option<Store>,
+    /// The last to wait for a lock has waited in vain: until somebody gets it, nobody waits.
+    locked: bool,
     /// The latest wall time that a caller has told.
     now: i64,
 }
 
 impl Writer {
-    pub(super) fn new(inner: Arc<Inner>, queue: Receiver<Work>, store: Store) -> Self {
-        let writer = Self { inner, queue, store: Some(store), now: 0 };
+    pub(super) fn new(inner: Arc<Inner>, queue: Receiver<Work>, store: Option<Store>) -> Self {
+        let locked = store.is_none();
+        let writer = Self { inner, queue, store, locked, now: 0 };
         writer.publish();
         writer
     }
@@ -75,7 +81,7 @@ impl Writer {
 
     /// Works through a batch in its order; true when it was told to stop.
     fn serve(&mut self, batch: Vec<Work>) -> bool {
-        self.check_place();
+        let most = BATCH_BYTES.min(self.inner.config.max_bytes / 4);
         let mut stop = false;
         // One transaction for more than the file holds would evict everything and then store nothing.
         let mut gathered = 0;
@@ -85,7 +91,7 @@ impl Writer {
             match work {
                 Work::Set { row, ack } => {
                     gathered += row.size();
-                    if gathered > self.inner.config.max_bytes / 4 && !sets.is_empty() {
+                    if gathered > most && !sets.is_empty() {
                         self.write(&mut sets, &mut forgets);
                         gathered = row.size();
                     }
@@ -111,7 +117,6 @@ impl Writer {
             }
         }
         self.write(&mut sets, &mut forgets);
-        self.publish();
         stop
     }
 
@@ -122,55 +127,83 @@ impl Writer {
         if sets.is_empty() && forgets.is_empty() {
             return;
         }
-        let incoming = sets.iter().map(|(row, _)| row.size()).sum();
+        let incoming: u64 = sets.iter().map(|(row, _)| row.size()).sum();
         self.now = sets.iter().map(|(row, _)| row.created).max().unwrap_or(self.now);
         let now = self.now;
+        let inner = Arc::clone(&self.inner);
         let commit = |store: &mut Store| {
-            store.write(sets.iter().map(|(row, _)| row), forgets.iter().map(Vec::as_slice), incoming, now)
+            let rows = sets.iter().map(|(row, _)| row);
+            store.write(rows, forgets.iter().map(Vec::as_slice), incoming, now, &inner.marks)
         };
-        let written = self.attempt(commit);
+        let written = match self.attempt(commit) {
+            // A full disk has no room for deleting either; a full file has.
+            Err(Fault::Full) if self.make_room(incoming) => self.attempt(commit),
+            written => written,
+        };
         let stats = &self.inner.stats;
         let stored = match written {
-            Some(evicted) => {
+            Ok(evicted) => {
                 stats.evicted.fetch_add(evicted, Relaxed);
                 stats.stored.fetch_add(sets.len() as u64, Relaxed);
                 Stored::Yes
             }
-            None => {
+            Err(_) => {
                 stats.skipped.fetch_add(sets.len() as u64, Relaxed);
                 Stored::Skipped
             }
         };
+        let forgotten: u64 = forgets.iter().map(|key| super::cost(key, &[])).sum();
+        stats.queued_bytes.fetch_sub(forgotten + incoming, Relaxed);
         self.publish();
-        for (row, ack) in sets {
-            self.inner.queued_bytes.fetch_sub(row.size(), Relaxed);
+        for (_, ack) in sets {
             if let Some(ack) = ack {
                 ack(stored);
             }
         }
     }
 
-    /// Does `work`; after damage once more on a new file.
-    fn attempt<R>(&mut self, work: impl Fn(&mut Store) -> Result<R, rusqlite::Error>) -> Option<R> {
+    /// Does `work`; after damage, or if the file was not in its place at the end, once more on a new file.
+    fn attempt<R>(&mut self, work: impl Fn(&mut Store) -> Result<R, rusqlite::Error>) -> Result<R, Fault> {
+        let mut last = Fault::Other;
         for _ in 0..2 {
-            let error = match work(self.store.as_mut()?) {
-                Ok(done) => return Some(done),
+            if self.store.is_none() {
+                self.recover(Fault::Other);
+            }
+            let patient = !self.locked && !self.inner.locked.load(Relaxed);
+            let Self { inner, store: Some(store), .. } = self else { return Err(last) };
+            let error = match store.be_patient(patient, &inner.config).and_then(|()| work(store)) {
+                Ok(done) if store.is_in_place(&inner.path) => {
+                    self.locked = false;
+                    return Ok(done);
+                }
+                // It was written to a file that nobody will find again.
+                Ok(_) => {
+                    self.recover(Fault::Other);
+                    continue;
+                }
                 Err(error) => error,
             };
-            self.inner.stats.faults.fetch_add(1, Relaxed);
-            match Fault::of(&error) {
+            count(&inner.stats.faults);
+            last = Fault::of(&error);
+            match last {
                 // All of the batch has waited through the same timeout.
-                Fault::Busy | Fault::Foreign => return None,
-                Fault::Full => {
-                    // The disk may have room again for the next batch, sooner if we give some back.
-                    let evicted = self.store.as_mut().and_then(|store| store.make_room().ok());
-                    self.inner.stats.evicted.fetch_add(evicted.unwrap_or(0), Relaxed);
-                    return None;
+                Fault::Busy => {
+                    self.locked = true;
+                    return Err(last);
                 }
-                fault @ (Fault::Damaged | Fault::Other) => self.recover(fault),
+                Fault::Foreign | Fault::Full => return Err(last),
+                Fault::Damaged | Fault::Other => self.recover(last),
             }
         }
-        None
+        Err(last)
+    }
+
+    /// Whether rows could be deleted to make room.
+    fn make_room(&mut self, incoming: u64) -> bool {
+        let inner = &self.inner;
+        let evicted = self.store.as_mut().and_then(|store| store.make_room(incoming, &inner.marks).ok()).unwrap_or(0);
+        inner.stats.evicted.fetch_add(evicted, Relaxed);
+        evicted > 0
     }
 
     fn tick(&mut self) {
@@ -194,11 +227,8 @@ impl Writer {
     fn recover(&mut self, fault: Fault) {
         let before = self.store.take().map(|store| store.identity());
         // Readers wait until the new file stands, so that none opens the old one once more.
-        let lock = |reader| Mutex::lock(reader).unwrap_or_else(PoisonError::into_inner);
-        let mut readers: Vec<_> = self.inner.readers.iter().map(lock).collect();
-        for reader in &mut readers {
-            **reader = None;
-        }
+        let inner = Arc::clone(&self.inner);
+        let _readers = inner.close_readers();
         if let Some(before) = before {
             before.remove_log(&self.inner.path);
         }
@@ -207,30 +237,32 @@ impl Writer {
         if fault == Fault::Damaged && !store::is_foreign(&self.inner.path) {
             self.put_aside();
         }
-        let opened = store::open(&self.inner.path, &self.inner.config).or_else(|(fault, error)| {
+        let patient = !self.locked && !inner.locked.load(Relaxed);
+        let opened = Store::open(&inner.path, &inner.config, patient).or_else(|(fault, error)| {
             if fault != Fault::Damaged {
                 return Err((fault, error));
             }
             self.put_aside();
-            store::open(&self.inner.path, &self.inner.config)
+            Store::open(&inner.path, &inner.config, patient)
         });
         match opened {
             Ok(store) => {
-                self.inner.stats.reopened.fetch_add(1, Relaxed);
+                count(&inner.stats.reopened);
                 self.store = Some(store);
             }
-            Err(_) => {
-                self.inner.stats.faults.fetch_add(1, Relaxed);
+            Err((fault, _)) => {
+                self.locked |= fault == Fault::Busy;
+                count(&inner.stats.faults);
             }
         }
-        self.inner.stats.up.store(self.store.is_some(), Relaxed);
+        inner.stats.up.store(self.store.is_some(), Relaxed);
     }
 
     fn put_aside(&self) {
         match sqlite::quarantine(&self.inner.path) {
-            Ok(_) => self.inner.stats.quarantined.fetch_add(1, Relaxed),
-            Err(_) => self.inner.stats.faults.fetch_add(1, Relaxed),
-        };
+            Ok(_) => count(&self.inner.stats.quarantined),
+            Err(_) => count(&self.inner.stats.faults),
+        }
     }
 
     fn publish(&self) {
