@@ -11,7 +11,7 @@ pub use status::{Due, Error, Failure, Id, Info, Outcome, Refused, Run, Status};
 use core::fmt;
 
 use heap::{Heap, Timer};
-use slot::{Link, Slot, Spot, Turn};
+use slot::{Link, Log, Slot, Spot, Turn};
 
 use crate::time::{Duration, Instant};
 
@@ -113,6 +113,7 @@ impl Default for Config {
 #[doc(alias = "TaskScheduler")]
 pub struct Scheduler<T, const N: usize> {
     slots: [Slot<T>; N],
+    logs: [Log; N],
     /// The first `timers_len` of them are a heap.
     timers: [Timer; N],
     /// Where the timer of a slot stands.
@@ -167,6 +168,7 @@ impl<T, const N: usize> Scheduler<T, N> {
         const { Self::N_FITS }
         Self {
             slots: [const { Slot::EMPTY }; N],
+            logs: [Log::EMPTY; N],
             timers: [Timer::EMPTY; N],
             places: [0; N],
             timers_len: 0,
@@ -207,10 +209,9 @@ impl<T, const N: usize> Scheduler<T, N> {
             self.totals.refused += 1;
             return Err(Refused::Invalid(task, error));
         }
-        let (link, is_fresh) = match self.free.first {
-            0 => (self.fresh.wrapping_add(1), true),
-            link => (link, false),
-        };
+        // Those that were never in use come first: what has ended is told of for longer.
+        let is_fresh = (self.fresh as usize) < N;
+        let link = if is_fresh { self.fresh.wrapping_add(1) } else { self.free.first };
         let index = link.wrapping_sub(1);
         let Some(slot) = self.slots.get_mut(index as usize) else {
             self.totals.refused += 1;
@@ -242,9 +243,9 @@ impl<T, const N: usize> Scheduler<T, N> {
             self.fall_due(index);
         }
         while let Some(index) = self.next_in_line() {
-            let slot = self.slots.get_mut(index as usize)?;
+            let (slot, log) = self.logged(index)?;
             let generation = slot.generation;
-            let turn = slot.turn(now);
+            let turn = slot.turn(log, now);
             if slot.is_over() {
                 drop(self.end(index));
             } else {
@@ -289,13 +290,13 @@ impl<T, const N: usize> Scheduler<T, N> {
     pub fn finish(&mut self, run: Run, outcome: Outcome, now: Instant) -> Result<Option<T>, Error> {
         let index = run.id.slot;
         let timer = self.timer_of(run.id);
-        let slot = self.live(run.id)?;
-        if slot.running == 0 {
+        if self.live(run.id)?.running == 0 {
             return Err(Error::Unknown);
         }
+        let (slot, log) = self.logged(index).ok_or(Error::Unknown)?;
         let has_waited = !slot.has_room() && timer.is_some_and(|at| at <= now) && !slot.is_wanted;
-        slot.overlaps = slot.overlaps.saturating_add(u32::from(has_waited));
-        slot.end_run(outcome, now.since(run.started), now);
+        log.overlaps = log.overlaps.saturating_add(u32::from(has_waited));
+        slot.end_run(log, outcome, now.since(run.started), now);
         let is_over = slot.is_over();
         self.running = self.running.wrapping_sub(1);
         self.totals.overlaps += u64::from(has_waited);
@@ -394,7 +395,7 @@ impl<T, const N: usize> Scheduler<T, N> {
     /// [`Error::Unknown`] if there is none of that id any more.
     #[doc(alias = "get_task_status")]
     pub fn status(&self, id: Id) -> Result<Status, Error> {
-        self.find(id).map(Slot::status)
+        self.find(id).map(|slot| slot.status(self.log(id, slot)))
     }
 
     /// What a task is doing, and what became of its runs.
@@ -402,7 +403,7 @@ impl<T, const N: usize> Scheduler<T, N> {
     /// # Errors
     /// [`Error::Unknown`] if there is none of that id any more.
     pub fn info(&self, id: Id) -> Result<Info, Error> {
-        self.find(id).map(Slot::info)
+        self.find(id).map(|slot| slot.info(self.log(id, slot)))
     }
 
     /// The task, unless it has ended.
@@ -462,6 +463,21 @@ impl<T, const N: usize> Scheduler<T, N> {
     fn find(&self, id: Id) -> Result<&Slot<T>, Error> {
         let slot = self.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation);
         slot.filter(|slot| slot.generation != 0).ok_or(Error::Unknown)
+    }
+
+    fn log(&self, id: Id, slot: &Slot<T>) -> &Log {
+        self.logs.get(id.slot as usize).filter(|_| slot.has_log).unwrap_or(&Log::EMPTY)
+    }
+
+    /// A slot with its own log.
+    #[inline]
+    fn logged(&mut self, index: u32) -> Option<(&mut Slot<T>, &mut Log)> {
+        let slot = self.slots.get_mut(index as usize)?;
+        let log = self.logs.get_mut(index as usize)?;
+        if !slot.has_log {
+            (slot.has_log, *log) = (true, Log::EMPTY);
+        }
+        Some((slot, log))
     }
 
     /// Not ended.
@@ -536,8 +552,10 @@ impl<T, const N: usize> Scheduler<T, N> {
         if !slot.has_room() {
             slot.spot = Spot::Nowhere;
             // Who asks for a run is told that it may have to wait.
-            if !slot.is_wanted {
-                slot.overlaps = slot.overlaps.saturating_add(1);
+            if !slot.is_wanted
+                && let Some((_, log)) = self.logged(index)
+            {
+                log.overlaps = log.overlaps.saturating_add(1);
                 self.totals.overlaps += 1;
             }
             return;

@@ -28,13 +28,6 @@ enum Kind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Policy {
-    Skip,
-    Burst,
-    Delay,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wrong {
     Nothing,
     Code,
@@ -44,15 +37,18 @@ enum Wrong {
 
 /// How often a task without end runs.
 const ENDLESS: u32 = u32::MAX;
+/// [`Missed`] as a number; what is between is the most of a burst.
+const SKIP: u32 = 0;
+const DELAY: u32 = u32::MAX;
 
+/// What scheduling and cancelling touch. What only runs touch is in a [`Log`]: with many tasks, the memory that an operation reads is
+/// most of what it costs.
 pub(super) struct Slot<T> {
     pub(super) task: Option<T>,
     /// The next due time, if there `is_planned` one.
     pub(super) due: Instant,
     period: Duration,
     grace: Duration,
-    last_start: Instant,
-    last_took: Duration,
     pub(super) generation: u32,
     /// Of a line, or of the free ones.
     pub(super) next: Link,
@@ -61,7 +57,25 @@ pub(super) struct Slot<T> {
     pub(super) number: u32,
     /// Runs that are left.
     left: u32,
-    burst: u32,
+    missed: u32,
+    kind: Kind,
+    pub(super) priority: Priority,
+    pub(super) spot: Spot,
+    overlap: u8,
+    pub(super) running: u8,
+    pub(super) is_planned: bool,
+    pub(super) is_paused: bool,
+    pub(super) is_wanted: bool,
+    pub(super) is_cancelled: bool,
+    /// Whether the log is this task's and not that of one before it.
+    pub(super) has_log: bool,
+}
+
+/// What became of the runs of a task.
+#[derive(Clone, Copy)]
+pub(super) struct Log {
+    last_start: Instant,
+    last_took: Duration,
     runs: u32,
     failed: u32,
     panics: u32,
@@ -69,19 +83,35 @@ pub(super) struct Slot<T> {
     dropped: u32,
     pub(super) overlaps: u32,
     code: u32,
-    kind: Kind,
-    policy: Policy,
-    pub(super) priority: Priority,
-    pub(super) spot: Spot,
-    overlap: u8,
-    pub(super) running: u8,
     wrong: Wrong,
-    pub(super) is_planned: bool,
-    pub(super) is_paused: bool,
-    pub(super) is_wanted: bool,
-    pub(super) is_cancelled: bool,
     has_ended_a_run: bool,
     has_failed_last: bool,
+}
+
+impl Log {
+    pub(super) const EMPTY: Self = Self {
+        last_start: Instant::ZERO,
+        last_took: Duration::ZERO,
+        runs: 0,
+        failed: 0,
+        panics: 0,
+        missed: 0,
+        dropped: 0,
+        overlaps: 0,
+        code: 0,
+        wrong: Wrong::Nothing,
+        has_ended_a_run: false,
+        has_failed_last: false,
+    };
+
+    const fn failure(&self) -> Option<Failure> {
+        match self.wrong {
+            Wrong::Nothing => None,
+            Wrong::Code => Some(Failure::Code(self.code)),
+            Wrong::Panic => Some(Failure::Panicked),
+            Wrong::Late => Some(Failure::Late),
+        }
+    }
 }
 
 /// What a task does when its turn has come.
@@ -97,34 +127,22 @@ impl<T> Slot<T> {
         due: Instant::ZERO,
         period: Duration::ZERO,
         grace: Duration::ZERO,
-        last_start: Instant::ZERO,
-        last_took: Duration::ZERO,
         generation: 0,
         next: 0,
         previous: 0,
         number: 0,
         left: 0,
-        burst: 0,
-        runs: 0,
-        failed: 0,
-        panics: 0,
-        missed: 0,
-        dropped: 0,
-        overlaps: 0,
-        code: 0,
+        missed: SKIP,
         kind: Kind::Once,
-        policy: Policy::Skip,
         priority: Priority::Low,
         spot: Spot::Free,
         overlap: 0,
         running: 0,
-        wrong: Wrong::Nothing,
         is_planned: false,
         is_paused: false,
         is_wanted: false,
         is_cancelled: false,
-        has_ended_a_run: false,
-        has_failed_last: false,
+        has_log: false,
     };
 
     pub(super) fn begin(&mut self, task: T, plan: &Plan, now: Instant) {
@@ -133,10 +151,10 @@ impl<T> Slot<T> {
             Repeat::FixedRate(period) => (Kind::Rate, period),
             Repeat::FixedDelay(period) => (Kind::Delay, period),
         };
-        let (policy, burst) = match plan.missed {
-            Missed::Skip => (Policy::Skip, 0),
-            Missed::Burst(most) => (Policy::Burst, most),
-            Missed::Delay => (Policy::Delay, 0),
+        let missed = match plan.missed {
+            Missed::Skip => SKIP,
+            Missed::Burst(most) => most.min(DELAY - 1),
+            Missed::Delay => DELAY,
         };
         let left = if matches!(kind, Kind::Once) { 1 } else { plan.times.unwrap_or(ENDLESS) };
         // No id with generation 0 is given out: those of `Id::from_bits(small)` are nobody's.
@@ -148,9 +166,8 @@ impl<T> Slot<T> {
             grace: plan.grace.unwrap_or(Duration::from_nanos(u64::MAX)),
             generation,
             left,
-            burst,
+            missed,
             kind,
-            policy,
             priority: plan.priority,
             spot: Spot::Nowhere,
             overlap: plan.overlap,
@@ -170,15 +187,15 @@ impl<T> Slot<T> {
     }
 
     /// Its turn has come: a run begins, or is dropped.
-    pub(super) fn turn(&mut self, now: Instant) -> Turn {
+    pub(super) fn turn(&mut self, log: &mut Log, now: Instant) -> Turn {
         let is_due = self.is_planned && !self.is_paused && (self.due <= now || !self.is_wanted);
         self.is_wanted = false;
         let (due, missed, dropped) = if is_due {
             match self.pass(now) {
                 Ok(run) => run,
                 Err(dropped) => {
-                    (self.wrong, self.has_failed_last) = (Wrong::Late, true);
-                    self.dropped = self.dropped.saturating_add(dropped);
+                    (log.wrong, log.has_failed_last) = (Wrong::Late, true);
+                    log.dropped = log.dropped.saturating_add(dropped);
                     return Turn::Passes { dropped };
                 }
             }
@@ -187,15 +204,15 @@ impl<T> Slot<T> {
             self.is_planned &= self.kind != Kind::Delay;
             (now, 0, 0)
         };
-        self.dropped = self.dropped.saturating_add(dropped);
+        log.dropped = log.dropped.saturating_add(dropped);
         if self.left != ENDLESS {
             self.left = self.left.saturating_sub(1);
             self.is_planned &= self.left > 0;
         }
         self.running = self.running.saturating_add(1);
-        self.runs = self.runs.saturating_add(1);
-        self.missed = self.missed.saturating_add(missed);
-        self.last_start = now;
+        log.runs = log.runs.saturating_add(1);
+        log.missed = log.missed.saturating_add(missed);
+        log.last_start = now;
         Turn::Runs { due, missed, dropped }
     }
 
@@ -226,20 +243,19 @@ impl<T> Slot<T> {
             self.plan(nth(passed - 1));
             return Err(narrow(over));
         }
-        match self.policy {
-            Policy::Burst => {
-                missed = missed.saturating_sub(u64::from(self.burst));
-                first += missed;
-                let due = nth(first);
-                self.plan(due);
-            }
-            Policy::Delay if passed > 1 => {
+        match self.missed {
+            DELAY if passed > 1 => {
                 missed -= 1;
                 self.plan(now);
             }
-            Policy::Skip | Policy::Delay => {
+            SKIP | DELAY => {
                 missed -= 1;
                 self.plan(nth(passed - 1));
+            }
+            most => {
+                missed = missed.saturating_sub(u64::from(most));
+                first += missed;
+                self.plan(nth(first));
             }
         }
         Ok((due + self.period.times(first), narrow(missed), narrow(over)))
@@ -254,20 +270,20 @@ impl<T> Slot<T> {
     }
 
     /// A run has ended.
-    pub(super) fn end_run(&mut self, outcome: Outcome, took: Duration, now: Instant) {
+    pub(super) fn end_run(&mut self, log: &mut Log, outcome: Outcome, took: Duration, now: Instant) {
         self.running = self.running.saturating_sub(1);
-        self.last_took = took;
-        self.has_ended_a_run = true;
-        self.has_failed_last = outcome != Outcome::Done;
+        log.last_took = took;
+        log.has_ended_a_run = true;
+        log.has_failed_last = outcome != Outcome::Done;
         match outcome {
             Outcome::Done => {}
-            Outcome::Failed(code) => (self.wrong, self.code) = (Wrong::Code, code),
+            Outcome::Failed(code) => (log.wrong, log.code) = (Wrong::Code, code),
             Outcome::Panicked => {
-                self.wrong = Wrong::Panic;
-                self.panics = self.panics.saturating_add(1);
+                log.wrong = Wrong::Panic;
+                log.panics = log.panics.saturating_add(1);
             }
         }
-        self.failed = self.failed.saturating_add(u32::from(self.has_failed_last));
+        log.failed = log.failed.saturating_add(u32::from(log.has_failed_last));
         if self.kind == Kind::Delay && !self.is_planned && self.left > 0 && !self.is_cancelled {
             self.plan(now);
         }
@@ -296,20 +312,11 @@ impl<T> Slot<T> {
         self.left = self.left.max(1);
     }
 
-    const fn failure(&self) -> Option<Failure> {
-        match self.wrong {
-            Wrong::Nothing => None,
-            Wrong::Code => Some(Failure::Code(self.code)),
-            Wrong::Panic => Some(Failure::Panicked),
-            Wrong::Late => Some(Failure::Late),
-        }
-    }
-
-    pub(super) const fn status(&self) -> Status {
+    pub(super) const fn status(&self, log: &Log) -> Status {
         if matches!(self.spot, Spot::Free) {
-            return match self.failure() {
+            return match log.failure() {
                 _ if self.is_cancelled => Status::Cancelled,
-                Some(error) if self.has_failed_last => Status::Failed { error },
+                Some(error) if log.has_failed_last => Status::Failed { error },
                 _ => Status::Completed,
             };
         }
@@ -321,20 +328,20 @@ impl<T> Slot<T> {
         }
     }
 
-    pub(super) fn info(&self) -> Info {
+    pub(super) fn info(&self, log: &Log) -> Info {
         Info {
-            status: self.status(),
+            status: self.status(log),
             priority: self.priority,
-            runs: self.runs,
+            runs: log.runs,
             running: self.running,
-            failed: self.failed,
-            panics: self.panics,
-            missed: self.missed,
-            dropped: self.dropped,
-            overlaps: self.overlaps,
-            last_start: (self.runs > 0).then_some(self.last_start),
-            last_took: self.has_ended_a_run.then_some(self.last_took),
-            last_error: self.failure(),
+            failed: log.failed,
+            panics: log.panics,
+            missed: log.missed,
+            dropped: log.dropped,
+            overlaps: log.overlaps,
+            last_start: (log.runs > 0).then_some(log.last_start),
+            last_took: log.has_ended_a_run.then_some(log.last_took),
+            last_error: log.failure(),
             next_start: self.is_planned.then_some(self.due),
         }
     }
