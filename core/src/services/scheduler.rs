@@ -205,6 +205,16 @@ impl<T, const N: usize> Scheduler<T, N> {
     #[doc(alias = "schedule_task")]
     #[inline]
     pub fn schedule(&mut self, task: T, plan: Plan, now: Instant) -> Result<Id, Refused<T>> {
+        self.schedule_at(task, plan, now + plan.delay)
+    }
+
+    /// Takes a task in whose first due time is `due`, and not `plan.delay` from now. If that has passed, the task is late: for one
+    /// that was planned before a restart.
+    ///
+    /// # Errors
+    /// [`Refused`] gives it back.
+    #[inline]
+    pub fn schedule_at(&mut self, task: T, plan: Plan, due: Instant) -> Result<Id, Refused<T>> {
         if let Err(error) = plan.validate() {
             self.totals.refused += 1;
             return Err(Refused::Invalid(task, error));
@@ -225,10 +235,9 @@ impl<T, const N: usize> Scheduler<T, N> {
                 self.free.last = 0;
             }
         }
-        slot.begin(task, &plan, now);
+        slot.begin(task, &plan, due);
         slot.spot = Spot::Timers;
         let id = Id { slot: index, generation: slot.generation };
-        let due = slot.due;
         self.len = self.len.wrapping_add(1);
         self.high_water = self.high_water.max(self.len);
         self.totals.scheduled += 1;

@@ -188,6 +188,14 @@ fn rule_4_a_run_that_is_late_by_less_than_a_period_moves_nothing() {
 }
 
 #[test]
+fn rule_4_what_was_due_before_it_was_planned_is_late() {
+    let mut scheduler = empty::<1>();
+    scheduler.schedule_at(7, EVERY, at(100)).unwrap();
+    assert_eq!(scheduler.poll(at(350)).map(|due| (due.due, due.missed)), Some((at(100), 2)));
+    assert_eq!(scheduler.poll_at(), Some(at(400)));
+}
+
+#[test]
 fn rule_5_what_is_later_than_its_grace_is_dropped() {
     let mut scheduler = empty::<2>();
     let plan = Plan { grace: Some(ms(50)), ..Plan::once(ms(100)) };

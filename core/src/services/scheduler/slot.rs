@@ -145,7 +145,7 @@ impl<T> Slot<T> {
         has_log: false,
     };
 
-    pub(super) fn begin(&mut self, task: T, plan: &Plan, now: Instant) {
+    pub(super) fn begin(&mut self, task: T, plan: &Plan, due: Instant) {
         let (kind, period) = match plan.repeat {
             Repeat::Once => (Kind::Once, Duration::ZERO),
             Repeat::FixedRate(period) => (Kind::Rate, period),
@@ -161,7 +161,7 @@ impl<T> Slot<T> {
         let generation = self.generation.wrapping_add(1).max(1);
         *self = Self {
             task: Some(task),
-            due: now + plan.delay,
+            due,
             period,
             grace: plan.grace.unwrap_or(Duration::from_nanos(u64::MAX)),
             generation,
