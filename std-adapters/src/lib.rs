@@ -12,7 +12,7 @@
 //! * [`smart_cache`], [`thread_pool`], [`load_balancer`], [`memory_optimizer`], [`performance_monitor`], [`error_tracker`]: those of the process;
 //!   by feature also `logger`, `system_monitor`, `monitoring_dashboard` and `analytics_collector`.
 //! * [`security`]: the gate of a service ([`security_manager`]), its policy, users, keys and audit.
-//! * [`services`]: analytics and the result cache in SQLite.
+//! * [`services`]: tasks at their times, analytics and the result cache in SQLite.
 //! * `link` (feature `tokio`): devices over TCP and serial lines.
 //!
 //! # On your functions
@@ -151,3 +151,5 @@ pub use performance::pool::thread_pool;
 pub use security::security_manager;
 #[cfg(feature = "sqlite")]
 pub use services::analytics::analytics_collector;
+#[cfg(feature = "tokio")]
+pub use services::scheduler::task_scheduler;

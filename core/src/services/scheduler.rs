@@ -260,8 +260,8 @@ impl<T, const N: usize> Scheduler<T, N> {
             } else {
                 self.settle(index, now);
             }
-            let (due, missed, dropped) = match turn {
-                Turn::Runs { due, missed, dropped } => (due, missed, dropped),
+            let (due, missed, dropped, asked) = match turn {
+                Turn::Runs { due, missed, dropped, asked } => (due, missed, dropped, asked),
                 Turn::Passes { dropped } => {
                     self.totals.dropped += u64::from(dropped);
                     continue;
@@ -275,7 +275,7 @@ impl<T, const N: usize> Scheduler<T, N> {
             totals.late_max = totals.late_max.max(now.since(due));
             let run = Run { id: Id { slot: index, generation }, started: now };
             let task = self.slots.get(index as usize)?.task.as_ref()?;
-            return Some(Due { run, task, due, missed });
+            return Some(Due { run, task, due, missed, asked });
         }
         self.invariants();
         None

@@ -116,7 +116,7 @@ impl Log {
 
 /// What a task does when its turn has come.
 pub(super) enum Turn {
-    Runs { due: Instant, missed: u32, dropped: u32 },
+    Runs { due: Instant, missed: u32, dropped: u32, asked: bool },
     /// Its run was dropped.
     Passes { dropped: u32 },
 }
@@ -213,7 +213,7 @@ impl<T> Slot<T> {
         log.runs = log.runs.saturating_add(1);
         log.missed = log.missed.saturating_add(missed);
         log.last_start = now;
-        Turn::Runs { due, missed, dropped }
+        Turn::Runs { due, missed, dropped, asked: !is_due }
     }
 
     /// Goes on to the next due time. The due time of the run, how many others it stands for, and how many were dropped; `Err` if all were.
@@ -341,6 +341,7 @@ impl<T> Slot<T> {
             overlaps: log.overlaps,
             last_start: (log.runs > 0).then_some(log.last_start),
             last_took: log.has_ended_a_run.then_some(log.last_took),
+            failing: log.has_failed_last,
             last_error: log.failure(),
             next_start: self.is_planned.then_some(self.due),
         }

@@ -66,6 +66,8 @@ pub struct Due<'a, T> {
     pub due: Instant,
     /// Due times before this run that nobody has a run for: it stands for them.
     pub missed: u32,
+    /// Whether somebody [asked](super::Scheduler::run_now) for it beside its due times.
+    pub asked: bool,
 }
 
 /// How a run went.
@@ -163,6 +165,8 @@ pub struct Info {
     pub last_start: Option<Instant>,
     /// How long the last one that ended has taken.
     pub last_took: Option<Duration>,
+    /// Whether the last one did not go well.
+    pub failing: bool,
     /// What was wrong with the last one that did not go well.
     pub last_error: Option<Failure>,
     /// When it is due; of a paused task, when it would be.
