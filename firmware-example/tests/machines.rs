@@ -616,4 +616,27 @@ mod tests {
         assert!(pass.turn());
         assert_eq!(pass.judge(1, &marks), Verdict::Evict);
     }
+
+    #[test]
+    fn the_scheduler_keeps_its_times_on_every_target() {
+        use daur_core::services::scheduler::{self, Missed, Plan, Scheduler};
+        let at = Instant::from_millis;
+        let plans = [(Missed::Burst(9), [350, 350, 350]), (Missed::Skip, [350, 400, 500]), (Missed::Delay, [350, 450, 550])];
+        for (missed, starts) in plans {
+            let mut tasks: Scheduler<u8, 2> = Scheduler::new(scheduler::Config::DEFAULT);
+            let plan = Plan { missed, ..Plan::every(Duration::from_millis(100)) };
+            let id = tasks.schedule(7, plan, at(0)).unwrap();
+            let mut now = at(350);
+            for start in starts {
+                now = now.max(tasks.poll_at().unwrap());
+                assert_eq!(now, at(start));
+                let due = tasks.poll(now).unwrap();
+                assert_eq!(*due.task, 7);
+                let run = due.run;
+                assert_eq!(tasks.finish(run, scheduler::Outcome::Done, now), Ok(None));
+            }
+            assert_eq!(tasks.cancel(id), Ok(Some(7)));
+            assert_eq!(tasks.cancel(id), Err(scheduler::Error::Ended));
+        }
+    }
 }

@@ -38,7 +38,17 @@ $("cache-clear").addEventListener("click", () => act({
 
 // ---- jobs
 
-const JOBS = { scheduled: "green", running: "accent", completed: "green", failed: "red" };
+const JOBS = { scheduled: "green", running: "accent", completed: "green", paused: "amber", cancelling: "amber", cancelled: "amber", failed: "red" };
+const JOB_ACTS = {
+  run: ["Run", "It runs once, at once; its next time stays as it is.", "was started"],
+  pause: ["Pause", "No run of it begins until it is resumed, but those that are asked for.", "is paused"],
+  resume: ["Resume", "It goes on with its next time.", "goes on"],
+  cancel: ["Cancel", "It ends, and a run under way is given up. The next start of the server has it again.", "is cancelled"],
+};
+const jobButton = (j, how) => {
+  const [label, what, done] = JOB_ACTS[how];
+  return h("button", { type: "button", class: "small", "data-needs": "admin", "data-act": how, "aria-label": `${label} ${j.name}${how === "run" ? " now" : ""}`, onclick: () => act({ title: `${label} ${j.name}${how === "run" ? " now" : ""}?`, text: what, yes: label, method: "POST", path: `/api/jobs/${encodeURIComponent(j.id)}/${how}`, done: `${j.name} ${done}` }) }, label);
+};
 export function jobs(st) {
   const all = st.jobs, body = $("jobs").tBodies[0];
   $("jobs-card").hidden = !Array.isArray(all);
@@ -48,13 +58,15 @@ export function jobs(st) {
   if (!all.length) { empty(body, "No job so far."); return; }
   keyed(body, all.slice(0, 100), (j) => j.id,
     (j) => h("tr", {}, h("th", { scope: "row" }, h("span"), h("span", { class: "sub bad" })), h("td", {}, h("span", { class: "badge" })), ...Array.from({ length: 6 }, () => h("td")),
-      h("td", { class: "acts" }, ...(j.runnable !== false ? [h("button", { type: "button", class: "small", "data-needs": "admin", "aria-label": `Run ${j.name} now`, onclick: () => act({ title: `Run ${j.name} now?`, text: "It runs once, at once; its next time stays as it is.", yes: "Run", method: "POST", path: `/api/jobs/${encodeURIComponent(j.id)}/run`, done: `${j.name} was started` }) }, "Run")] : []))),
+      h("td", { class: "acts" }, ...(j.runnable !== false ? Object.keys(JOB_ACTS).map((how) => jobButton(j, how)) : []))),
     (tr, j) => {
       text(tr.children[0].firstChild, words(j.name)); text(tr.children[0].lastChild, j.last_error ? j.last_error : "");
       if (j.failing) badge(tr.children[1].firstChild, "red", "failing"); else badge(tr.children[1].firstChild, pick(JOBS, j.state, "amber"), words(j.state));
       const next = j.next_ms == null ? "–" : j.next_ms <= st.now_ms ? "due" : `in ${span(j.next_ms - st.now_ms)}`;
       [span(j.period_ms), count(j.runs), count(j.failed), moment(j.last_ms), micros(j.last_took_us), next].forEach((v, i) => text(tr.children[i + 2], v));
       tr.children[4].className = j.failed ? "bad" : "";
+      const over = ["cancelling", "cancelled", "completed", "failed", "stopped"].includes(j.state);
+      for (const button of tr.lastChild.children) button.hidden = over || (button.dataset.act === "pause" && j.state === "paused") || (button.dataset.act === "resume" && j.state !== "paused");
     });
 }
 

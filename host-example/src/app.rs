@@ -72,7 +72,7 @@ pub struct App {
     /// What it asks itself.
     pub health: Health,
     /// What it does by itself, again and again.
-    pub jobs: Jobs,
+    pub jobs: Arc<Jobs>,
     /// What is counted.
     pub monitor: Arc<Monitor>,
     /// What the figures were.
@@ -162,7 +162,7 @@ impl App {
             memory,
             registry,
             health: Health::new(&dir.database()),
-            jobs: Jobs::default(),
+            jobs: Arc::default(),
             monitor,
             history,
             usage,

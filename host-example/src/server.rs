@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use daur_core::security::audit::Head;
-use daur_core::time::{Duration, Instant};
+use daur_core::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout_at;
 
 use crate::app::{App, Writers};
@@ -25,7 +25,6 @@ pub struct Server {
     app: Arc<App>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<usize>,
-    jobs: JoinSet<()>,
     writers: Writers,
 }
 
@@ -49,9 +48,9 @@ impl Server {
         let address = listener.local_addr()?;
         // Whoever probes from now on is told what is so, not that nobody has looked yet.
         app.health.checker.run_checks().await;
-        let jobs = begin_jobs(&app);
+        begin_jobs(&app);
         let serving = tokio::spawn(http::serve(listener, routes::router(Arc::clone(&app)), limits, stopped));
-        Ok(Self { address, app, stop, serving, jobs, writers })
+        Ok(Self { address, app, stop, serving, writers })
     }
 
     /// The server's parts.
@@ -71,11 +70,10 @@ impl Server {
         if cut > 0 {
             tracing::warn!(cut, "connections were cut");
         }
-        // What is written last has half of the rest at least, whatever waits for the disk.
-        let rest = until.saturating_duration_since(tokio::time::Instant::now());
-        self.app.pool.close((rest / 2).into()).await;
-        let mut jobs = self.jobs;
-        while jobs.join_next().await.is_some() {}
+        // What is written last has a quarter of the rest at least, whatever waits for the disk.
+        let half_of_rest = || (until.saturating_duration_since(tokio::time::Instant::now()) / 2).into();
+        self.app.pool.close(half_of_rest()).await;
+        self.app.jobs.stop(half_of_rest()).await;
         // Others may hold the app yet, for a moment.
         let app = self.app;
         let flushed = spawn_blocking(move || {
@@ -99,61 +97,43 @@ impl Server {
 /// How often what time has ended is forgotten, and it is found out what people did.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
-/// Begins the server's own periodic work; each job ends with the server.
-fn begin_jobs(app: &Arc<App>) -> JoinSet<()> {
-    let mut jobs = JoinSet::new();
-    let every = |length: Duration| move |began: Instant| began + length;
-    let own = || (Arc::clone(app), app.stop.clone());
-    let (of, stop) = own();
-    jobs.spawn(async move {
-        let sample = || {
-            let app = Arc::clone(&of);
-            async move { status::sample(&app) }
-        };
-        of.jobs.keep(Job::Sample, stop, every(of.config.sample_every), sample).await;
+/// Begins the server's own periodic work.
+fn begin_jobs(app: &Arc<App>) {
+    let jobs = &app.jobs;
+    let of = Arc::clone(app);
+    jobs.keep(Job::Sample, app.config.sample_every, None, move || {
+        let app = Arc::clone(&of);
+        async move { status::sample(&app) }
     });
-    let (of, stop) = own();
-    jobs.spawn(async move {
-        let tidy = || {
-            let (gate, pool) = (Arc::clone(&of.gate), of.pool.clone());
-            // Where nobody has time for it, the next minute will do.
-            async move { pool.run_late(move || gate.poll()).await.map_err(|problem| problem.to_string()) }
-        };
-        of.jobs.keep(Job::Tidy, stop, every(TIDY_EVERY), tidy).await;
+    let of = Arc::clone(app);
+    jobs.keep(Job::Tidy, TIDY_EVERY, None, move || {
+        let (gate, pool) = (Arc::clone(&of.gate), of.pool.clone());
+        // Where nobody has time for it, the next minute will do.
+        async move { pool.run_late(move || gate.poll()).await.map_err(|problem| problem.to_string()) }
     });
-    let (of, stop) = own();
-    jobs.spawn(async move {
-        let next = |_| of.memory.poll_at();
-        let look = || {
-            let memory = of.memory.clone();
-            async move { spawn_blocking(move || memory.poll()).await.map_err(|error| error.to_string())? }
-        };
-        of.jobs.keep(Job::Memory, stop, next, look).await;
+    let (of, memory) = (Arc::clone(app), app.memory.clone());
+    jobs.keep(Job::Memory, TIDY_EVERY, Some(Box::new(move || of.memory.poll_at())), move || {
+        let memory = memory.clone();
+        async move { spawn_blocking(move || memory.poll()).await.map_err(|error| error.to_string())? }
     });
-    let (of, stop) = own();
-    jobs.spawn(async move {
-        let look = || {
-            let app = Arc::clone(&of);
-            async move { app.usage.report(&app.pool).await.map(drop).map_err(|problem| problem.to_string()) }
-        };
-        of.jobs.keep(Job::Analytics, stop, every(TIDY_EVERY), look).await;
+    let of = Arc::clone(app);
+    jobs.keep(Job::Analytics, TIDY_EVERY, None, move || {
+        let app = Arc::clone(&of);
+        async move { app.usage.report(&app.pool).await.map(drop).map_err(|problem| problem.to_string()) }
     });
-    let (of, stop) = own();
-    jobs.spawn(async move {
-        let look = || {
-            let (app, mut stop) = (Arc::clone(&of), stop.clone());
-            async move {
-                // A check that hangs is not waited for at the end. One that fails is no failure of the job.
-                tokio::select! {
-                    () = app.health.look(&app) => {}
-                    () = http::stopped(&mut stop) => {}
-                }
-                Ok(())
+    let of = Arc::clone(app);
+    jobs.keep(Job::Health, app.config.health.period, None, move || {
+        let (app, mut stop) = (Arc::clone(&of), of.stop.clone());
+        async move {
+            // A check that hangs is not waited for at the end. One that fails is no failure of the job.
+            tokio::select! {
+                () = app.health.look(&app) => {}
+                () = http::stopped(&mut stop) => {}
             }
-        };
-        of.jobs.keep(Job::Health, stop.clone(), every(of.config.health.period), look).await;
+            Ok(())
+        }
     });
-    jobs
+    jobs.start();
 }
 
 /// One line that says how to add a user.

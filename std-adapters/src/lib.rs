@@ -13,7 +13,7 @@
 //!   [`notification_manager`]: those of the process;
 //!   by feature also `logger`, `system_monitor`, `monitoring_dashboard` and `analytics_collector`.
 //! * [`security`]: the gate of a service ([`security_manager`]), its policy, users, keys and audit.
-//! * [`services`]: analytics and the result cache in SQLite.
+//! * [`services`]: tasks at their times, analytics and the result cache in SQLite.
 //! * `link` (feature `tokio`): devices over TCP and serial lines.
 //!
 //! # On your functions
@@ -153,3 +153,5 @@ pub use security::security_manager;
 #[cfg(feature = "sqlite")]
 pub use services::analytics::analytics_collector;
 pub use services::notify::notification_manager;
+#[cfg(feature = "tokio")]
+pub use services::scheduler::task_scheduler;

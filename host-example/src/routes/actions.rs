@@ -15,7 +15,7 @@ use super::{Answer, Id, Shared, as_json, to_its_end};
 use crate::app::{App, source};
 use crate::body;
 use crate::breakers::{self, Force};
-use crate::jobs::Job;
+use crate::jobs::{Act, Job};
 use crate::logs::{LEVELS, level};
 use crate::problem::{Code, Problem};
 
@@ -112,15 +112,38 @@ pub(super) async fn log_level(State(app): Shared, request: Request<Body>) -> Ans
     act(app, caller, from, "log-level", what, work).await
 }
 
-pub(super) async fn run_job(State(app): Shared, id: Id, request: Request<Body>) -> Answer {
+async fn act_on_job(app: Arc<App>, id: Id, request: Request<Body>, how: Act) -> Answer {
     let (caller, from) = admit(&app, &request)?;
-    let what = format!("job {} run", shown(&id));
+    let what = format!("job {} {}", shown(&id), how.as_str());
     let of = Arc::clone(&app);
     let work = async move {
         let job = id.ok().and_then(|Path(id)| Job::by_id(&id));
         let job = job.ok_or_else(|| Problem::new(Code::NotFound, "There is no such job."))?;
-        let state = of.jobs.run(job);
+        let state = of.jobs.act(job, how);
+        let state = state.map_err(|error| Problem::new(Code::Conflict, format!("Nothing is done: {error}.")))?;
         Ok((state.to_owned(), json!({ "id": job.id(), "state": state })))
     };
-    act(app, caller, from, "job-run", what, work).await
+    let kind = match how {
+        Act::Run => "job-run",
+        Act::Pause => "job-pause",
+        Act::Resume => "job-resume",
+        Act::Cancel => "job-cancel",
+    };
+    act(app, caller, from, kind, what, work).await
+}
+
+pub(super) async fn run_job(State(app): Shared, id: Id, request: Request<Body>) -> Answer {
+    act_on_job(app, id, request, Act::Run).await
+}
+
+pub(super) async fn pause_job(State(app): Shared, id: Id, request: Request<Body>) -> Answer {
+    act_on_job(app, id, request, Act::Pause).await
+}
+
+pub(super) async fn resume_job(State(app): Shared, id: Id, request: Request<Body>) -> Answer {
+    act_on_job(app, id, request, Act::Resume).await
+}
+
+pub(super) async fn cancel_job(State(app): Shared, id: Id, request: Request<Body>) -> Answer {
+    act_on_job(app, id, request, Act::Cancel).await
 }

@@ -38,6 +38,7 @@ use daur_core::security::token::{self, Claims, Keys};
 use daur_core::services::analytics::{self, Analytics, Sketch};
 use daur_core::services::notify::{Notifications, SubscriberId, matches};
 use daur_core::services::result_cache::{Hand, Key, Life, Marks, Ttl};
+use daur_core::services::scheduler::{self, Plan, Scheduler};
 use daur_core::text::Text;
 use daur_core::time::{Duration, Instant, UnixTime};
 use daur_core::wire::decoder::Decoder;
@@ -109,6 +110,7 @@ fn main() -> ! {
     wire();
     notifications();
     results();
+    scheduler();
     semihosting::process::exit(0);
 }
 
@@ -554,5 +556,28 @@ fn results() {
     let mut pass = black_box(&mut hand).pass(8);
     measure("result_judge", || {
         black_box(pass.judge(black_box(5), &marks));
+    });
+}
+
+fn scheduler() {
+    let mut tasks: Scheduler<u32, 16> = Scheduler::new(scheduler::Config::DEFAULT);
+    for task in 0..15 {
+        let _ = tasks.schedule(task, Plan::every(Duration::from_millis(u64::from(task) + 10)), now());
+    }
+    measure("scheduler_schedule_and_cancel", || {
+        if let Ok(id) = black_box(&mut tasks).schedule(99, black_box(Plan::once(Duration::from_millis(5))), now()) {
+            let _ = black_box(tasks.cancel(id));
+        }
+    });
+    measure("scheduler_run_and_repeat", || {
+        let at = tasks.poll_at().unwrap_or(Instant::ZERO);
+        if let Some(due) = black_box(&mut tasks).poll(at) {
+            black_box(due.task);
+            let run = due.run;
+            let _ = black_box(tasks.finish(run, scheduler::Outcome::Done, at));
+        }
+    });
+    measure("scheduler_nothing_due", || {
+        black_box(black_box(&mut tasks).poll(Instant::ZERO).is_none());
     });
 }
