@@ -50,10 +50,15 @@ class Model(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        body = json.dumps({"object": "chat.completion", "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}}]}).encode()
+        chat = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        said = {"role": "assistant", "content": "hello"}
+        if chat.get("stream"):
+            kind, body = "text/event-stream", f"data: {json.dumps({'choices': [{'index': 0, 'delta': said}]})}\n\ndata: [DONE]\n\n"
+        else:
+            kind, body = "application/json", json.dumps({"object": "chat.completion", "choices": [{"index": 0, "message": said}]})
+        body = body.encode()
         self.send_response(200)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -176,6 +181,8 @@ class Tour:
         chat = {"messages": [{"role": "user", "content": "hello"}]}
         self.ask("POST", "/api/model", 200, chat)
         self.ask("POST", "/api/model", 200, chat)
+        streamed = self.ask("POST", "/api/model", 200, {**chat, "stream": True})
+        assert streamed.headers["Content-Type"] == "text/event-stream" and "[DONE]" in streamed.text, streamed.text
         self.ask("POST", "/api/model", 400, {"messages": []})
 
     def figures(self):
@@ -238,6 +245,9 @@ def main():
                 "--exclude-path", "/api/events", "--request-timeout", "60", "--continue-on-failure", "--generation-database", "none", "--no-color",
                 "--suppress-health-check", "all", "--warnings", "off",
             ]  # fmt: skip
+            # That it has too much to do, or somebody else takes too long, is no error of the server's: a busy machine makes them so.
+            with open(os.path.join(directory, "schemathesis.toml"), "w") as file:
+                file.write('[checks.not_a_server_error]\nexpected-statuses = ["2xx", "3xx", "4xx", 503, 504]\n')
             hooks = {"SCHEMATHESIS_HOOKS": "hooks", "DAUR_ORIGIN": origin, "DAUR_PASSWORD": PASSWORD, "PYTHONPATH": HERE}
             began = time.monotonic()
             result = subprocess.run(run, cwd=directory, env={**os.environ, **hooks}, capture_output=True, text=True, timeout=900)
