@@ -40,13 +40,13 @@ pub struct Config {
     pub header_bytes: usize,
     /// How many headers.
     pub headers: usize,
-    /// Bytes of its path and query; more is `uri_too_long`.
+    /// Bytes of its path and query; more is `uri_too_long`. 8 KiB by default.
     pub uri_bytes: usize,
     /// Connections at a time; further ones wait to be accepted.
     pub connections: usize,
-    /// How long a client may take to send a request's headers, or to begin its next request.
+    /// How long a client may take to send a request's headers, or to begin its next request. 30 s by default.
     pub header_time: Duration,
-    /// How long a request's body may take to arrive.
+    /// How long a request's body may take to arrive. 10 s by default.
     pub body_time: Duration,
     /// How long a client may read nothing of its answer before its connection is cut.
     pub write_stall: Duration,
@@ -55,9 +55,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// 16 KiB in 64 headers, of it 8 KiB of path and query, 256 connections, 30 s for headers, 10 s for a body and for a
-    /// client that does not read, 2 s to drain: with what comes after it, the process shall be gone within 5 s even on a
-    /// busy disk.
+    /// 16 KiB in 64 headers, 256 connections, 10 s for a client that does not read, 2 s to drain: with what
+    /// comes after it, the process shall be gone within 5 s even on a busy disk.
     pub const DEFAULT: Self = Self {
         header_bytes: 16 * 1024,
         headers: 64,
