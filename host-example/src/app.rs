@@ -225,7 +225,7 @@ impl App {
         let direct = !headers.contains_key(header::FORWARDED) && !headers.contains_key("x-forwarded-for");
         direct
             && self.config.listen.ip().is_loopback()
-            && request.extensions().get::<Peer>().is_some_and(|peer| peer.0.ip().is_loopback())
+            && request.extensions().get::<Peer>().is_some_and(|peer| peer.address.ip().is_loopback())
             && headers.get(header::HOST).and_then(|host| host.to_str().ok()).is_none_or(is_local_name)
     }
 
@@ -269,7 +269,7 @@ fn is_local_name(host: &str) -> bool {
 /// Where a request comes from, for the audit.
 #[must_use]
 pub fn source(request: &Request<Body>) -> String {
-    request.extensions().get::<Peer>().map_or_else(String::new, |peer| peer.0.ip().to_string())
+    request.extensions().get::<Peer>().map_or_else(String::new, |peer| peer.address.ip().to_string())
 }
 
 /// The fleet key: the file that was named, which must be there, or our own.

@@ -12,14 +12,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::time;
 
+use crate::http::{self, Peer};
 use crate::problem::{Code, Problem};
 
 /// How much of a body that is too long is read, and for how long, so that its sender sees the answer.
 const DRAIN_BYTES: usize = 8 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(10);
-
-/// How long a body may take to arrive.
-const ARRIVAL: Duration = Duration::from_secs(10);
 
 /// Reads the body as an object of JSON.
 ///
@@ -64,6 +62,8 @@ async fn parsed<T: DeserializeOwned>(
 async fn read(request: Request<Body>, limit: usize) -> Result<Vec<u8>, Problem> {
     let expects = request.headers().contains_key(header::EXPECT);
     let declared = declared_length(request.headers());
+    let peer = request.extensions().get::<Peer>();
+    let patience = peer.map_or(http::Config::DEFAULT.body_time, |peer| peer.body_time);
     let mut body = request.into_body();
     let too_large =
         || Problem::new(Code::PayloadTooLarge, format!("The body may have {limit} bytes at most.")).closing();
@@ -88,7 +88,7 @@ async fn read(request: Request<Body>, limit: usize) -> Result<Vec<u8>, Problem> 
         }
         Ok(true)
     };
-    match time::timeout(ARRIVAL, arrival).await {
+    match time::timeout(patience, arrival).await {
         Ok(Ok(true)) => Ok(bytes),
         Ok(Ok(false)) => {
             drain(&mut body).await;

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::problem::Shown;
 
-pub use operations::{ROUTES, operation};
+pub use operations::{ROUTES, allowed, operation};
 
 /// Points of history, one a sample.
 pub const HISTORY: usize = 300;

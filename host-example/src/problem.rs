@@ -52,9 +52,38 @@ pub enum Code {
     NotSupported,
     /// None of the servers behind this one gave an answer.
     UpstreamFailed,
+    /// Path and query are longer than any of ours.
+    UriTooLong,
+    /// The headers are longer, or more, than allowed.
+    HeadersTooLarge,
 }
 
 impl Code {
+    /// All of them.
+    pub const ALL: [Self; 21] = [
+        Self::BadRequest,
+        Self::InvalidCommand,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::ForbiddenCommand,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::PayloadTooLarge,
+        Self::RateLimited,
+        Self::LockedOut,
+        Self::CircuitOpen,
+        Self::Overloaded,
+        Self::Timeout,
+        Self::NotConfigured,
+        Self::Internal,
+        Self::Conflict,
+        Self::InvalidInput,
+        Self::NotSupported,
+        Self::UpstreamFailed,
+        Self::UriTooLong,
+        Self::HeadersTooLarge,
+    ];
+
     /// The code as it stands in the document.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -78,6 +107,8 @@ impl Code {
             Self::InvalidInput => "invalid_input",
             Self::NotSupported => "not_supported",
             Self::UpstreamFailed => "upstream_failed",
+            Self::UriTooLong => "uri_too_long",
+            Self::HeadersTooLarge => "headers_too_large",
         }
     }
 
@@ -98,6 +129,8 @@ impl Code {
             Self::Conflict => StatusCode::CONFLICT,
             Self::NotSupported => StatusCode::NOT_IMPLEMENTED,
             Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
     }
 
@@ -122,6 +155,8 @@ impl Code {
             Self::InvalidInput => "A value that cannot be",
             Self::NotSupported => "Not supported",
             Self::UpstreamFailed => "No answer from behind",
+            Self::UriTooLong => "The path is too long",
+            Self::HeadersTooLarge => "The headers are too large",
         }
     }
 }
@@ -173,6 +208,19 @@ impl Problem {
         self.code
     }
 
+    /// The document.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let body = serde_json::json!({
+            "type": format!("urn:daur:problem:{}", self.code.as_str()),
+            "title": self.code.title(),
+            "status": self.code.status().as_u16(),
+            "code": self.code.as_str(),
+            "detail": self.detail,
+        });
+        body.to_string()
+    }
+
     /// An error inside, logged here and told to the client without what it was.
     pub fn internal(what: &str, error: &dyn fmt::Display) -> Self {
         tracing::error!(kind = Code::Internal.as_str(), %error, "{what}");
@@ -188,16 +236,8 @@ impl fmt::Display for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response<Body> {
-        let status = self.code.status();
-        let body = serde_json::json!({
-            "type": format!("urn:daur:problem:{}", self.code.as_str()),
-            "title": self.code.title(),
-            "status": status.as_u16(),
-            "code": self.code.as_str(),
-            "detail": self.detail,
-        });
-        let mut response = Response::new(Body::from(body.to_string()));
-        *response.status_mut() = status;
+        let mut response = Response::new(Body::from(self.to_json()));
+        *response.status_mut() = self.code.status();
         response.extensions_mut().insert(Shown { code: self.code, detail: self.detail, logged: self.logged });
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -17,7 +17,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{MatchedPath, Path, State};
-use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, patch, post, put};
@@ -27,7 +27,8 @@ use daur_std::clock::StdClock;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::monitor::operation;
+use crate::http;
+use crate::monitor::{allowed, operation};
 use crate::page;
 use crate::problem::{Code, Problem, Shown};
 
@@ -37,7 +38,8 @@ type Shared = State<Arc<App>>;
 /// All routes of `app`.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/", get(async || page::index()))
+        .route("/", get(async |headers: HeaderMap| page::index(&headers)))
+        .route("/openapi.json", get(async |headers: HeaderMap| page::openapi(&headers)))
         .route("/assets/{part}", get(asset))
         .route("/livez", get(seen::livez))
         .route("/readyz", get(seen::readyz))
@@ -75,10 +77,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/devices/{id}/audit", get(audit::of_device))
         .route("/api/audit", get(audit::list))
         .route("/api/audit/verify", get(audit::verify))
-        .fallback(async || Problem::new(Code::NotFound, "There is nothing at this path."))
-        .method_not_allowed_fallback(async || {
-            Problem::new(Code::MethodNotAllowed, "The path exists, but not with this method; `Allow` says with which.")
-        })
+        .fallback(nothing)
+        .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&app), track))
         .with_state(app)
 }
@@ -89,7 +89,10 @@ async fn track(State(app): Shared, request: Request<Body>, next: Next) -> Respon
     let name = operation(request.method(), route);
     let is_api = request.uri().path().starts_with("/api/");
     let (measured, began) = (app.monitor.measure(name), StdClock.now());
-    let mut response = next.run(request).await;
+    let mut response = match http::check(&request, app.config.http.uri_bytes) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
     let took = StdClock.now().since(began);
     app.events.record("request", name, outcome(response.status()), took);
     if let Some(shown) = response.extensions().get::<Shown>() {
@@ -109,6 +112,25 @@ async fn track(State(app): Shared, request: Request<Body>, next: Next) -> Respon
     response
 }
 
+/// A path that is there, with a method that it has no handler for. To ask which it has is no mistake.
+async fn other_method(method: Method, path: MatchedPath) -> Response<Body> {
+    let allowed = [(header::ALLOW, allowed(path.as_str()))];
+    if method == Method::OPTIONS {
+        return (StatusCode::NO_CONTENT, allowed).into_response();
+    }
+    let detail = "The path exists, but not with this method; `Allow` says with which.";
+    (allowed, Problem::new(Code::MethodNotAllowed, detail)).into_response()
+}
+
+/// A path that is not there; `*` is the server itself, for those who ask what it can do.
+async fn nothing(method: Method, uri: Uri) -> Response<Body> {
+    if method == Method::OPTIONS && uri.path() == "*" {
+        let allowed = [(header::ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")];
+        return (StatusCode::NO_CONTENT, allowed).into_response();
+    }
+    Problem::new(Code::NotFound, "There is nothing at this path.").into_response()
+}
+
 /// How a request ended, in a word.
 fn outcome(status: StatusCode) -> &'static str {
     if status.is_server_error() {
@@ -120,9 +142,9 @@ fn outcome(status: StatusCode) -> &'static str {
     }
 }
 
-async fn asset(part: Id) -> Answer {
+async fn asset(part: Id, headers: HeaderMap) -> Answer {
     let nothing = || Problem::new(Code::NotFound, "The page has no such part.");
-    part.ok().and_then(|Path(part)| page::asset(&part)).ok_or_else(nothing)
+    part.ok().and_then(|Path(part)| page::asset(&part, &headers)).ok_or_else(nothing)
 }
 
 fn as_json(value: &impl Serialize) -> Answer {

@@ -5,6 +5,7 @@ use axum::http::Method;
 /// Every route but the page's own files: its method and its path.
 pub const ROUTES: [&str; 36] = [
     "GET /",
+    "GET /openapi.json",
     "POST /api/login",
     "POST /api/logout",
     "POST /api/token/refresh",
@@ -56,6 +57,19 @@ pub fn operation(method: &Method, route: Option<&str>) -> &'static str {
     ROUTES.into_iter().find(|known| known.split_once(' ') == Some((method, route))).unwrap_or("wrong method")
 }
 
+/// The methods that a route has, as `Allow` names them.
+#[must_use]
+pub fn allowed(route: &str) -> String {
+    let files = route.starts_with("/assets/").then_some("GET");
+    let known = ROUTES.iter().filter_map(|known| known.split_once(' ')).filter(|(_, path)| *path == route);
+    let mut all = String::new();
+    for method in files.into_iter().chain(known.map(|(method, _)| method)) {
+        all.push_str(method);
+        all.push_str(if method == "GET" { ", HEAD, " } else { ", " });
+    }
+    all + "OPTIONS"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +81,12 @@ mod tests {
         assert_eq!(operation(&Method::POST, Some("/api/status")), "wrong method");
         assert_eq!(operation(&Method::GET, Some("/assets/app.js")), "GET /assets");
         assert_eq!(operation(&Method::GET, None), "unknown route");
+    }
+
+    #[test]
+    fn a_route_names_its_methods() {
+        assert_eq!(allowed("/api/users"), "GET, HEAD, POST, OPTIONS");
+        assert_eq!(allowed("/api/users/{name}"), "PATCH, DELETE, OPTIONS");
+        assert_eq!(allowed("/assets/{part}"), "GET, HEAD, OPTIONS");
     }
 }

@@ -30,7 +30,7 @@ struct Login {
 pub(super) async fn login(State(app): Shared, request: Request<Body>) -> Answer {
     let from = source(&request);
     check_origin(request.method(), request.headers(), false)?;
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
     let Login { user, password } = body::secret_json(request, app.config.policy.max_body).await?;
     // A body that cannot be read is no attempt to log in.
     if let Some(address) = peer

@@ -80,7 +80,7 @@ fn a_path_or_a_method_that_is_not_there_is_a_problem_too() {
     host.call("GET", "/../Cargo.toml", &[], None).is_problem(404, "not_found");
     let reply = host.call("DELETE", "/api/command", &[], None);
     reply.is_problem(405, "method_not_allowed");
-    assert_eq!(reply.header("allow"), "POST");
+    assert_eq!(reply.header("allow"), "POST, OPTIONS");
     host.call("GET", "/api/login", &[], None).is_problem(405, "method_not_allowed");
 }
 
