@@ -266,6 +266,7 @@ mod tests {
             }
         }
         assert_eq!(index(u64::MAX), 2047);
+        assert!(index(0) < -1);
     }
 
     #[test]
