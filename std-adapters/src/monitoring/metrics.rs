@@ -16,6 +16,7 @@ mod loom;
 mod names;
 mod store;
 mod stripe;
+mod stripes;
 mod sync;
 #[cfg(all(test, not(daur_loom)))]
 mod tests;
@@ -547,7 +548,7 @@ impl Cell {
         Some(match kind {
             Kind::Counter => Self::Counter(Counter::new(store)?),
             Kind::Gauge => Self::Gauge(Gauge::new(store)),
-            Kind::Distribution => Self::Histogram(Histogram::new(store)?),
+            Kind::Distribution => Self::Histogram(Histogram::new(store)),
         })
     }
 
