@@ -249,7 +249,11 @@ impl<'a> Tally<'a> {
             users: Box::default(),
             users_in_windows: Box::default(),
             events: HashMap::new(),
-            funnels: ways.iter().filter_map(|way| Funnel::try_new(way.within).ok()).map(|one| vec![one; PARTS]).collect(),
+            funnels: ways
+                .iter()
+                .filter_map(|way| Funnel::try_new(way.within).ok())
+                .map(|one| vec![one; PARTS])
+                .collect(),
         }
     }
 
