@@ -15,7 +15,7 @@ pub(super) const RESERVED: usize = 2;
 
 #[derive(Debug)]
 pub(super) struct Store {
-    lanes: [OnceLock<Box<Lane>>; LANES],
+    lanes: [OnceLock<Lane>; LANES],
     /// Of all threads that have no lane of their own.
     shared: Lane,
     /// How many cells there may be, and how many are in use.
@@ -55,7 +55,7 @@ impl Store {
     #[inline(never)]
     fn add_first(&self, place: usize, n: u64) {
         if let Some(lane) = self.lanes.get(lane()) {
-            let lane = lane.get_or_init(|| Box::new(Lane::new(self.cells)));
+            let lane = lane.get_or_init(|| Lane::new(self.cells));
             if let Some(cell) = lane.make(place) {
                 cell.put(cell.get().saturating_add(n));
             }
@@ -72,6 +72,6 @@ impl Store {
     }
 
     fn all(&self) -> impl Iterator<Item = &Lane> {
-        self.lanes.iter().filter_map(OnceLock::get).map(|lane| &**lane).chain([&self.shared])
+        self.lanes.iter().filter_map(OnceLock::get).chain([&self.shared])
     }
 }
