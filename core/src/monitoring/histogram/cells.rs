@@ -336,7 +336,12 @@ impl<C: Cell, const N: usize> Cells for Window<C, N> {
 
     #[inline]
     fn add(&mut self, value: u64) -> bool {
-        if value == 0 { self.zeros.bump() } else { self.count(grid::index(value)) }
+        // The index of 0 is asked and not the value: of one that it knows not to be 0, x86's old instruction that counts
+        // zeros is made to wait for what its register held before, which is the last record's cell.
+        match grid::index(value) {
+            ..-1 => self.zeros.bump(),
+            index => self.count(index),
+        }
     }
 
     #[inline]

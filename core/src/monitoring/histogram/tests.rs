@@ -185,3 +185,31 @@ fn a_share_is_the_nearest_rank() {
         assert_eq!(q.rank(count), rank, "{q:?} of {count}");
     }
 }
+
+#[test]
+fn a_32_bit_target_counts_what_a_64_bit_one_does() {
+    fn by_words<L: Cells>(values: &[u64]) -> Histogram<L> {
+        let mut h = Histogram::new();
+        for value in values {
+            match u32::try_from(*value) {
+                Ok(word) => h.record_word(word),
+                Err(_) => h.record_rare(*value),
+            }
+        }
+        h
+    }
+    let edges = (0..64).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit, (1 << bit) + 1]);
+    for values in [values(7, 5_000), edges.collect(), Vec::from([0, 0, 1, 0, u64::MAX, 0])] {
+        assert_eq!(by_words::<Dense<u32, 32>>(&values), of(&values));
+        assert_eq!(by_words::<Window<u32, 160>>(&values), of(&values));
+        assert_eq!(by_words::<Window<u16, 2>>(&values), of(&values));
+    }
+}
+
+#[test]
+fn zeros_stay_apart_where_a_window_reaches_below_the_index_of_one() {
+    // A window around 1 has free cells below it, at the finest scale far below.
+    let h: Auto<160> = of(&[1, 0, 0, 2]);
+    let buckets: Vec<_> = h.buckets().map(|bucket| (bucket.index, bucket.count)).collect();
+    assert_eq!(buckets, [(None, 2), (Some(-1), 1), (Some(31), 1)]);
+}
