@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
 use super::engine::LOOK_EVERY;
-use crate::clock::TokioClock;
+use crate::clock::{self, TokioClock};
 
 pin_project! {
     /// Makes a stream of batches, each a `Vec`, of a stream of items (on tokio).
@@ -26,8 +26,8 @@ pin_project! {
     /// 3. An item that is larger than `max_bytes` by itself is a batch by itself: a stream cannot give it back.
     ///
     /// # Cost
-    /// One allocation a batch. The clock is read with a batch's first item, with every 64th that comes at once, and while it
-    /// waits for more, which takes a timer too.
+    /// One allocation a batch. The clock is read with a batch's first item, with every 64th after it, and when it is polled and
+    /// nothing has come; to wait for more takes a timer too.
     ///
     /// # Errors
     /// Only the constructors have one.
@@ -80,6 +80,8 @@ pin_project! {
         timer: Option<Sleep>,
         // What the timer is set to.
         armed: Option<Instant>,
+        // Items since the time was looked at.
+        unlooked: u32,
     }
 }
 
@@ -110,6 +112,7 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Batches<S, W> {
             ended: false,
             timer: None,
             armed: None,
+            unlooked: 0,
         })
     }
 
@@ -124,18 +127,15 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Stream for Batches<S, W> {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<S::Item>>> {
         let mut this = self.project();
-        let mut taken = 0_u32;
+        if *this.ended {
+            return Poll::Ready(None);
+        }
+        // First what did not fit beside the others. It has come before the end.
+        let mut waiting = this.waiting.take();
+        let mut came = false;
         loop {
-            // First what did not fit beside the others.
-            let (item, bytes) = match this.waiting.take() {
+            let (item, bytes) = match waiting.take() {
                 Some(waiting) => waiting,
-                None if *this.ended => {
-                    if this.items.is_empty() {
-                        return Poll::Ready(None);
-                    }
-                    this.trigger.close(Cause::Flush);
-                    return Poll::Ready(Some(std::mem::take(this.items)));
-                }
                 None => match this.stream.as_mut().poll_next(context) {
                     Poll::Ready(Some(item)) => {
                         let bytes = (this.weigh)(&item);
@@ -143,11 +143,16 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Stream for Batches<S, W> {
                     }
                     Poll::Ready(None) => {
                         *this.ended = true;
-                        continue;
+                        if this.items.is_empty() {
+                            return Poll::Ready(None);
+                        }
+                        this.trigger.close(Cause::Flush);
+                        return Poll::Ready(Some(std::mem::take(this.items)));
                     }
                     Poll::Pending => break,
                 },
             };
+            came = true;
             let offered = if bytes > *this.max_bytes {
                 if this.items.is_empty() {
                     return Poll::Ready(Some(vec![item]));
@@ -155,18 +160,24 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Stream for Batches<S, W> {
                 Err(Limit::Bytes)
             } else {
                 // The time is asked for with the first item only.
-                let now = if this.trigger.is_empty() { TokioClock.now() } else { Instant::ZERO };
+                let now = if this.trigger.is_empty() {
+                    *this.unlooked = 0;
+                    TokioClock.now()
+                } else {
+                    Instant::ZERO
+                };
                 this.trigger.offer(bytes, now)
             };
             let cause = match offered {
                 Ok(()) => {
                     this.items.push(item);
                     // While there is always another one, the timer is never asked.
-                    taken = taken.wrapping_add(1);
-                    if taken.is_multiple_of(LOOK_EVERY) {
-                        this.trigger.due(TokioClock.now())
-                    } else {
+                    *this.unlooked += 1;
+                    if *this.unlooked < LOOK_EVERY {
                         this.trigger.full()
+                    } else {
+                        *this.unlooked = 0;
+                        this.trigger.due(TokioClock.now())
                     }
                 }
                 Err(limit) => {
@@ -184,16 +195,20 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Stream for Batches<S, W> {
         let Some(due) = this.trigger.due_at() else { return Poll::Pending };
         if *this.armed != Some(due) {
             // Later by less than a millisecond, to which tokio rounds up.
-            let wait = due - TokioClock.now();
-            this.timer.set(Some(tokio::time::sleep(wait.into())));
+            let at = clock::tokio_at(due);
+            match this.timer.as_mut().as_pin_mut() {
+                // Put off, it keeps its place among the runtime's timers.
+                Some(timer) => timer.reset(at),
+                None => this.timer.set(Some(tokio::time::sleep_until(at))),
+            }
             *this.armed = Some(due);
         }
         let waits = this.timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(context).is_pending());
-        // A timer says nothing either to a task that has received as much as tokio lets it at once.
-        if waits && TokioClock.now() < due {
+        // A timer says nothing either to a task that has received as much as tokio lets it at once: then, as above, every
+        // 64th item tells the time.
+        if waits && (came || TokioClock.now() < due) {
             return Poll::Pending;
         }
-        this.timer.set(None);
         *this.armed = None;
         this.trigger.close(Cause::Time);
         Poll::Ready(Some(std::mem::take(this.items)))
