@@ -120,6 +120,7 @@ impl core::error::Error for Limit {}
 ///
 /// # Rules
 /// 1. [`offer`](Self::offer) counts an item in, or says which limit it would break; then nothing has changed.
+///    [`offer_many`](Self::offer_many) does what so many offers would.
 /// 2. A batch is due as soon as it has `max_items` or `max_bytes`, or exactly `max_wait` after its first item.
 /// 3. There is always an item in what is due. [`close`](Self::close) begins the next batch.
 /// 4. A clock that steps back makes nothing due.
@@ -212,12 +213,7 @@ impl Trigger {
         if left.is_ok_and(|left| bytes > left) || self.items >= self.max_items {
             return Err(self.limit(bytes));
         }
-        if self.items == 0 {
-            self.until = match self.max_wait {
-                Some(wait) => now.after(wait),
-                None => Instant::MAX,
-            };
-        }
+        self.begin(now);
         self.items += 1;
         #[expect(clippy::cast_possible_truncation, reason = "at most `max_bytes`")]
         {
@@ -225,6 +221,40 @@ impl Trigger {
         }
         self.invariants();
         Ok(())
+    }
+
+    /// Counts in so many items without bytes, as far as there is room for them; how many that were.
+    ///
+    /// The same as to [`offer`](Self::offer) them one by one, for who has gathered them in one go.
+    pub fn offer_many(&mut self, items: usize, now: Instant) -> usize {
+        let items = items.min(self.room());
+        if items > 0 {
+            self.begin(now);
+            #[expect(clippy::cast_possible_truncation, reason = "at most `max_items`")]
+            {
+                self.items += items as u32;
+            }
+        }
+        self.invariants();
+        items
+    }
+
+    /// How many more items it takes, if they have no bytes.
+    #[inline]
+    #[must_use]
+    pub const fn room(&self) -> usize {
+        (self.max_items - self.items) as usize
+    }
+
+    /// Sets the time with the first item.
+    #[inline]
+    fn begin(&mut self, now: Instant) {
+        if self.items == 0 {
+            self.until = match self.max_wait {
+                Some(wait) => now.after(wait),
+                None => Instant::MAX,
+            };
+        }
     }
 
     /// Which limit an item breaks that does not fit.
@@ -253,7 +283,8 @@ impl Trigger {
     pub fn full(&self) -> Option<Cause> {
         if self.items >= self.max_items {
             Some(Cause::Items)
-        } else if self.items > 0 && self.bytes >= self.max_bytes {
+        } else if self.bytes >= self.max_bytes {
+            // There is an item then, since the limit is 1 at least.
             Some(Cause::Bytes)
         } else {
             None

@@ -18,7 +18,7 @@ use crate::clock::TokioClock;
 use crate::reliability::retry::retry;
 
 /// After so many items without a pause the time is looked at. Fewer than tokio lets one task receive at once.
-pub(super) const LOOK_EVERY: u32 = 64;
+pub(super) const LOOK_EVERY: usize = 64;
 
 /// Holds the items of one batch, or of a part of it, in their order; a slice of them that may be sent and cloned.
 pub struct Items<T> {
@@ -175,7 +175,7 @@ where
             }
             // While there is always another one, the timer is never asked.
             unlooked += came;
-            if unlooked >= LOOK_EVERY as usize {
+            if unlooked >= LOOK_EVERY {
                 unlooked = 0;
                 if let Some(cause) = self.trigger.due(TokioClock.now()) {
                     self.write(cause).await;

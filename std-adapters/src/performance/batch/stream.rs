@@ -70,8 +70,9 @@ pin_project! {
         #[pin]
         stream: S,
         weigh: W,
+        // Whether items have bytes at all.
+        weighs: bool,
         trigger: Trigger,
-        max_bytes: usize,
         items: Vec<S::Item>,
         // Has come, and did not fit beside the others.
         waiting: Option<(S::Item, usize)>,
@@ -80,8 +81,6 @@ pin_project! {
         timer: Option<Sleep>,
         // What the timer is set to.
         armed: Option<Instant>,
-        // Items since the time was looked at.
-        unlooked: u32,
     }
 }
 
@@ -91,7 +90,7 @@ impl<S: Stream> Batches<S> {
     /// # Errors
     /// What [`Config::validate`] says.
     pub fn new(stream: S, config: Config) -> Result<Self, ConfigError> {
-        Self::sized(stream, config, |_| 0)
+        Ok(Self { weighs: false, ..Self::sized(stream, config, |_| 0)? })
     }
 }
 
@@ -104,21 +103,20 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Batches<S, W> {
         Ok(Self {
             stream,
             weigh,
+            weighs: true,
             trigger: Trigger::try_new(config)?,
-            // No more are counted in one batch, whatever its limit.
-            max_bytes: config.max_bytes.unwrap_or(u32::MAX) as usize,
             items: Vec::new(),
             waiting: None,
             ended: false,
             timer: None,
             armed: None,
-            unlooked: 0,
         })
     }
 
     /// Copies out what is worth showing. A batch of one large item is not in it.
     pub fn snapshot(&self) -> Snapshot {
-        self.trigger.snapshot()
+        // Nothing is given back.
+        Snapshot { refused: 0, ..self.trigger.snapshot() }
     }
 }
 
@@ -132,15 +130,18 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Stream for Batches<S, W> {
         }
         // First what did not fit beside the others. It has come before the end.
         let mut waiting = this.waiting.take();
-        let mut came = false;
+        let before = this.items.len();
         loop {
             let (item, bytes) = match waiting.take() {
                 Some(waiting) => waiting,
-                None => match this.stream.as_mut().poll_next(context) {
-                    Poll::Ready(Some(item)) => {
-                        let bytes = (this.weigh)(&item);
-                        (item, bytes)
-                    }
+                None => match next(
+                    this.stream.as_mut(),
+                    context,
+                    this.weighs.then_some(&mut *this.weigh),
+                    this.trigger,
+                    this.items,
+                ) {
+                    Poll::Ready(Some(sized)) => sized,
                     Poll::Ready(None) => {
                         *this.ended = true;
                         if this.items.is_empty() {
@@ -152,34 +153,20 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Stream for Batches<S, W> {
                     Poll::Pending => break,
                 },
             };
-            came = true;
-            let offered = if bytes > *this.max_bytes {
-                if this.items.is_empty() {
-                    return Poll::Ready(Some(vec![item]));
-                }
-                Err(Limit::Bytes)
-            } else {
-                // The time is asked for with the first item only.
-                let now = if this.trigger.is_empty() {
-                    *this.unlooked = 0;
-                    TokioClock.now()
-                } else {
-                    Instant::ZERO
-                };
-                this.trigger.offer(bytes, now)
-            };
-            let cause = match offered {
+            // The time is asked for with the first item only.
+            let now = if this.trigger.is_empty() { TokioClock.now() } else { Instant::ZERO };
+            let cause = match this.trigger.offer(bytes, now) {
                 Ok(()) => {
-                    this.items.push(item);
                     // While there is always another one, the timer is never asked.
-                    *this.unlooked += 1;
-                    if *this.unlooked < LOOK_EVERY {
-                        this.trigger.full()
-                    } else {
-                        *this.unlooked = 0;
+                    let cause = if this.trigger.len().is_multiple_of(LOOK_EVERY) {
                         this.trigger.due(TokioClock.now())
-                    }
+                    } else {
+                        this.trigger.full()
+                    };
+                    this.items.push(item);
+                    cause
                 }
+                Err(_) if this.items.is_empty() => return Poll::Ready(Some(vec![item])),
                 Err(limit) => {
                     *this.waiting = Some((item, bytes));
                     Some(if limit == Limit::Items { Cause::Items } else { Cause::Bytes })
@@ -206,7 +193,7 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Stream for Batches<S, W> {
         let waits = this.timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(context).is_pending());
         // A timer says nothing either to a task that has received as much as tokio lets it at once: then, as above, every
         // 64th item tells the time.
-        if waits && (came || TokioClock.now() < due) {
+        if waits && (this.items.len() > before || TokioClock.now() < due) {
             return Poll::Pending;
         }
         *this.armed = None;
@@ -219,6 +206,45 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Stream for Batches<S, W> {
         let (_, most) = self.stream.size_hint();
         // There are at most as many batches as items.
         (usize::from(held > 0), most.and_then(|most| most.checked_add(held)))
+    }
+}
+
+/// The next item that somebody must look at, with its bytes. Those before it that weigh nothing, and neither begin nor complete a
+/// batch, are put behind the others, and counted in together.
+#[inline]
+fn next<S: Stream>(
+    mut stream: Pin<&mut S>,
+    context: &mut Context<'_>,
+    mut weigh: Option<&mut impl FnMut(&S::Item) -> usize>,
+    trigger: &mut Trigger,
+    items: &mut Vec<S::Item>,
+) -> Poll<Option<(S::Item, usize)>> {
+    // If `weigh` has panicked there are some that nobody has counted.
+    count_in(trigger, items.len());
+    let plain = (LOOK_EVERY - 1 - items.len() % LOOK_EVERY).min(trigger.room().saturating_sub(1));
+    let last = if items.is_empty() { 0 } else { items.len() + plain };
+    let found = loop {
+        let item = match stream.as_mut().poll_next(context) {
+            Poll::Ready(Some(item)) => item,
+            Poll::Ready(None) => break Poll::Ready(None),
+            Poll::Pending => break Poll::Pending,
+        };
+        let bytes = weigh.as_mut().map_or(0, |weigh| weigh(&item));
+        if bytes > 0 || items.len() >= last {
+            break Poll::Ready(Some((item, bytes)));
+        }
+        items.push(item);
+    };
+    count_in(trigger, items.len());
+    found
+}
+
+/// Counts in those of so many items that are not yet, behind the first, which has told the time.
+#[inline]
+fn count_in(trigger: &mut Trigger, items: usize) {
+    let plain = items.saturating_sub(trigger.len());
+    if plain > 0 {
+        trigger.offer_many(plain, Instant::ZERO);
     }
 }
 
