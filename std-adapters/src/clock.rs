@@ -78,6 +78,12 @@ impl Clock for TokioClock {
     }
 }
 
+/// The moment of tokio's clock that [`TokioClock`] tells as `at`.
+#[cfg(feature = "tokio")]
+pub(crate) fn tokio_at(at: Instant) -> tokio::time::Instant {
+    tokio::time::Instant::from_std(epoch() + std::time::Duration::from(at.since(Instant::ZERO)))
+}
+
 /// Reads the operating system's wall clock.
 ///
 /// It may be set at any time: for expiry dates and logs, never for waiting.

@@ -194,6 +194,24 @@ enum Step {
     Back(u64),
 }
 
+#[test]
+fn trigger_rule_1_to_offer_many_is_to_offer_one_by_one() {
+    let config = Config { max_items: Some(7), max_bytes: Some(3), max_wait: Some(WAIT) };
+    for begun in 0..7 {
+        for many in 0..10 {
+            let (mut at_once, mut singly) = (Trigger::new(config), Trigger::new(config));
+            for trigger in [&mut at_once, &mut singly] {
+                (0..begun).for_each(|item| trigger.offer(usize::from(item < 2), at(1)).unwrap());
+            }
+            let room = at_once.room();
+            let fit = (0..many).filter(|_| singly.offer(0, at(2)).is_ok()).count();
+            assert_eq!((room, at_once.offer_many(many, at(2))), (7 - begun, fit));
+            assert_eq!(at_once.snapshot(), singly.snapshot());
+            assert_eq!((at_once.due_at(), at_once.full()), (singly.due_at(), singly.full()));
+        }
+    }
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0_usize..14).prop_map(Step::Push),

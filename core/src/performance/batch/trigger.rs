@@ -120,6 +120,7 @@ impl core::error::Error for Limit {}
 ///
 /// # Rules
 /// 1. [`offer`](Self::offer) counts an item in, or says which limit it would break; then nothing has changed.
+///    [`offer_many`](Self::offer_many) does what so many offers would.
 /// 2. A batch is due as soon as it has `max_items` or `max_bytes`, or exactly `max_wait` after its first item.
 /// 3. There is always an item in what is due. [`close`](Self::close) begins the next batch.
 /// 4. A clock that steps back makes nothing due.
@@ -158,7 +159,8 @@ pub struct Trigger {
     until: Instant,
     items: u32,
     bytes: u32,
-    accepted: u64,
+    /// Items of the batches before this one.
+    gone: u64,
     refused: u32,
     by: [u32; 4],
 }
@@ -194,7 +196,7 @@ impl Trigger {
             until: Instant::ZERO,
             items: 0,
             bytes: 0,
-            accepted: 0,
+            gone: 0,
             refused: 0,
             by: [0; 4],
         }
@@ -206,28 +208,66 @@ impl Trigger {
     /// The [`Limit`] that it would break.
     #[inline]
     pub fn offer(&mut self, bytes: usize, now: Instant) -> Result<(), Limit> {
-        let bytes = u32::try_from(bytes).ok().filter(|&bytes| bytes <= self.max_bytes);
-        let Some(bytes) = bytes else {
-            self.refused = self.refused.saturating_add(1);
-            return Err(Limit::TooLarge);
-        };
-        if self.items >= self.max_items {
-            return Err(Limit::Items);
+        // What fits is what comes most often: two comparisons tell.
+        let left = usize::try_from(self.max_bytes - self.bytes);
+        if left.is_ok_and(|left| bytes > left) || self.items >= self.max_items {
+            return Err(self.limit(bytes));
         }
-        if bytes > self.max_bytes - self.bytes {
-            return Err(Limit::Bytes);
+        self.begin(now);
+        self.items += 1;
+        #[expect(clippy::cast_possible_truncation, reason = "at most `max_bytes`")]
+        {
+            self.bytes += bytes as u32;
         }
+        self.invariants();
+        Ok(())
+    }
+
+    /// Counts in so many items without bytes, as far as there is room for them; how many that were.
+    ///
+    /// The same as to [`offer`](Self::offer) them one by one, for who has gathered them in one go.
+    pub fn offer_many(&mut self, items: usize, now: Instant) -> usize {
+        let items = items.min(self.room());
+        if items > 0 {
+            self.begin(now);
+            #[expect(clippy::cast_possible_truncation, reason = "at most `max_items`")]
+            {
+                self.items += items as u32;
+            }
+        }
+        self.invariants();
+        items
+    }
+
+    /// How many more items it takes, if they have no bytes.
+    #[inline]
+    #[must_use]
+    pub const fn room(&self) -> usize {
+        (self.max_items - self.items) as usize
+    }
+
+    /// Sets the time with the first item.
+    #[inline]
+    fn begin(&mut self, now: Instant) {
         if self.items == 0 {
             self.until = match self.max_wait {
                 Some(wait) => now.after(wait),
                 None => Instant::MAX,
             };
         }
-        self.items += 1;
-        self.bytes += bytes;
-        self.accepted += 1;
-        self.invariants();
-        Ok(())
+    }
+
+    /// Which limit an item breaks that does not fit.
+    #[cold]
+    fn limit(&mut self, bytes: usize) -> Limit {
+        if usize::try_from(self.max_bytes).is_ok_and(|max_bytes| bytes > max_bytes) {
+            self.refused = self.refused.saturating_add(1);
+            Limit::TooLarge
+        } else if self.items >= self.max_items {
+            Limit::Items
+        } else {
+            Limit::Bytes
+        }
     }
 
     /// Why the batch has to go now, if it has.
@@ -243,7 +283,8 @@ impl Trigger {
     pub fn full(&self) -> Option<Cause> {
         if self.items >= self.max_items {
             Some(Cause::Items)
-        } else if self.items > 0 && self.bytes >= self.max_bytes {
+        } else if self.bytes >= self.max_bytes {
+            // There is an item then, since the limit is 1 at least.
             Some(Cause::Bytes)
         } else {
             None
@@ -273,6 +314,7 @@ impl Trigger {
             Cause::Flush => flush,
         };
         *count = count.saturating_add(1);
+        self.gone += u64::from(self.items);
         (self.items, self.bytes) = (0, 0);
     }
 
@@ -301,7 +343,7 @@ impl Trigger {
         Snapshot {
             items: self.items,
             bytes: self.bytes,
-            accepted: self.accepted,
+            accepted: self.gone + self.items as u64,
             refused: self.refused,
             by_items,
             by_bytes,
@@ -312,7 +354,6 @@ impl Trigger {
 
     fn invariants(&self) {
         debug_assert!(self.items <= self.max_items && self.bytes <= self.max_bytes);
-        debug_assert!(u64::from(self.items) <= self.accepted);
     }
 }
 

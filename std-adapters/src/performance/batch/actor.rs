@@ -231,18 +231,19 @@ impl<T> Sender<T> {
     /// [`Refused`] with the item.
     #[doc(alias = "add_item")]
     pub async fn send(&self, item: T) -> Result<(), Refused<T>> {
-        let bytes = match self.weighed(&item) {
-            Some(bytes) => bytes,
-            None => return Err(Refused::TooLarge(item)),
+        let Some(bytes) = self.weighed(&item) else { return Err(Refused::TooLarge(item)) };
+        // As tokio's own channels do: who always finds room gives way to others now and then.
+        tokio::task::coop::consume_budget().await;
+        let place = match self.outbox.try_reserve() {
+            // To wait in line costs three times as much as to see that there is none.
+            Err(mpsc::error::TrySendError::Full(())) => self.outbox.reserve().await.ok(),
+            Err(mpsc::error::TrySendError::Closed(())) => None,
+            Ok(place) => Some(place),
         };
-        match self.outbox.reserve().await {
-            Ok(place) => {
-                self.counts.accepted.fetch_add(1, Ordering::Release);
-                place.send(Message::Item(item, bytes));
-                Ok(())
-            }
-            Err(_) => Err(Refused::Closed(item)),
-        }
+        let Some(place) = place else { return Err(Refused::Closed(item)) };
+        self.counts.accepted.fetch_add(1, Ordering::Release);
+        place.send(Message::Item(item, bytes));
+        Ok(())
     }
 
     /// Sends an item if there is room.

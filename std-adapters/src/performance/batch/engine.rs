@@ -18,7 +18,7 @@ use crate::clock::TokioClock;
 use crate::reliability::retry::retry;
 
 /// After so many items without a pause the time is looked at. Fewer than tokio lets one task receive at once.
-pub(super) const LOOK_EVERY: u32 = 64;
+pub(super) const LOOK_EVERY: usize = 64;
 
 /// Holds the items of one batch, or of a part of it, in their order; a slice of them that may be sent and cloned.
 pub struct Items<T> {
@@ -157,7 +157,16 @@ where
             }
             for message in taken.drain(..) {
                 match message {
-                    Message::Item(item, bytes) => self.take_in(item, bytes).await,
+                    // What fits and completes nothing needs no future.
+                    Message::Item(item, bytes) => match self.offer(bytes) {
+                        Ok(()) => {
+                            self.items.push(item);
+                            if let Some(cause) = self.trigger.full() {
+                                self.write(cause).await;
+                            }
+                        }
+                        Err(limit) => self.take_after(limit, item, bytes).await,
+                    },
                     Message::Flush(done) => {
                         self.write(Cause::Flush).await;
                         _ = done.send(()); // nobody may be waiting any more
@@ -166,7 +175,7 @@ where
             }
             // While there is always another one, the timer is never asked.
             unlooked += came;
-            if unlooked >= LOOK_EVERY as usize {
+            if unlooked >= LOOK_EVERY {
                 unlooked = 0;
                 if let Some(cause) = self.trigger.due(TokioClock.now()) {
                     self.write(cause).await;
@@ -175,15 +184,14 @@ where
         }
     }
 
-    async fn take_in(&mut self, item: T, bytes: usize) {
-        if let Err(limit) = self.offer(bytes) {
-            let ahead = if limit == Limit::Items { Cause::Items } else { Cause::Bytes };
-            self.write(ahead).await;
-            // Its sender has looked whether it fits at all; whoever weighs differently each time gets a batch by itself.
-            if self.offer(bytes).is_err() {
-                self.deliver(vec![item]).await;
-                return;
-            }
+    /// Takes in an item that does not fit beside the others: they go ahead.
+    async fn take_after(&mut self, limit: Limit, item: T, bytes: usize) {
+        let ahead = if limit == Limit::Items { Cause::Items } else { Cause::Bytes };
+        self.write(ahead).await;
+        // Its sender has looked whether it fits at all; whoever weighs differently each time gets a batch by itself.
+        if self.offer(bytes).is_err() {
+            self.deliver(vec![item]).await;
+            return;
         }
         self.items.push(item);
         if let Some(cause) = self.trigger.full() {
@@ -191,6 +199,7 @@ where
         }
     }
 
+    #[inline]
     fn offer(&mut self, bytes: usize) -> Result<(), Limit> {
         // The time is asked for with the first item only.
         let now = if self.trigger.is_empty() { TokioClock.now() } else { Instant::ZERO };

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
 use super::engine::LOOK_EVERY;
-use crate::clock::TokioClock;
+use crate::clock::{self, TokioClock};
 
 pin_project! {
     /// Makes a stream of batches, each a `Vec`, of a stream of items (on tokio).
@@ -26,8 +26,8 @@ pin_project! {
     /// 3. An item that is larger than `max_bytes` by itself is a batch by itself: a stream cannot give it back.
     ///
     /// # Cost
-    /// One allocation a batch. The clock is read with a batch's first item, with every 64th that comes at once, and while it
-    /// waits for more, which takes a timer too.
+    /// One allocation a batch. The clock is read with a batch's first item, with every 64th after it, and when it is polled and
+    /// nothing has come; to wait for more takes a timer too.
     ///
     /// # Errors
     /// Only the constructors have one.
@@ -70,8 +70,9 @@ pin_project! {
         #[pin]
         stream: S,
         weigh: W,
+        // Whether items have bytes at all.
+        weighs: bool,
         trigger: Trigger,
-        max_bytes: usize,
         items: Vec<S::Item>,
         // Has come, and did not fit beside the others.
         waiting: Option<(S::Item, usize)>,
@@ -89,7 +90,7 @@ impl<S: Stream> Batches<S> {
     /// # Errors
     /// What [`Config::validate`] says.
     pub fn new(stream: S, config: Config) -> Result<Self, ConfigError> {
-        Self::sized(stream, config, |_| 0)
+        Ok(Self { weighs: false, ..Self::sized(stream, config, |_| 0)? })
     }
 }
 
@@ -102,9 +103,8 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Batches<S, W> {
         Ok(Self {
             stream,
             weigh,
+            weighs: true,
             trigger: Trigger::try_new(config)?,
-            // No more are counted in one batch, whatever its limit.
-            max_bytes: config.max_bytes.unwrap_or(u32::MAX) as usize,
             items: Vec::new(),
             waiting: None,
             ended: false,
@@ -115,7 +115,8 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Batches<S, W> {
 
     /// Copies out what is worth showing. A batch of one large item is not in it.
     pub fn snapshot(&self) -> Snapshot {
-        self.trigger.snapshot()
+        // Nothing is given back.
+        Snapshot { refused: 0, ..self.trigger.snapshot() }
     }
 }
 
@@ -124,51 +125,48 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Stream for Batches<S, W> {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<S::Item>>> {
         let mut this = self.project();
-        let mut taken = 0_u32;
+        if *this.ended {
+            return Poll::Ready(None);
+        }
+        // First what did not fit beside the others. It has come before the end.
+        let mut waiting = this.waiting.take();
+        let before = this.items.len();
         loop {
-            // First what did not fit beside the others.
-            let (item, bytes) = match this.waiting.take() {
+            let (item, bytes) = match waiting.take() {
                 Some(waiting) => waiting,
-                None if *this.ended => {
-                    if this.items.is_empty() {
-                        return Poll::Ready(None);
-                    }
-                    this.trigger.close(Cause::Flush);
-                    return Poll::Ready(Some(std::mem::take(this.items)));
-                }
-                None => match this.stream.as_mut().poll_next(context) {
-                    Poll::Ready(Some(item)) => {
-                        let bytes = (this.weigh)(&item);
-                        (item, bytes)
-                    }
+                None => match next(
+                    this.stream.as_mut(),
+                    context,
+                    this.weighs.then_some(&mut *this.weigh),
+                    this.trigger,
+                    this.items,
+                ) {
+                    Poll::Ready(Some(sized)) => sized,
                     Poll::Ready(None) => {
                         *this.ended = true;
-                        continue;
+                        if this.items.is_empty() {
+                            return Poll::Ready(None);
+                        }
+                        this.trigger.close(Cause::Flush);
+                        return Poll::Ready(Some(std::mem::take(this.items)));
                     }
                     Poll::Pending => break,
                 },
             };
-            let offered = if bytes > *this.max_bytes {
-                if this.items.is_empty() {
-                    return Poll::Ready(Some(vec![item]));
-                }
-                Err(Limit::Bytes)
-            } else {
-                // The time is asked for with the first item only.
-                let now = if this.trigger.is_empty() { TokioClock.now() } else { Instant::ZERO };
-                this.trigger.offer(bytes, now)
-            };
-            let cause = match offered {
+            // The time is asked for with the first item only.
+            let now = if this.trigger.is_empty() { TokioClock.now() } else { Instant::ZERO };
+            let cause = match this.trigger.offer(bytes, now) {
                 Ok(()) => {
-                    this.items.push(item);
                     // While there is always another one, the timer is never asked.
-                    taken = taken.wrapping_add(1);
-                    if taken.is_multiple_of(LOOK_EVERY) {
+                    let cause = if this.trigger.len().is_multiple_of(LOOK_EVERY) {
                         this.trigger.due(TokioClock.now())
                     } else {
                         this.trigger.full()
-                    }
+                    };
+                    this.items.push(item);
+                    cause
                 }
+                Err(_) if this.items.is_empty() => return Poll::Ready(Some(vec![item])),
                 Err(limit) => {
                     *this.waiting = Some((item, bytes));
                     Some(if limit == Limit::Items { Cause::Items } else { Cause::Bytes })
@@ -184,16 +182,20 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Stream for Batches<S, W> {
         let Some(due) = this.trigger.due_at() else { return Poll::Pending };
         if *this.armed != Some(due) {
             // Later by less than a millisecond, to which tokio rounds up.
-            let wait = due - TokioClock.now();
-            this.timer.set(Some(tokio::time::sleep(wait.into())));
+            let at = clock::tokio_at(due);
+            match this.timer.as_mut().as_pin_mut() {
+                // Put off, it keeps its place among the runtime's timers.
+                Some(timer) => timer.reset(at),
+                None => this.timer.set(Some(tokio::time::sleep_until(at))),
+            }
             *this.armed = Some(due);
         }
         let waits = this.timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(context).is_pending());
-        // A timer says nothing either to a task that has received as much as tokio lets it at once.
-        if waits && TokioClock.now() < due {
+        // A timer says nothing either to a task that has received as much as tokio lets it at once: then, as above, every
+        // 64th item tells the time.
+        if waits && (this.items.len() > before || TokioClock.now() < due) {
             return Poll::Pending;
         }
-        this.timer.set(None);
         *this.armed = None;
         this.trigger.close(Cause::Time);
         Poll::Ready(Some(std::mem::take(this.items)))
@@ -204,6 +206,45 @@ impl<S: Stream, W: FnMut(&S::Item) -> usize> Stream for Batches<S, W> {
         let (_, most) = self.stream.size_hint();
         // There are at most as many batches as items.
         (usize::from(held > 0), most.and_then(|most| most.checked_add(held)))
+    }
+}
+
+/// The next item that somebody must look at, with its bytes. Those before it that weigh nothing, and neither begin nor complete a
+/// batch, are put behind the others, and counted in together.
+#[inline]
+fn next<S: Stream>(
+    mut stream: Pin<&mut S>,
+    context: &mut Context<'_>,
+    mut weigh: Option<&mut impl FnMut(&S::Item) -> usize>,
+    trigger: &mut Trigger,
+    items: &mut Vec<S::Item>,
+) -> Poll<Option<(S::Item, usize)>> {
+    // If `weigh` has panicked there are some that nobody has counted.
+    count_in(trigger, items.len());
+    let plain = (LOOK_EVERY - 1 - items.len() % LOOK_EVERY).min(trigger.room().saturating_sub(1));
+    let last = if items.is_empty() { 0 } else { items.len() + plain };
+    let found = loop {
+        let item = match stream.as_mut().poll_next(context) {
+            Poll::Ready(Some(item)) => item,
+            Poll::Ready(None) => break Poll::Ready(None),
+            Poll::Pending => break Poll::Pending,
+        };
+        let bytes = weigh.as_mut().map_or(0, |weigh| weigh(&item));
+        if bytes > 0 || items.len() >= last {
+            break Poll::Ready(Some((item, bytes)));
+        }
+        items.push(item);
+    };
+    count_in(trigger, items.len());
+    found
+}
+
+/// Counts in those of so many items that are not yet, behind the first, which has told the time.
+#[inline]
+fn count_in(trigger: &mut Trigger, items: usize) {
+    let plain = items.saturating_sub(trigger.len());
+    if plain > 0 {
+        trigger.offer_many(plain, Instant::ZERO);
     }
 }
 
