@@ -6,6 +6,7 @@
 
 mod model;
 mod monitoring;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +26,8 @@ use crate::config::Config;
 use crate::{fallback, health, memory, pool, results};
 use model::Model;
 use monitoring::{Events, History, Log};
+
+pub use shown::table;
 
 /// A length of time in words, such as `"5s"`.
 #[derive(Clone, Copy, Debug)]
