@@ -144,6 +144,7 @@ impl App {
         let memory = Memory::new(&config.memory).map_err(|error| format!("[memory] {error}"))?;
         memory.register("results", 0, results.shrinker())?;
         memory.register("last_good", 1, commands.shrinker())?;
+        memory.register("last_answers", 1, models.shrinker())?;
         let registry = Registry::with_audit_dir(config.link, Some(&fleet_key), dir.device_audit());
         for endpoint in &config.devices {
             registry.attach(endpoint);

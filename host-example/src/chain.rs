@@ -9,6 +9,7 @@ use daur_core::id::{BootId, DeviceId};
 use daur_core::security::audit::{Completeness, Entry, Head, Report};
 use daur_std::security::audit::{AuditLog, device, lines, verify_lines};
 use daur_std::security::keys;
+use serde_json::json;
 
 use crate::audit::{Wanted, head_text};
 use crate::cli::{one_line, time_text};
@@ -38,9 +39,14 @@ pub enum Work {
         key: Option<PathBuf>,
         /// The end that was kept elsewhere.
         head: Option<Head>,
+        /// As JSON.
+        json: bool,
     },
     /// Show the chain's end.
-    Head,
+    Head {
+        /// As JSON.
+        json: bool,
+    },
     /// Write all records as lines.
     Export,
 }
@@ -76,12 +82,28 @@ pub fn run(data_dir: &Path, work: Work) -> Result<bool, Error> {
                 }
             }
         }
-        Work::Verify { of, key, head } => {
+        Work::Verify { of, key, head, json } => {
             let report = check(data_dir, &of, key.as_deref(), head)?;
-            writeln!(stdout, "{}", Verdict(&report))?;
-            return Ok(report.result().is_ok());
+            let (said, intact) = (Verdict(&report).to_string(), report.result().is_ok());
+            if json {
+                let (end, complete) = (report.end, report.completeness == Completeness::Complete);
+                let shown = json!({
+                    "intact": intact, "complete": complete, "records": end.seq, "head": head_text(&end), "said": said,
+                });
+                writeln!(stdout, "{shown}")?;
+            } else {
+                writeln!(stdout, "{said}")?;
+            }
+            return Ok(intact);
         }
-        Work::Head => writeln!(stdout, "{}", head_text(&log(data_dir)?.head()))?,
+        Work::Head { json } => {
+            let head = head_text(&log(data_dir)?.head());
+            if json {
+                writeln!(stdout, "{}", json!({ "head": head }))?;
+            } else {
+                writeln!(stdout, "{head}")?;
+            }
+        }
         Work::Export => {
             log(data_dir)?.export(&mut stdout)?;
         }

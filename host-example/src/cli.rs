@@ -1,13 +1,16 @@
-//! The command line: what to serve, who may log in, the keys, the audit.
+//! The command line: what to serve, who may log in, the keys, the audit, devices.
 //!
 //! Data goes to stdout, messages to stderr. Exit codes: 0 done, 1 failed, 2 a wrong command line; those of
 //! `audit verify`: 0 intact, 1 broken, 2 not checked.
 
+mod remote;
+
 use std::io::{self, BufRead, IsTerminal};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use daur_core::security::audit::{Head, Kind};
 use daur_core::security::permission::Permissions;
 use daur_core::security::policy::Policy;
@@ -20,11 +23,18 @@ use crate::audit::{Wanted, head_of, kind_by_name};
 use crate::config::Config;
 use crate::reports::Format;
 use crate::settings::Settings;
-use crate::{chain, keys, report, users};
+use crate::{chain, client, keys, report, users};
+
+/// What every help ends with.
+const CODES: &str = "\
+Exit codes: 0 done, 1 failed or refused, 2 a wrong command line.
+Of `audit verify`: 0 intact, 1 broken, 2 not checked.
+
+Data goes to stdout, messages to stderr. Only lines of the log on a terminal have colours, and none with NO_COLOR.";
 
 /// Serves commands, a dashboard and a gateway to devices. Without a subcommand, `serve`.
 #[derive(Parser, Debug)]
-#[command(name = "daur-host", version, args_conflicts_with_subcommands = true)]
+#[command(name = "daur-host", version, args_conflicts_with_subcommands = true, after_help = CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -45,6 +55,21 @@ enum Command {
     /// What was done and refused
     #[command(subcommand)]
     Audit(Audit),
+    /// Tokens of a server that runs
+    #[command(subcommand)]
+    Token(remote::Token),
+    /// Devices of a server that runs
+    #[command(subcommand)]
+    Device(remote::Device),
+    /// What a server would be told
+    #[command(subcommand)]
+    Config(ConfigOf),
+    /// Print a script that completes this command line in a shell: `source <(daur-host completions bash)`
+    Completions {
+        /// The shell
+        #[arg(value_parser = shell)]
+        shell: Shell,
+    },
     /// Print a dashboard for Grafana: import it there, and choose the Prometheus that scrapes /metrics
     Grafana,
     /// A report in a file: of a server that runs, or of what a data directory keeps
@@ -52,11 +77,27 @@ enum Command {
 }
 
 #[derive(Subcommand, Debug)]
+enum ConfigOf {
+    /// Read the config file, the environment and the flags as `serve` does, and print what is in force, as such a file:
+    /// exit code 0 if it can be so, 1 if not
+    Check(ConfigCheck),
+}
+
+#[derive(Args, Debug)]
+struct ConfigCheck {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Subcommand, Debug)]
 enum User {
     /// Add a user
     Add(UserAdd),
     /// Show all users: name, permissions, state, since when, changed when
-    List(DataDirArg),
+    List(Listed),
     /// Grant a user exactly these permissions; ends their sessions
     Set(UserSet),
     /// Give a user another password; ends their sessions
@@ -74,7 +115,7 @@ enum Key {
     /// Sign with a new key from now on; tokens of the others are good until they expire
     Rotate(DataDirArg),
     /// Show the keys: number, what it is for, since when
-    List(DataDirArg),
+    List(Listed),
     /// Remove a key that does not sign; its tokens are refused from now on
     Retire(KeyRetire),
 }
@@ -86,7 +127,7 @@ enum Audit {
     /// Check a chain from its first key: exit code 0 if it is intact, 1 if not, 2 if it cannot be checked
     Verify(AuditVerify),
     /// Show the chain's end: keep it elsewhere, so that a later cut shows
-    Head(DataDirArg),
+    Head(Listed),
     /// Write the whole chain to stdout, one record a line, as `verify --file` reads it
     Export(DataDirArg),
 }
@@ -96,6 +137,15 @@ struct DataDirArg {
     /// The server's data directory
     #[arg(long = "data-dir", value_name = "DIR", default_value = "daur-data")]
     path: PathBuf,
+}
+
+#[derive(Args, Debug)]
+struct Listed {
+    /// As JSON, an object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data_dir: DataDirArg,
 }
 
 #[derive(Args, Debug)]
@@ -250,6 +300,9 @@ struct AuditVerify {
     /// Check the chain of a device's life, as the server has kept it
     #[arg(long, value_name = "FILE")]
     device: Option<PathBuf>,
+    /// The verdict as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     data_dir: DataDirArg,
 }
@@ -280,7 +333,7 @@ impl ReportArgs {
     fn work(self) -> Result<report::Work, Box<dyn std::error::Error + Send + Sync>> {
         let Self { format, output, url, token_file, config, data_dir } = self;
         let of = match url {
-            Some(url) => report::Of::Server { url, token: token(token_file.as_deref())? },
+            Some(url) => report::Of::Server(client::Server { url, token: Some(remote::token(token_file.as_deref())?) }),
             None => {
                 let mut read = Config::new(([127, 0, 0, 1], 0).into(), data_dir.path.clone());
                 if let Some(path) = config {
@@ -291,16 +344,6 @@ impl ReportArgs {
         };
         Ok(report::Work { format, output, of })
     }
-}
-
-/// A token from a file, from stdin, or from the environment.
-fn token(file: Option<&Path>) -> Result<String, String> {
-    let token = match file {
-        Some(path) if path.as_os_str() == "-" => io::read_to_string(io::stdin()).map_err(|error| error.to_string()),
-        Some(path) => std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display())),
-        None => std::env::var("DAUR_TOKEN").map_err(|_| "a token is needed: --token-file, or DAUR_TOKEN".to_owned()),
-    };
-    Ok(token?.trim().to_owned())
 }
 
 /// What the command line asks for.
@@ -314,10 +357,12 @@ pub enum Task {
     Keys(PathBuf, keys::Work),
     /// Something with the audit.
     Audit(PathBuf, chain::Work),
-    /// A text that is part of the program.
-    Print(&'static str),
+    /// A text.
+    Print(String),
     /// A report.
     Report(Box<report::Work>),
+    /// Something that a server that runs does; whether its answer is shown as JSON.
+    Remote(client::Server, crate::remote::Work, bool),
 }
 
 impl Cli {
@@ -331,12 +376,18 @@ impl Cli {
             None => Task::Serve(Box::new(self.serve.config()?)),
             Some(Command::User(user)) => user.task()?,
             Some(Command::Key(Key::Rotate(dir))) => Task::Keys(dir.path, keys::Work::Rotate),
-            Some(Command::Key(Key::List(dir))) => Task::Keys(dir.path, keys::Work::List),
+            Some(Command::Key(Key::List(Listed { json, data_dir }))) => {
+                Task::Keys(data_dir.path, keys::Work::List { json })
+            }
             Some(Command::Key(Key::Retire(retire))) => {
                 Task::Keys(retire.data_dir.path, keys::Work::Retire(retire.number))
             }
             Some(Command::Audit(audit)) => audit.task(),
-            Some(Command::Grafana) => Task::Print(crate::metrics::GRAFANA),
+            Some(Command::Token(token)) => token.task()?,
+            Some(Command::Device(device)) => device.task()?,
+            Some(Command::Config(ConfigOf::Check(check))) => check.task()?,
+            Some(Command::Completions { shell }) => Task::Print(completions(shell)?),
+            Some(Command::Grafana) => Task::Print(crate::metrics::GRAFANA.to_owned()),
             Some(Command::Report(args)) => Task::Report(Box::new(args.work()?)),
         })
     }
@@ -358,7 +409,7 @@ impl User {
                 *policy = password.policy()?;
                 (data_dir, users::Work::Add { name, password: read_password()?, permissions })
             }
-            Self::List(dir) => (dir, users::Work::List),
+            Self::List(Listed { json, data_dir }) => (data_dir, users::Work::List { json }),
             Self::Set(UserSet { name, permissions, data_dir }) => (data_dir, users::Work::Grant { name, permissions }),
             Self::Passwd(UserPasswd { name, data_dir, password }) => {
                 *policy = password.policy()?;
@@ -380,17 +431,41 @@ impl Audit {
                 let wanted = Wanted { kind, actor, since, until };
                 Task::Audit(data_dir.path, chain::Work::List { limit, wanted, json, file })
             }
-            Self::Verify(AuditVerify { head, key, file, device, data_dir }) => {
+            Self::Verify(AuditVerify { head, key, file, device, json, data_dir }) => {
                 let of = match (file, device) {
                     (Some(file), _) => chain::Of::File(file),
                     (None, Some(device)) => chain::Of::Device(device),
                     (None, None) => chain::Of::Database,
                 };
-                Task::Audit(data_dir.path, chain::Work::Verify { of, key, head })
+                Task::Audit(data_dir.path, chain::Work::Verify { of, key, head, json })
             }
-            Self::Head(dir) => Task::Audit(dir.path, chain::Work::Head),
+            Self::Head(Listed { json, data_dir }) => Task::Audit(data_dir.path, chain::Work::Head { json }),
             Self::Export(dir) => Task::Audit(dir.path, chain::Work::Export),
         }
+    }
+}
+
+impl ConfigCheck {
+    fn task(self) -> Result<Task, Box<dyn std::error::Error + Send + Sync>> {
+        let table = crate::settings::table(&self.serve.config()?);
+        Ok(Task::Print(if self.json { format!("{}\n", serde_json::to_string(&table)?) } else { table.to_string() }))
+    }
+}
+
+/// The script that completes this command line in a shell.
+fn completions(shell: Shell) -> Result<String, std::string::FromUtf8Error> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "daur-host", &mut script);
+    String::from_utf8(script)
+}
+
+/// The shells whose scripts are tried.
+fn shell(name: &str) -> Result<Shell, String> {
+    match name {
+        "bash" => Ok(Shell::Bash),
+        "zsh" => Ok(Shell::Zsh),
+        "fish" => Ok(Shell::Fish),
+        _ => Err("one of bash, zsh, fish".to_owned()),
     }
 }
 
@@ -480,7 +555,6 @@ fn some_time(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -508,7 +582,7 @@ mod tests {
     fn what_is_to_be_verified_is_named() {
         let head = format!("7:{}", "ab".repeat(32));
         let cli = Cli::parse_from(["daur-host", "audit", "verify", "--head", &head, "--data-dir", "d"]);
-        let Ok(Task::Audit(dir, chain::Work::Verify { of: chain::Of::Database, key: None, head: Some(kept) })) =
+        let Ok(Task::Audit(dir, chain::Work::Verify { of: chain::Of::Database, key: None, head: Some(kept), .. })) =
             cli.task()
         else {
             panic!("it verifies")

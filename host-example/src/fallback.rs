@@ -1,10 +1,11 @@
-//! The last good output of each command, for the time in which its program gives none.
+//! The last good output of each command and answer to each chat, for the time in which there is no new one.
 //!
 //! # Rules
-//! 1. What a process gave with exit code 0 is remembered. An answer of the cache is no news and does not make an
-//!    old output young again.
-//! 2. It is given where the program could not be started, ran out of time or is refused by its breaker, up to
-//!    exactly `max_age`; never for what the client did wrong, and never because the server has too much work.
+//! 1. What a process gave with exit code 0 is remembered, and what a model answered. An answer of the cache is no news
+//!    and does not make an old output young again.
+//! 2. It is given where the program could not be started, ran out of time or is refused by its breaker, or where no
+//!    model answers, up to exactly `max_age`; never for what the client did wrong, and never because this server has too
+//!    much work.
 //! 3. Whoever gets one is told: that it is one, of which age, and why. Each is counted by its cause and logged.
 //! 4. At most `commands` outputs of `bytes` in all are remembered; the oldest go first, and are counted. While memory is
 //!    short there is only a share of that room.
@@ -66,11 +67,15 @@ pub enum Cause {
     CircuitOpen,
     /// The program could not be started.
     NotStarted,
+    /// No model gave an answer.
+    UpstreamFailed,
+    /// The models have too much work.
+    Busy,
 }
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Timeout, Self::CircuitOpen, Self::NotStarted];
+    pub const ALL: [Self; 5] = [Self::Timeout, Self::CircuitOpen, Self::NotStarted, Self::UpstreamFailed, Self::Busy];
 
     /// Its name, as in the answer.
     #[must_use]
@@ -79,6 +84,8 @@ impl Cause {
             Self::Timeout => "timeout",
             Self::CircuitOpen => "circuit_open",
             Self::NotStarted => "not_started",
+            Self::UpstreamFailed => "upstream_failed",
+            Self::Busy => "busy",
         }
     }
 
@@ -97,11 +104,11 @@ impl Cause {
 /// Tells the client that an answer is a fallback's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Used {
-    /// Why the program gave none.
+    /// Why there is no new one.
     pub cause: Cause,
     /// How old the output is.
     pub age_ms: u64,
-    /// If the breaker is open: when the program is tried again.
+    /// If the breaker is open: when it is tried again.
     pub retry_in_ms: Option<u64>,
 }
 
@@ -120,6 +127,10 @@ pub struct Snapshot {
     pub circuit_open: u64,
     /// Because it could not be started.
     pub not_started: u64,
+    /// Because no model gave an answer.
+    pub upstream_failed: u64,
+    /// Because the models had too much work.
+    pub busy: u64,
     /// Times there was nothing to give, or nothing young enough.
     pub missing: u64,
     /// Outputs forgotten to make room, or too long to be remembered.
@@ -130,46 +141,71 @@ pub struct Snapshot {
     pub bytes: usize,
 }
 
+/// What may be given again.
+pub trait Remembered {
+    /// Its bytes.
+    fn size(&self) -> usize;
+
+    /// Whether it is worth that.
+    fn is_good(&self) -> bool;
+}
+
+impl Remembered for Output {
+    fn size(&self) -> usize {
+        self.stdout.len() + self.stderr.len()
+    }
+
+    fn is_good(&self) -> bool {
+        self.exit_code == 0
+    }
+}
+
 /// An output and when it came.
-#[derive(Clone, Debug)]
-pub struct Good {
+#[derive(Debug)]
+pub struct Good<T = Output> {
     /// The output.
-    pub output: Arc<Output>,
+    pub output: Arc<T>,
     /// When it came.
     pub at: Instant,
 }
 
-impl Good {
+impl<T> Clone for Good<T> {
+    fn clone(&self) -> Self {
+        Self { output: Arc::clone(&self.output), at: self.at }
+    }
+}
+
+impl<T: Remembered> Good<T> {
     /// What it takes up under `key`, beside its place in the table.
     fn size(&self, key: &[u8]) -> usize {
-        key.len() + self.output.stdout.len() + self.output.stderr.len()
+        key.len() + self.output.size()
     }
 }
 
 /// How a run of one command ended.
-pub type Run = Execution<Good, runner::Error>;
+pub type Run<T = Output> = Execution<Good<T>, runner::Error>;
 
-struct Kept {
-    fallback: Fallback<Good, runner::Error>,
+struct Kept<T> {
+    fallback: Fallback<Good<T>, runner::Error>,
     size: usize,
     at: Instant,
 }
 
-struct Table {
+struct Table<T> {
     /// How much of its room it may use.
     share: Share,
-    kept: HashMap<Vec<u8>, Kept>,
+    kept: HashMap<Vec<u8>, Kept<T>>,
     bytes: usize,
     counts: Snapshot,
 }
 
-/// Remembers the last good output of each command.
-pub struct LastGood<C = StdClock> {
+/// Remembers the last good output of each command, or answer to each chat.
+pub struct LastGood<T = Output, C = StdClock> {
     config: Config,
-    table: StdShared<Table, C>,
+    table: StdShared<Table<T>, C>,
 }
 
-impl LastGood {
+impl<T: Remembered> LastGood<T> {
     /// Nothing remembered.
     #[must_use]
     pub fn new(config: Config) -> Self {
@@ -177,7 +213,7 @@ impl LastGood {
     }
 }
 
-impl<C: Clock> LastGood<C> {
+impl<T: Remembered, C: Clock> LastGood<T, C> {
     /// Nothing remembered; outputs age by `clock`.
     #[must_use]
     pub fn with_clock(config: Config, clock: C) -> Self {
@@ -188,15 +224,15 @@ impl<C: Clock> LastGood<C> {
         !self.config.max_age.is_zero() && self.config.commands > 0 && self.config.bytes > 0
     }
 
-    /// Remembers what a process just gave, if it was a success.
-    pub fn remember(&self, key: &[u8], good: &Good) {
-        if self.is_on() && good.output.exit_code == 0 {
+    /// Remembers what was just given, if it was a success.
+    pub fn remember(&self, key: &[u8], good: &Good<T>) {
+        if self.is_on() && good.output.is_good() {
             self.table.with(|table, now| table.remember(key, good, &self.config, now));
         }
     }
 
     /// The end of a run, with the last good output if it failed and there is one, and what to tell about that.
-    pub fn apply(&self, key: &[u8], run: Run) -> (Run, Option<Used>) {
+    pub fn apply(&self, key: &[u8], run: Run<T>) -> (Run<T>, Option<Used>) {
         let cause = run.result.as_ref().err().and_then(Cause::of);
         let (true, Some(cause)) = (self.is_on(), cause) else { return (run, None) };
         let retry_at = match run.result {
@@ -207,6 +243,18 @@ impl<C: Clock> LastGood<C> {
             let (run, age) = table.apply(key, run, cause, now);
             let retry_in_ms = retry_at.map(|at| at.since(now).as_millis());
             (run, age.map(|age| Used { cause, age_ms: age.as_millis(), retry_in_ms }))
+        })
+    }
+
+    /// The last good output, if there is one that is young enough, and what to tell about it: for work that is no [`Run`].
+    pub fn get(&self, key: &[u8], cause: Cause, retry_at: Option<Instant>) -> Option<(Arc<T>, Used)> {
+        if !self.is_on() {
+            return None;
+        }
+        self.table.with(|table, now| {
+            let (output, age) = table.get(key, cause, now)?;
+            let retry_in_ms = retry_at.map(|at| at.since(now).as_millis());
+            Some((output, Used { cause, age_ms: age.as_millis(), retry_in_ms }))
         })
     }
 
@@ -231,13 +279,13 @@ impl<C: Clock> LastGood<C> {
     }
 }
 
-impl Default for Table {
+impl<T> Default for Table<T> {
     fn default() -> Self {
         Self { share: Share::ALL, kept: HashMap::new(), bytes: 0, counts: Snapshot::default() }
     }
 }
 
-impl Table {
+impl<T: Remembered> Table<T> {
     /// Holds no more than its share; says how many bytes that freed.
     fn shrink(&mut self, config: &Config) -> usize {
         let before = self.bytes;
@@ -255,7 +303,7 @@ impl Table {
         true
     }
 
-    fn remember(&mut self, key: &[u8], good: &Good, config: &Config, now: Instant) {
+    fn remember(&mut self, key: &[u8], good: &Good<T>, config: &Config, now: Instant) {
         self.forget(key);
         let size = good.size(key);
         let (commands, bytes) = (self.share.of(config.commands), self.share.of(config.bytes));
@@ -276,7 +324,7 @@ impl Table {
         }
     }
 
-    fn apply(&mut self, key: &[u8], run: Run, cause: Cause, now: Instant) -> (Run, Option<Duration>) {
+    fn apply(&mut self, key: &[u8], run: Run<T>, cause: Cause, now: Instant) -> (Run<T>, Option<Duration>) {
         let Some(kept) = self.kept.get_mut(key) else {
             self.counts.missing += 1;
             return (run, None);
@@ -289,13 +337,31 @@ impl Table {
             return (run, None);
         };
         let age = now.since(good.at);
+        self.count(cause);
+        (run, Some(age))
+    }
+
+    fn get(&mut self, key: &[u8], cause: Cause, now: Instant) -> Option<(Arc<T>, Duration)> {
+        let good = self.kept.get(key).and_then(|kept| kept.fallback.last_good(now));
+        let Some((good, _)) = good else {
+            self.forget(key);
+            self.counts.missing += 1;
+            return None;
+        };
+        let found = (Arc::clone(&good.output), now.since(good.at));
+        self.count(cause);
+        Some(found)
+    }
+
+    fn count(&mut self, cause: Cause) {
         self.counts.used += 1;
         match cause {
             Cause::Timeout => self.counts.timeout += 1,
             Cause::CircuitOpen => self.counts.circuit_open += 1,
             Cause::NotStarted => self.counts.not_started += 1,
+            Cause::UpstreamFailed => self.counts.upstream_failed += 1,
+            Cause::Busy => self.counts.busy += 1,
         }
-        (run, Some(age))
     }
 }
 
@@ -406,8 +472,33 @@ mod tests {
     }
 
     #[test]
+    fn work_that_is_no_run_gets_the_same() {
+        struct Text(&'static str);
+        impl Remembered for Text {
+            fn size(&self) -> usize {
+                self.0.len()
+            }
+            fn is_good(&self) -> bool {
+                !self.0.is_empty()
+            }
+        }
+        let hand = Hand::default();
+        let all = LastGood::with_clock(Config { max_age: Duration::from_secs(10), ..Config::DEFAULT }, &hand);
+        let good = |text| Good { output: Arc::new(Text(text)), at: Instant::ZERO };
+        all.remember(b"a", &good("one"));
+        all.remember(b"a", &good(""));
+        hand.0.store(10, Ordering::Relaxed);
+        let (text, used) = all.get(b"a", Cause::Busy, Some(Instant::from_secs(13))).unwrap();
+        assert_eq!((text.0, used), ("one", Used { cause: Cause::Busy, age_ms: 10_000, retry_in_ms: Some(3_000) }));
+        hand.0.store(11, Ordering::Relaxed);
+        assert!(all.get(b"a", Cause::UpstreamFailed, None).is_none());
+        let shown = all.snapshot();
+        assert_eq!((shown.used, shown.busy, shown.missing, shown.commands), (1, 1, 1, 0));
+    }
+
+    #[test]
     fn no_age_is_no_fallback() {
-        let all = LastGood::new(Config::OFF);
+        let all: LastGood = LastGood::new(Config::OFF);
         all.remember(b"a", &good("one", 0, 0));
         assert_eq!(all.apply(b"a", failed(spawn())).1, None);
         assert_eq!(all.snapshot(), Snapshot::default());

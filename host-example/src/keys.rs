@@ -5,7 +5,9 @@ use std::path::Path;
 
 use daur_core::security::audit::{Event, Kind, Outcome};
 use daur_core::security::keys::Role;
+use daur_core::time::UnixTime;
 use daur_std::security::ring;
+use serde_json::json;
 
 use crate::audit::record_once;
 use crate::cli::time_text;
@@ -19,7 +21,10 @@ pub enum Work {
     /// Sign with a new key from now on.
     Rotate,
     /// Show the keys.
-    List,
+    List {
+        /// As lines of JSON.
+        json: bool,
+    },
     /// Remove the key of this number.
     Retire(u32),
 }
@@ -31,9 +36,14 @@ pub enum Work {
 pub async fn run(data_dir: &Path, work: Work) -> Result<(), Error> {
     let mut stdout = std::io::stdout();
     match work {
-        Work::List => {
+        Work::List { json } => {
             for key in ring::list(DataDir::existing(data_dir)?.path())? {
                 let role = if key.role == Role::Signing { "signs" } else { "verifies" };
+                if json {
+                    let made = key.made.map(UnixTime::as_secs);
+                    writeln!(stdout, "{}", json!({ "number": key.number, "role": role, "made": made }))?;
+                    continue;
+                }
                 writeln!(stdout, "{}\t{role}\t{}", key.number, key.made.map_or_else(|| "-".to_owned(), time_text))?;
             }
             Ok(())

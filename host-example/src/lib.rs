@@ -20,7 +20,8 @@
 //!   again.
 //! * [`problem`]: what a client is told when it is refused.
 //! * [`app`]: all of it together; [`cli`], [`config`], [`settings`]: how it is set up.
-//! * [`users`], [`keys`], [`chain`], [`report`]: what the command line does beside a server that runs.
+//! * [`users`], [`keys`], [`chain`], [`report`]: what the command line does beside a server that runs; [`remote`],
+//!   [`client`]: what it asks of one.
 #![forbid(unsafe_code)]
 
 pub mod app;
@@ -29,6 +30,7 @@ pub mod body;
 pub mod breakers;
 pub mod chain;
 pub mod cli;
+pub mod client;
 pub mod command;
 pub mod config;
 pub mod events;
@@ -48,6 +50,7 @@ pub mod notifications;
 pub mod page;
 pub mod pool;
 pub mod problem;
+pub mod remote;
 pub mod report;
 pub mod reports;
 pub mod results;
@@ -100,6 +103,7 @@ fn run(cli: Cli) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
         Task::Keys(dir, work) => runtime.block_on(keys::run(&dir, work)).map(|()| true),
         Task::Audit(dir, work) => chain::run(&dir, work),
         Task::Print(text) => std::io::stdout().write_all(text.as_bytes()).map(|()| true).map_err(Into::into),
+        Task::Remote(server, work, as_json) => runtime.block_on(remote::run(&server, work, as_json)),
         Task::Report(work) => runtime.block_on(report::run(*work)).map(|()| true),
     };
     // A password that is being hashed is not worth waiting for.

@@ -253,6 +253,7 @@ fn models(app: &App, page: &mut Page) {
             ("busy", upstream.busy),
             ("rejected", upstream.rejected),
             ("failed", upstream.failed),
+            ("cancelled", upstream.cancelled),
         ] {
             results.sample(&[("upstream", &upstream.name), ("result", result)], count);
         }
@@ -281,6 +282,26 @@ fn models(app: &App, page: &mut Page) {
         .sample(&[], models.ejections);
     page.gauge("daur_model_requests_in_flight", "Chats under way.").sample(&[], models.running);
     page.counter("daur_model_cached", "Chats answered by what had been kept.").sample(&[], models.hits);
+    page.gauge("daur_model_streams_open", "Answers in pieces, under way.").sample(&[], models.streams.open);
+    let mut streams = page.counter("daur_model_streams", "Answers in pieces, by how they ended.");
+    for (result, count) in
+        [("finished", models.streams.finished), ("cut", models.streams.cut), ("left", models.streams.left)]
+    {
+        streams.sample(&[("result", result)], count);
+    }
+    let fallbacks = models.fallbacks;
+    let mut used =
+        page.counter("daur_model_fallback_used", "Earlier answers given instead, by why there was no new one.");
+    for (cause, count) in [
+        (Cause::Timeout, fallbacks.timeout),
+        (Cause::CircuitOpen, fallbacks.circuit_open),
+        (Cause::UpstreamFailed, fallbacks.upstream_failed),
+        (Cause::Busy, fallbacks.busy),
+    ] {
+        used.sample(&[("cause", cause.as_str())], count);
+    }
+    page.counter("daur_model_fallback_missing", "Times there was no earlier answer, or none young enough.")
+        .sample(&[], fallbacks.missing);
 }
 
 fn security(app: &App, page: &mut Page) {

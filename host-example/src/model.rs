@@ -2,7 +2,8 @@
 //!
 //! # Rules
 //! 1. A chat is an object with `messages`, each with a `role`; all else goes to the upstream as it came, and its
-//!    answer to the client. A stream is `not_supported`; without an upstream everything is `not_configured`.
+//!    answer to the client: whole, or with `stream` in pieces as they come. Without an upstream everything is
+//!    `not_configured`.
 //! 2. An answer is kept for `ttl` under all that decides it. That is so for any temperature, unless `keep` says
 //!    otherwise: who wants another answer to the same chat says `Cache-Control: no-cache`, who wants none kept says
 //!    `no-store`. Callers who ask the same at the same time share one request.
@@ -16,10 +17,18 @@
 //! 6. A key stands in one header of one request. It is in no answer, log or figure, not even if the upstream repeats it.
 //! 7. So many requests are under way at a time; one more is `overloaded`. An answer of more than `max_answer` bytes is
 //!    none.
+//! 8. Where none answers in time, the last good answer to the same chat is given for up to `fallback.max_age`, and says so:
+//!    not to who has asked for a new one, not for what the chat itself is refused for, and not because this server has too
+//!    much work.
+//! 9. Another upstream takes over a stream until its first chunk has come, and none after. A stream that breaks off, falls
+//!    silent for `stream.idle`, lasts longer than `stream.total` or holds what is no chunk ends with an error in the place of
+//!    `[DONE]`, and counts as a failure. A client that goes, or does not read, ends the upstream's work, which counts for
+//!    nothing. What came to its `[DONE]` is kept, and given to the next one as it came.
 
 mod chat;
 mod config;
 mod shown;
+mod stream;
 mod upstream;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -34,19 +43,21 @@ use daur_std::reliability::budget::SharedBudget;
 use daur_std::rng::os_seed;
 use daur_std::services::result_cache::{self, Computed};
 use reqwest::Client;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time;
 
 pub use chat::{Chat, Reply, Wanted};
-pub use config::{Config, Keep, KeySource, UPSTREAMS, Upstream};
-pub use shown::{Answer, Snapshot, UpstreamStatus};
+pub use config::{Config, Keep, KeySource, Stream, UPSTREAMS, Upstream};
+pub use shown::{Answer, Snapshot, Streams, UpstreamStatus};
+pub use stream::{End, Ended, Opened};
 
 use crate::breakers::{Force, by_itself};
 use crate::command::state_name;
+use crate::fallback::{Cause, Good, LastGood, Used};
 use crate::http::stopped;
 use crate::problem::{Code, Problem};
 use crate::results::{Results, Source};
-use upstream::{Fault, now};
+use upstream::{Fault, Flow, now};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -62,14 +73,97 @@ pub struct Models {
     mark: [u8; 8],
     places: Semaphore,
     budget: Option<SharedBudget>,
+    last_good: Arc<LastGood<Reply>>,
     hits: AtomicU64,
+    streams: stream::Counts,
     stop: watch::Receiver<bool>,
 }
 
 /// An answer that was not kept before.
-struct Fresh {
-    reply: Reply,
+struct Fresh<'a> {
+    got: Got<'a>,
     attempts: u32,
+}
+
+/// What an upstream gave.
+enum Got<'a> {
+    Whole(Reply),
+    /// The first chunk, and its tokens; the rest is to come.
+    Begun(Asking<'a>, (String, Option<u64>), Box<Flow>),
+}
+
+/// Why there is no answer, and whether an earlier one will do.
+struct Failed {
+    problem: Problem,
+    cause: Option<Cause>,
+    retry_at: Option<Instant>,
+}
+
+impl From<Problem> for Failed {
+    fn from(problem: Problem) -> Self {
+        Self { problem, cause: None, retry_at: None }
+    }
+}
+
+impl Failed {
+    fn by(cause: Cause, problem: Problem) -> Self {
+        Self { cause: Some(cause), ..problem.into() }
+    }
+}
+
+/// A request that an upstream has. Dropped early, it gives back load and permit.
+struct Asking<'a> {
+    upstream: Arc<upstream::Upstream>,
+    pick: Option<Pick<'a, Arc<upstream::Upstream>, UPSTREAMS>>,
+}
+
+impl<'a> Asking<'a> {
+    fn new(pick: Pick<'a, Arc<upstream::Upstream>, UPSTREAMS>) -> Self {
+        let upstream = Arc::clone(&pick);
+        upstream.counts.asked.fetch_add(1, Ordering::Relaxed);
+        Self { upstream, pick: Some(pick) }
+    }
+
+    fn answered(mut self, tokens: u64) {
+        if let Some(pick) = self.pick.take() {
+            let _ = pick.success();
+            let counts = &self.upstream.counts;
+            counts.answered.fetch_add(1, Ordering::Relaxed);
+            counts.tokens.fetch_add(tokens, Ordering::Relaxed);
+        }
+    }
+
+    fn failed(mut self, fault: &Fault) {
+        let Some(pick) = self.pick.take() else { return };
+        let upstream = &self.upstream;
+        let count = match fault {
+            Fault::Rejected(..) => {
+                let _ = pick.success();
+                &upstream.counts.rejected
+            }
+            Fault::Busy(wait) => {
+                // It says itself how long to stay away.
+                drop(pick);
+                upstream.rest(*wait, now());
+                &upstream.counts.busy
+            }
+            _ => {
+                let _ = pick.failure();
+                &upstream.counts.failed
+            }
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        *upstream.last_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault.name());
+        tracing::warn!(upstream = upstream.name, %fault, "a model gave no answer");
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if self.pick.take().is_some() {
+            self.upstream.counts.cancelled.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Models {
@@ -99,7 +193,9 @@ impl Models {
             mark: hasher.finish().to_le_bytes(),
             places: Semaphore::new(config.at_once as usize),
             budget: config.budget.map(SharedBudget::try_new).transpose()?,
+            last_good: Arc::new(LastGood::new(config.fallback)),
             hits: AtomicU64::new(0),
+            streams: stream::Counts::default(),
             config,
             stop,
         })
@@ -116,68 +212,115 @@ impl Models {
         Some(state)
     }
 
-    /// The answer to a chat: kept, or fresh.
+    /// The answer to a chat: kept, fresh, or an earlier one.
     ///
     /// # Errors
     /// `not_configured`, `invalid_input`, `timeout`, `circuit_open`, `overloaded`, `upstream_failed`.
     pub async fn run(&self, chat: &Chat, wanted: Wanted) -> Result<Answer, Problem> {
+        self.is_configured()?;
+        let began = now();
+        // Who waits for another caller's answer, and then has to ask after all, has no more time for it.
+        let end = began + self.config.timeout;
+        let (key, ttl) = (self.key(chat), self.config.ttl);
+        let mut attempts = 0;
+        let found = match (self.keeps(chat), wanted) {
+            (true, Wanted::Any) => {
+                let compute = async || {
+                    let (reply, made) = self.ask(chat, end).await?;
+                    attempts = made;
+                    let bytes = reply.to_bytes();
+                    self.remember(&key, reply, wanted);
+                    Ok::<_, Failed>(Computed::Keep(bytes))
+                };
+                self.results.get_or_compute(&key, ttl, compute).await.map(|answer| (answer.value, answer.source))
+            }
+            (keeps, _) => self.ask(chat, end).await.map(|(reply, made)| {
+                attempts = made;
+                let bytes = reply.to_bytes().into();
+                if keeps && wanted == Wanted::Fresh {
+                    self.results.put(&key, &bytes, ttl);
+                }
+                self.remember(&key, reply, wanted);
+                (bytes, Source::Computed)
+            }),
+        };
+        match found {
+            Ok((bytes, source)) => self.answer(&bytes, source, attempts, began),
+            Err(failed) => self.stand_in(&key, wanted, failed, began),
+        }
+    }
+
+    fn is_configured(&self) -> Result<(), Problem> {
         if self.listed.is_empty() {
             let detail = "No model is set up: the server's config file names no `[[model.upstreams]]`.";
             return Err(Problem::new(Code::NotConfigured, detail));
         }
-        let began = now();
-        // Who waits for another caller's answer, and then has to ask after all, has no more time for it.
-        let end = began + self.config.timeout;
-        let ttl = self.config.ttl;
-        let keeps = !ttl.is_zero() && (self.config.keep == Keep::Always || chat.is_fixed());
-        let key = result_cache::key([&b"model"[..], &self.mark, &chat.digest()]);
-        let mut attempts = 0;
-        let (bytes, source) = match (keeps, wanted) {
-            (true, Wanted::Any) => {
-                let compute = async || {
-                    let fresh = self.ask(chat, end).await?;
-                    attempts = fresh.attempts;
-                    Ok::<_, Problem>(Computed::Keep(fresh.reply.to_bytes()))
-                };
-                let answer = self.results.get_or_compute(&key, ttl, compute).await?;
-                (answer.value, answer.source)
-            }
-            _ => {
-                let fresh = self.ask(chat, end).await?;
-                attempts = fresh.attempts;
-                let bytes = fresh.reply.to_bytes().into();
-                if keeps && wanted == Wanted::Fresh {
-                    self.results.put(&key, &bytes, ttl);
-                }
-                (bytes, Source::Computed)
-            }
-        };
-        let reply = Reply::from_bytes(&bytes)
+        Ok(())
+    }
+
+    /// Whether answers to this chat are kept.
+    fn keeps(&self, chat: &Chat) -> bool {
+        !self.config.ttl.is_zero() && (self.config.keep == Keep::Always || chat.is_fixed())
+    }
+
+    fn key(&self, chat: &Chat) -> Vec<u8> {
+        result_cache::key([&b"model"[..], &self.mark, &chat.digest()])
+    }
+
+    /// What a client gets of what is kept, or was just made.
+    fn answer(&self, bytes: &[u8], source: Source, attempts: u32, began: Instant) -> Result<Answer, Problem> {
+        let reply = Reply::from_bytes(bytes)
             .ok_or_else(|| Problem::internal("a kept answer cannot be read", &"it has no upstream"))?;
         if matches!(source, Source::Memory | Source::File) {
             self.hits.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(Answer { reply, source, attempts, elapsed_ms: now().since(began).as_millis() })
+        Ok(Answer { reply, source, attempts, fallback: None, elapsed_ms: now().since(began).as_millis() })
     }
 
-    /// Asks upstreams until one answers.
-    async fn ask(&self, chat: &Chat, end: Instant) -> Result<Fresh, Problem> {
-        if now() >= end {
-            let detail = format!("No model has answered within {}.", self.config.timeout);
-            return Err(Problem::new(Code::Timeout, detail));
+    /// Remembers a good answer for when there will be none.
+    fn remember(&self, key: &[u8], reply: Reply, wanted: Wanted) {
+        if wanted != Wanted::Unkept {
+            self.last_good.remember(key, &Good { output: Arc::new(reply), at: now() });
         }
-        let Ok(_place) = self.places.try_acquire() else {
-            let detail = "Too many models are asked at the moment.";
-            return Err(Problem::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1)));
-        };
+    }
+
+    /// The last good answer, if that will do.
+    fn stand_in(&self, key: &[u8], wanted: Wanted, failed: Failed, began: Instant) -> Result<Answer, Problem> {
+        let Failed { problem, cause, retry_at } = failed;
+        let (Some(cause), Wanted::Any) = (cause, wanted) else { return Err(problem) };
+        let Some((reply, used)) = self.last_good.get(key, cause, retry_at) else { return Err(problem) };
+        let Used { age_ms, .. } = used;
+        tracing::warn!(cause = cause.as_str(), age_ms, "an earlier answer of a model was given instead");
+        let (reply, elapsed_ms) = (Reply::clone(&reply), now().since(began).as_millis());
+        Ok(Answer { reply, source: Source::Memory, attempts: 0, fallback: Some(used), elapsed_ms })
+    }
+
+    /// Asks upstreams until one answers; gives the answer and how many were asked.
+    async fn ask(&self, chat: &Chat, end: Instant) -> Result<(Reply, u32), Failed> {
+        let _place = self.place(end)?;
         let mut stop = self.stop.clone();
         tokio::select! {
-            answered = self.attempts(chat, end) => answered,
-            () = stopped(&mut stop) => Err(Problem::new(Code::Overloaded, "The server is stopping.").closing()),
+            answered = self.attempts(chat, end) => match answered? {
+                Fresh { got: Got::Whole(reply), attempts } => Ok((reply, attempts)),
+                Fresh { got: Got::Begun(..), .. } => Err(Problem::internal("a stream came", &"it was not asked for").into()),
+            },
+            () = stopped(&mut stop) => Err(stopping().into()),
         }
     }
 
-    async fn attempts(&self, chat: &Chat, end: Instant) -> Result<Fresh, Problem> {
+    /// A place among the requests that are under way.
+    fn place(&self, end: Instant) -> Result<SemaphorePermit<'_>, Failed> {
+        if now() >= end {
+            let detail = format!("No model has answered within {}.", self.config.timeout);
+            return Err(Failed::by(Cause::Timeout, Problem::new(Code::Timeout, detail)));
+        }
+        self.places.try_acquire().map_err(|_| {
+            let detail = "Too many models are asked at the moment.";
+            Problem::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1)).into()
+        })
+    }
+
+    async fn attempts(&self, chat: &Chat, end: Instant) -> Result<Fresh<'_>, Failed> {
         let mut retry = Retry::new(self.config.retry, os_seed(), now());
         let mut tried = [false; UPSTREAMS];
         let mut attempts = 0;
@@ -189,11 +332,11 @@ impl Models {
             tried[pick.place] = true;
             attempts += 1;
             let fault = match self.attempt(pick, chat, end).await {
-                Ok(reply) => {
+                Ok(got) => {
                     if let Some(budget) = &self.budget {
                         budget.on_success(attempts);
                     }
-                    return Ok(Fresh { reply, attempts });
+                    return Ok(Fresh { got, attempts });
                 }
                 Err(fault) => fault,
             };
@@ -220,46 +363,31 @@ impl Models {
         }
     }
 
-    /// One request to one upstream. Dropped early, it gives back load and permit.
-    async fn attempt(
-        &self,
-        pick: Pick<'_, Arc<upstream::Upstream>, UPSTREAMS>,
+    /// One request to one upstream.
+    async fn attempt<'a>(
+        &'a self,
+        pick: Pick<'a, Arc<upstream::Upstream>, UPSTREAMS>,
         chat: &Chat,
         end: Instant,
-    ) -> Result<Reply, Fault> {
-        let upstream = Arc::clone(&pick);
-        let counts = &upstream.counts;
-        counts.asked.fetch_add(1, Ordering::Relaxed);
-        let limit = upstream.timeout.min(end.since(now()));
-        let answer = time::timeout(limit.into(), upstream.ask(&self.client, chat)).await;
-        let fault = match answer.unwrap_or(Err(Fault::Timeout)) {
-            Ok((body, tokens)) => {
-                let _ = pick.success();
-                counts.answered.fetch_add(1, Ordering::Relaxed);
-                counts.tokens.fetch_add(tokens, Ordering::Relaxed);
-                return Ok(Reply { upstream: upstream.name.clone(), body });
+    ) -> Result<Got<'a>, Fault> {
+        let asking = Asking::new(pick);
+        let upstream = Arc::clone(&asking.upstream);
+        let limit = upstream.timeout.min(end.since(now())).into();
+        let fault = if chat.streams() {
+            match time::timeout(limit, upstream.open(&self.client, chat)).await.unwrap_or(Err(Fault::Timeout)) {
+                Ok((first, flow)) => return Ok(Got::Begun(asking, first, Box::new(flow))),
+                Err(fault) => fault,
             }
-            Err(fault) => fault,
-        };
-        let count = match &fault {
-            Fault::Rejected(..) => {
-                let _ = pick.success();
-                &counts.rejected
-            }
-            Fault::Busy(wait) => {
-                // It says itself how long to stay away.
-                drop(pick);
-                upstream.rest(*wait, now());
-                &counts.busy
-            }
-            _ => {
-                let _ = pick.failure();
-                &counts.failed
+        } else {
+            match time::timeout(limit, upstream.ask(&self.client, chat)).await.unwrap_or(Err(Fault::Timeout)) {
+                Ok((body, tokens)) => {
+                    asking.answered(tokens);
+                    return Ok(Got::Whole(Reply { upstream: upstream.name.clone(), body }));
+                }
+                Err(fault) => fault,
             }
         };
-        count.fetch_add(1, Ordering::Relaxed);
-        *upstream.last_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault.name());
-        tracing::warn!(upstream = upstream.name, %fault, "a model gave no answer");
+        asking.failed(&fault);
         Err(fault)
     }
 
@@ -297,36 +425,41 @@ impl Models {
     }
 
     /// What a client is told when no upstream may be asked.
-    fn nobody(&self) -> Problem {
+    fn nobody(&self) -> Failed {
         let now = now();
         let free = self.free_at(now).unwrap_or(now);
         let Some(free) = by_itself(free) else {
-            return Problem::new(Code::CircuitOpen, "An operator holds the breakers of all models open.");
+            let detail = "An operator holds the breakers of all models open.";
+            return Failed::by(Cause::CircuitOpen, Problem::new(Code::CircuitOpen, detail));
         };
-        let wait = free.since(now);
         let resting = self.listed.iter().any(|upstream| upstream.rests(now).is_some());
-        let (code, detail) = if resting {
-            (Code::Overloaded, "The models have too much work at the moment.")
+        let (cause, code, detail) = if resting {
+            (Cause::Busy, Code::Overloaded, "The models have too much work at the moment.")
         } else {
-            (Code::CircuitOpen, "The models failed too often; they are not asked now.")
+            (Cause::CircuitOpen, Code::CircuitOpen, "The models failed too often; they are not asked now.")
         };
-        Problem::new(code, detail).retry_after(wait)
+        let problem = Problem::new(code, detail).retry_after(free.since(now));
+        Failed { retry_at: Some(free), ..Failed::by(cause, problem) }
     }
 
     /// What a client is told of the last fault.
-    fn told(&self, fault: Fault) -> Problem {
+    fn told(&self, fault: Fault) -> Failed {
+        let refused = |detail: String| Problem::new(Code::InvalidInput, detail).into();
         match fault {
-            Fault::Timeout => Problem::new(Code::Timeout, "No model answered in time."),
+            Fault::Timeout => Failed::by(Cause::Timeout, Problem::new(Code::Timeout, "No model answered in time.")),
             Fault::Busy(_) => self.nobody(),
             Fault::Rejected(_, said) if said.is_empty() => {
-                Problem::new(Code::InvalidInput, "The model's upstream refuses this request, and does not say why.")
+                refused("The model's upstream refuses this request, and does not say why.".into())
             }
-            Fault::Rejected(_, said) => {
-                Problem::new(Code::InvalidInput, format!("The model's upstream refuses this request: {said}"))
-            }
-            Fault::Unreachable | Fault::Status(_) | Fault::Denied(_) | Fault::NoAnswer(_) => {
-                Problem::new(Code::UpstreamFailed, "No model gave an answer; the server's log says why.")
+            Fault::Rejected(_, said) => refused(format!("The model's upstream refuses this request: {said}")),
+            Fault::Unreachable | Fault::Status(_) | Fault::Denied(_) | Fault::NoAnswer(_) | Fault::Cut => {
+                let detail = "No model gave an answer; the server's log says why.";
+                Failed::by(Cause::UpstreamFailed, Problem::new(Code::UpstreamFailed, detail))
             }
         }
     }
+}
+
+fn stopping() -> Problem {
+    Problem::new(Code::Overloaded, "The server is stopping.").closing()
 }

@@ -8,11 +8,12 @@ use std::time::Duration;
 use daur_core::time::{UnixTime, WallClock};
 use daur_std::clock::SystemWallClock;
 use daur_std::monitoring::dashboard::{self, FullStatus};
-use reqwest::{Client, Url};
+use reqwest::Method;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Map, Value, json};
 
 use crate::audit::head_text;
+use crate::client::Server;
 use crate::config::DataDir;
 use crate::history::Shown;
 use crate::reports::{Format, Report, SPAN, STEPS, sections};
@@ -22,10 +23,6 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Records of the audit that stand in a report.
 const RECORDS: u32 = 50;
-/// The longest report that is taken in.
-const MOST: usize = 64 << 20;
-/// How long the server may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is to be done.
 #[derive(Clone)]
@@ -41,13 +38,8 @@ pub struct Work {
 /// Says what a report is of.
 #[derive(Clone)]
 pub enum Of {
-    /// Of a server that runs.
-    Server {
-        /// Where it listens.
-        url: String,
-        /// The token of somebody who may read.
-        token: String,
-    },
+    /// Of a server that runs, with the token of somebody who may read.
+    Server(Server),
     /// Of what a data directory keeps, whether a server runs on it or not.
     Kept {
         /// The directory.
@@ -69,44 +61,13 @@ impl std::fmt::Debug for Work {
 /// Why there is no report.
 pub async fn run(work: Work) -> Result<(), Error> {
     let report = match &work.of {
-        Of::Server { url, token } => fetch(url, token, work.format).await?,
+        Of::Server(server) => server.ask(Method::GET, &["api", "reports", work.format.as_str()], None).await?,
         Of::Kept { dir, history } => kept(&DataDir::existing(dir)?, *history)?.render(work.format).into_bytes(),
     };
     match &work.output {
         None => Ok(io::stdout().lock().write_all(&report)?),
         Some(path) => Ok(dashboard::replace(path, &report)?),
     }
-}
-
-async fn fetch(url: &str, token: &str, format: Format) -> Result<Vec<u8>, Error> {
-    // Neither the url nor an error that repeats it is told: there may be a secret in it.
-    let bad = |error: &dyn std::fmt::Display| format!("--url is no address of a server: {error}");
-    let mut url = Url::parse(url).map_err(|error| bad(&error))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
-        return Err(bad(&"it must begin with http:// or https://, and have no name or password in it").into());
-    }
-    url.set_path(&format!("/api/reports/{}", format.as_str()));
-    url.set_query(None);
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(PATIENCE);
-    let builder = if url.scheme() == "https" { builder } else { builder.tls_certs_only([]) };
-    let unreachable = |error: reqwest::Error| format!("the server gave no answer: {}", cause(&error.without_url()));
-    let client = builder.build().map_err(unreachable)?;
-    let mut answer = client.get(url).bearer_auth(token).send().await.map_err(unreachable)?;
-    let status = answer.status();
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
-        if body.len() + chunk.len() > MOST {
-            return Err(format!("the report is longer than {MOST} bytes").into());
-        }
-        body.extend_from_slice(&chunk);
-    }
-    if status.is_success() {
-        return Ok(body);
-    }
-    let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let said = problem["detail"].as_str().map(crate::cli::one_line).unwrap_or_default();
-    Err(format!("the server refuses it with status {}: {said}", status.as_u16()).into())
 }
 
 /// What the files of a data directory say.
@@ -169,13 +130,4 @@ fn history_of(path: &Path, config: history::Config, at_ms: u64) -> Result<Shown,
         let _ = fs::remove_file(file);
     }
     figures
-}
-
-/// The last cause, which is what somebody can do something about.
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(next) = last.source() {
-        last = next;
-    }
-    last.to_string()
 }

@@ -6,6 +6,7 @@
 
 mod model;
 mod monitoring;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +26,8 @@ use crate::config::Config;
 use crate::{fallback, health, memory, pool, results};
 use model::Model;
 use monitoring::{Events, History, Log};
+
+pub use shown::table;
 
 /// A length of time in words, such as `"5s"`.
 #[derive(Clone, Copy, Debug)]
@@ -388,6 +391,8 @@ impl Settings {
         within("log", self.log.apply(&mut config.log))?;
         within("memory", self.memory.apply(&mut config.memory))?;
         within("model", self.model.apply(&mut config.model))?;
+        within("model.stream", self.model.stream.apply(&mut config.model.stream))?;
+        within("model.fallback", self.model.fallback.apply(&mut config.model.fallback))?;
         within("model.retry", self.model.retry.apply(&mut config.model.retry))?;
         within("model.budget", self.model.budget.apply(&mut config.model.budget))?;
         within("model.breaker", self.model.breaker.apply(&mut config.model.breaker, &mut config.model.mode))?;
@@ -520,6 +525,9 @@ mod tests {
             ("[model]\nat_once = 0\n", "[model]", "`at_once`"),
             ("[model]\ntimeout = \"0s\"\n", "[model]", "`timeout`"),
             ("[model.eject]\nfailures = 0\n", "[model]", "`failures`"),
+            ("[model.stream]\nidle = \"0s\"\n", "[model.stream]", "`idle`"),
+            ("[model.stream]\ntotal = \"0s\"\n", "[model.stream]", "`total`"),
+            ("[model.fallback]\nanswers = 0\n", "[model.fallback]", "`answers`"),
             ("[model.retry]\nmax_attempts = 0\n", "[model.retry]", "`max_attempts`"),
             ("[model.breaker]\nprobes = 0\n", "[model.breaker]", "`probes`"),
             ("[[model.upstreams]]\nname = \"a\"\nurl = \"h\"\n", "[model]", "`url`"),

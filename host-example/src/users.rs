@@ -30,7 +30,10 @@ pub enum Work {
         permissions: Permissions,
     },
     /// Show all users.
-    List,
+    List {
+        /// As lines of JSON.
+        json: bool,
+    },
     /// Grant exactly these permissions.
     Grant {
         /// To whom.
@@ -73,7 +76,7 @@ impl std::fmt::Debug for Work {
 pub async fn run(data_dir: &Path, work: Work, policy: &Policy<'_>) -> Result<(), Error> {
     match work {
         Work::Add { name, password, permissions } => add(data_dir, &name, &password, permissions, policy).await,
-        Work::List => list(&DataDir::existing(data_dir)?),
+        Work::List { json } => list(&DataDir::existing(data_dir)?, json),
         Work::Grant { name, permissions } => {
             let change = Change { permissions: Some(permissions), ..Change::default() };
             changed(data_dir, &name, &change, &format!("permissions {permissions}")).await
@@ -114,11 +117,21 @@ pub async fn add(
     audited(&dir, name, &format!("added with {permissions}"), Ok(())).await
 }
 
-fn list(dir: &DataDir) -> Result<(), Error> {
+fn list(dir: &DataDir, as_json: bool) -> Result<(), Error> {
     let mut stdout = std::io::stdout().lock();
     for Account { user, disabled, changed, .. } in store(dir)?.accounts()? {
         let state = if disabled { "disabled" } else { "enabled" };
         let permissions = if user.permissions.is_empty() { "-".to_owned() } else { user.permissions.to_string() };
+        if as_json {
+            let (created, changed) = (user.created.as_secs(), changed.as_secs());
+            let permissions = user.permissions.to_string();
+            let names: Vec<&str> = permissions.split(',').filter(|name| !name.is_empty()).collect();
+            let shown = serde_json::json!({
+                "name": user.name, "permissions": names, "disabled": disabled, "created": created, "changed": changed,
+            });
+            writeln!(stdout, "{shown}")?;
+            continue;
+        }
         let (name, created, changed) = (one_line(&user.name), time_text(user.created), time_text(changed));
         writeln!(stdout, "{name}\t{permissions}\t{state}\t{created}\t{changed}")?;
     }

@@ -6,31 +6,32 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use crate::fallback::Remembered;
 use crate::problem::{Code, Problem};
 
 /// What a client asks for: an OpenAI-compatible body that was looked through.
 #[derive(Clone, Debug)]
 pub struct Chat {
     body: Map<String, Value>,
+    streams: bool,
 }
 
 impl Chat {
     /// Looks through a body.
     ///
     /// # Errors
-    /// `bad_request`, by the field that is wrong; `not_supported` for a stream.
+    /// `bad_request`, by the field that is wrong.
     pub fn admit(mut body: Map<String, Value>) -> Result<Self, Problem> {
         let bad = |detail: &'static str| Err(Problem::new(Code::BadRequest, detail));
-        match body.get("stream") {
-            None | Some(Value::Null | Value::Bool(false)) => {}
-            Some(Value::Bool(true)) => {
-                let detail = "Answers come whole: `stream` must be false or left out.";
-                return Err(Problem::new(Code::NotSupported, detail));
-            }
+        let streams = match body.get("stream") {
+            None | Some(Value::Null | Value::Bool(false)) => false,
+            Some(Value::Bool(true)) => true,
             Some(_) => return bad("`stream` must be true or false."),
+        };
+        // Said or not, that it shall come whole is the same request.
+        if !streams {
+            body.remove("stream");
         }
-        // Said or not, it is the same request.
-        body.remove("stream");
         let Some(Value::Array(messages)) = body.get("messages") else {
             return bad("`messages` must be a list of messages.");
         };
@@ -49,7 +50,13 @@ impl Chat {
             None | Some(Value::Number(_) | Value::Null) => {}
             Some(_) => return bad("`temperature` must be a number."),
         }
-        Ok(Self { body })
+        Ok(Self { body, streams })
+    }
+
+    /// Whether the client wants the answer in pieces.
+    #[must_use]
+    pub const fn streams(&self) -> bool {
+        self.streams
     }
 
     /// The model that the client named, if it did.
@@ -143,6 +150,16 @@ impl Reply {
     }
 }
 
+impl Remembered for Reply {
+    fn size(&self) -> usize {
+        self.upstream.len() + self.body.len()
+    }
+
+    fn is_good(&self) -> bool {
+        true
+    }
+}
+
 /// What of an answer is looked at.
 #[derive(Deserialize)]
 struct Shape {
@@ -165,6 +182,45 @@ pub(super) fn tokens(body: &str) -> Option<u64> {
         return None;
     }
     Some(shape.usage.and_then(|usage| usage.total_tokens).unwrap_or(0))
+}
+
+/// What one event of a stream says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// A part of the answer, and the tokens of all, if it says them.
+    Chunk(Option<u64>),
+    /// That this was all.
+    Done,
+}
+
+/// What of an event is looked at.
+#[derive(Deserialize)]
+struct Part {
+    choices: Option<Vec<IgnoredAny>>,
+    #[serde(default)]
+    usage: Option<Usage>,
+    #[serde(default)]
+    error: Option<IgnoredAny>,
+}
+
+/// Looks through one event of a stream.
+///
+/// # Errors
+/// Why it is no part of an answer.
+pub(super) fn said(data: &str) -> Result<Said, &'static str> {
+    if data.trim() == "[DONE]" {
+        return Ok(Said::Done);
+    }
+    // A list would be taken for its fields in order.
+    if !data.trim_start().starts_with('{') {
+        return Err("a chunk is no object");
+    }
+    let part: Part = serde_json::from_str(data).map_err(|_| "a chunk is no JSON")?;
+    match part {
+        Part { error: Some(_), .. } => Err("it ends with an error"),
+        Part { choices: None, .. } => Err("a chunk has no choices"),
+        Part { usage, .. } => Ok(Said::Chunk(usage.and_then(|usage| usage.total_tokens))),
+    }
 }
 
 /// What an upstream says against a request, for whoever sent it: short, and one line.
@@ -204,7 +260,7 @@ mod tests {
             (r#"{"messages":[{"role":"user"}],"model":7}"#, Code::BadRequest),
             (r#"{"messages":[{"role":"user"}],"temperature":"0"}"#, Code::BadRequest),
             (r#"{"messages":[{"role":"user"}],"stream":1}"#, Code::BadRequest),
-            (r#"{"messages":[{"role":"user"}],"stream":true}"#, Code::NotSupported),
+            (r#"{"messages":[{"role":"user"}],"stream":"yes"}"#, Code::BadRequest),
         ] {
             assert_eq!(chat(body).unwrap_err().code(), code, "{body}");
         }
@@ -218,6 +274,26 @@ mod tests {
         assert_eq!(name(HELLO), name(other));
         assert_ne!(name(HELLO), name(&HELLO.replace("hello", "hallo")));
         assert_ne!(name(HELLO), name(&HELLO.replace(":0", ":1")));
+    }
+
+    #[test]
+    fn a_stream_is_another_request_than_the_whole_answer() {
+        let whole = chat(HELLO).unwrap();
+        let stream = chat(&HELLO.replace("\"temperature\"", "\"stream\":true,\"temperature\"")).unwrap();
+        assert_eq!((whole.streams(), stream.streams()), (false, true));
+        assert_ne!(whole.digest(), stream.digest());
+        assert!(stream.text(Some("big")).contains(r#""stream":true"#));
+    }
+
+    #[test]
+    fn an_event_is_a_chunk_the_end_or_nothing_good() {
+        assert_eq!(said("[DONE]"), Ok(Said::Done));
+        assert_eq!(said(r#"{"choices":[{"delta":{}}]}"#), Ok(Said::Chunk(None)));
+        assert_eq!(said(r#"{"choices":[],"usage":{"total_tokens":7},"error":null}"#), Ok(Said::Chunk(Some(7))));
+        assert_eq!(said(r#"{"error":{"message":"no"}}"#), Err("it ends with an error"));
+        for none in ["", "{", "[]", "{}", "null", "[[{}],null,null]", r#"{"choices":null}"#, "[done]"] {
+            assert!(said(none).is_err(), "{none}");
+        }
     }
 
     #[test]

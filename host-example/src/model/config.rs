@@ -10,6 +10,8 @@ use daur_core::time::Duration;
 use daur_std::performance::balancer::{self as endpoints, Endpoints};
 use reqwest::Url;
 
+use crate::fallback;
+
 /// Upstreams that one server may have.
 pub const UPSTREAMS: usize = 16;
 
@@ -90,6 +92,20 @@ impl Upstream {
     }
 }
 
+/// Says how long an answer in pieces may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// From one piece to the next. Default 30 s.
+    pub idle: Duration,
+    /// From the first to the last. Default 10 min.
+    pub total: Duration,
+}
+
+impl Stream {
+    /// 30 s from one piece to the next, 10 min in all.
+    pub const DEFAULT: Self = Self { idle: Duration::from_secs(30), total: Duration::from_secs(600) };
+}
+
 /// Says how models are asked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -103,6 +119,10 @@ pub struct Config {
     pub keep: Keep,
     /// Bytes of an answer. Default 2 MiB.
     pub max_answer: usize,
+    /// How long an answer in pieces may take, once it has begun: up to then, `timeout` counts.
+    pub stream: Stream,
+    /// For how long an answer is good where there is no new one. Default: 256 answers of 16 MiB in all, for an hour.
+    pub fallback: fallback::Config,
     /// Requests under way at a time. Default 32.
     pub at_once: u32,
     /// How often and after which waits another attempt is made. Default 3 attempts, from 200 ms up to 5 s.
@@ -127,6 +147,8 @@ impl Default for Config {
             ttl: Duration::from_secs(600),
             keep: Keep::Always,
             max_answer: 2 << 20,
+            stream: Stream::DEFAULT,
+            fallback: fallback::Config { max_age: Duration::from_secs(3_600), ..fallback::Config::DEFAULT },
             at_once: 32,
             retry: retry::Config {
                 initial_delay: Duration::from_millis(200),
@@ -158,6 +180,10 @@ impl Config {
         if self.max_answer == 0 {
             return Err("`max_answer` is 0; it must be 1 at least".into());
         }
+        if self.stream.idle.is_zero() || self.stream.total.is_zero() {
+            let key = if self.stream.idle.is_zero() { "idle" } else { "total" };
+            return Err(format!("the stream's `{key}` is 0; nothing would be answered"));
+        }
         if self.at_once == 0 {
             return Err("`at_once` is 0; it must be 1 at least".into());
         }
@@ -185,7 +211,12 @@ impl Config {
         let mut breaker = self.breaker;
         breaker.probe_lease = longest.times(2).max(breaker.probe_lease);
         endpoints::Config {
-            balancer: balancer::Config { lease: longest.times(2), eject: self.eject, ..balancer::Config::DEFAULT },
+            // An answer in pieces is under way for longer, and is no less one.
+            balancer: balancer::Config {
+                lease: longest.max(self.timeout).max(self.stream.total).times(2),
+                eject: self.eject,
+                ..balancer::Config::DEFAULT
+            },
             policy: self.policy,
             breaker: Some((breaker, self.mode)),
         }

@@ -1,9 +1,10 @@
 //! What is shown of models: answers, and the state of the upstreams.
 
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use daur_core::performance::balancer::State;
+use daur_core::performance::memory::{Resize, Shrink};
 use daur_core::time::Duration;
 use serde::Serialize;
 
@@ -11,6 +12,7 @@ use super::upstream::now;
 use super::{Models, Reply};
 use crate::breakers::by_itself;
 use crate::command::state_name;
+use crate::fallback::{self, Used};
 use crate::results::Source;
 
 /// What a client gets for a chat.
@@ -22,6 +24,8 @@ pub struct Answer {
     pub source: Source,
     /// Upstreams asked for it; 0 if it was kept or shared.
     pub attempts: u32,
+    /// If it is an earlier one, given since there is no new one: why, and of which age.
+    pub fallback: Option<Used>,
     /// How long the client waited for it.
     pub elapsed_ms: u64,
 }
@@ -55,10 +59,25 @@ pub struct UpstreamStatus {
     pub rejected: u64,
     /// All other failures.
     pub failed: u64,
+    /// Requests that were given up since the client had gone, or the server was stopping.
+    pub cancelled: u64,
     /// Tokens that its answers say they cost.
     pub tokens: u64,
     /// What its last failure was.
     pub last_fault: Option<&'static str>,
+}
+
+/// Shows answers in pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Streams {
+    /// Under way.
+    pub open: u64,
+    /// Come to their end.
+    pub finished: u64,
+    /// Broken off: by the upstream, by time, with the token or the server.
+    pub cut: u64,
+    /// Left by the client.
+    pub left: u64,
 }
 
 /// Shows all models.
@@ -72,6 +91,10 @@ pub struct Snapshot {
     pub at_once: u32,
     /// Answers that had been kept.
     pub hits: u64,
+    /// Answers in pieces.
+    pub streams: Streams,
+    /// Earlier answers that were given since there was no new one.
+    pub fallbacks: fallback::Snapshot,
     /// Times that one was left out.
     pub ejections: u64,
     /// Every upstream.
@@ -79,6 +102,12 @@ pub struct Snapshot {
 }
 
 impl Models {
+    /// What gives back memory when that is short.
+    pub fn shrinker(&self) -> impl Shrink + Send + Sync + use<> {
+        let last_good = Arc::clone(&self.last_good);
+        Resize(move |keep| last_good.resize(keep))
+    }
+
     /// The state of all upstreams.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -108,6 +137,7 @@ impl Models {
                 busy: load(&upstream.counts.busy),
                 rejected: load(&upstream.counts.rejected),
                 failed: load(&upstream.counts.failed),
+                cancelled: load(&upstream.counts.cancelled),
                 tokens: load(&upstream.counts.tokens),
                 last_fault: *upstream.last_fault.lock().unwrap_or_else(PoisonError::into_inner),
             }
@@ -118,6 +148,13 @@ impl Models {
             running: self.config.at_once.saturating_sub(free),
             at_once: self.config.at_once,
             hits: self.hits.load(Ordering::Relaxed),
+            streams: Streams {
+                open: load(&self.streams.open),
+                finished: load(&self.streams.finished),
+                cut: load(&self.streams.cut),
+                left: load(&self.streams.left),
+            },
+            fallbacks: self.last_good.snapshot(),
             ejections: shown.all.ejections,
             upstreams: upstreams.collect(),
         }

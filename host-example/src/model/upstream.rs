@@ -1,5 +1,8 @@
 //! One upstream: a request to it, and what its answer means.
 
+mod events;
+mod flow;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,6 +13,8 @@ use reqwest::{Client, Response, Url};
 
 use super::chat::{Chat, complaint, tokens};
 use super::config::{self, Config, Key};
+
+pub(super) use flow::{Flow, Piece};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -37,6 +42,8 @@ pub(super) enum Fault {
     Rejected(u16, String),
     /// What came is no answer, and why.
     NoAnswer(&'static str),
+    /// It broke off before its end.
+    Cut,
 }
 
 impl Fault {
@@ -50,6 +57,7 @@ impl Fault {
             Self::Denied(_) => "denied",
             Self::Rejected(..) => "rejected",
             Self::NoAnswer(_) => "no_answer",
+            Self::Cut => "cut",
         }
     }
 }
@@ -64,6 +72,7 @@ impl std::fmt::Display for Fault {
             Self::Denied(status) => write!(f, "it does not let us in, with status {status}"),
             Self::Rejected(status, _) => write!(f, "it refused the request with status {status}"),
             Self::NoAnswer(why) => write!(f, "what it sent is no answer: {why}"),
+            Self::Cut => f.write_str("its answer broke off"),
         }
     }
 }
@@ -76,6 +85,7 @@ pub(super) struct Counts {
     pub(super) busy: AtomicU64,
     pub(super) rejected: AtomicU64,
     pub(super) failed: AtomicU64,
+    pub(super) cancelled: AtomicU64,
     pub(super) tokens: AtomicU64,
 }
 
@@ -143,23 +153,26 @@ impl Upstream {
 
     /// Sends one request; gives the answer and its tokens.
     pub(super) async fn ask(&self, client: &Client, chat: &Chat) -> Result<(String, u64), Fault> {
+        let response = self.send(client, chat, "application/json").await?;
+        let body = self.read(response, self.max_answer).await?.ok_or(Fault::NoAnswer("it is too long"))?;
+        let body = String::from_utf8(body).map_err(|_| Fault::NoAnswer("it is no text"))?;
+        let tokens = tokens(&body).ok_or(Fault::NoAnswer("it has no choices"))?;
+        Ok((self.scrubbed(body), tokens))
+    }
+
+    /// Sends one request; gives an answer whose body is to be read.
+    async fn send(&self, client: &Client, chat: &Chat, accept: &'static str) -> Result<Response, Fault> {
         let mut request = client
             .post(self.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT, accept)
             .body(chat.text(self.model.as_deref()));
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization.clone());
         }
         let response = request.send().await.map_err(|error| self.broken(error))?;
         let status = response.status();
-        if !status.is_success() {
-            return Err(self.refusal(status, response).await);
-        }
-        let body = self.read(response, self.max_answer).await?.ok_or(Fault::NoAnswer("it is too long"))?;
-        let body = String::from_utf8(body).map_err(|_| Fault::NoAnswer("it is no text"))?;
-        let tokens = tokens(&body).ok_or(Fault::NoAnswer("it has no choices"))?;
-        Ok((self.scrubbed(body), tokens))
+        if status.is_success() { Ok(response) } else { Err(self.refusal(status, response).await) }
     }
 
     /// What a status other than success means.

@@ -6,6 +6,7 @@ use daur_core::performance::balancer::{Eject, PolicyConfig};
 use serde::Deserialize;
 
 use super::{Breaker, Budget, Length, Retry, set, set_time};
+use crate::fallback;
 use crate::model::{self, Keep, KeySource};
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -16,12 +17,51 @@ pub(super) struct Model {
     keep: Option<Keep>,
     max_answer: Option<usize>,
     at_once: Option<u32>,
+    pub(super) stream: Stream,
+    pub(super) fallback: LastAnswers,
     policy: Option<PolicyConfig>,
     eject: Ejection,
     pub(super) retry: Retry,
     pub(super) budget: Budget,
     pub(super) breaker: Breaker,
     upstreams: Vec<Upstream>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Stream {
+    idle: Option<Length>,
+    total: Option<Length>,
+}
+
+impl Stream {
+    pub(super) fn apply(&self, config: &mut model::Stream) -> Result<(), String> {
+        set_time(&mut config.idle, self.idle);
+        set_time(&mut config.total, self.total);
+        for (key, time) in [("idle", config.idle), ("total", config.total)] {
+            if time.is_zero() {
+                return Err(format!("`{key}` is 0; nothing would be answered"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct LastAnswers {
+    max_age: Option<Length>,
+    answers: Option<usize>,
+    bytes: Option<usize>,
+}
+
+impl LastAnswers {
+    pub(super) fn apply(&self, config: &mut fallback::Config) -> Result<(), String> {
+        set_time(&mut config.max_age, self.max_age);
+        set(&mut config.commands, self.answers);
+        set(&mut config.bytes, self.bytes);
+        config.validate().map_err(|error| error.replace("`commands`", "`answers`"))
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

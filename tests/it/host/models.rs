@@ -3,6 +3,7 @@
 use super::*;
 
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
 use daur_host::model::{Keep, KeySource, Upstream as Config_};
@@ -22,6 +23,21 @@ pub(super) enum Does {
     Flood(usize),
     /// Answers with what it was sent, headers and all.
     Echo(u16),
+    /// Streams: so many acts, then the end of the body.
+    Stream(Vec<Act>),
+}
+
+/// What an upstream does in a stream.
+#[derive(Clone)]
+pub(super) enum Act {
+    /// Sends bytes as they are, in one piece.
+    Send(Vec<u8>),
+    /// Waits until it may go on.
+    Wait(Arc<AtomicBool>),
+    /// Sends this again and again, until nobody listens.
+    Repeat(String),
+    /// Hangs up in the middle of a piece.
+    HangUp,
 }
 
 /// A server that a model might stand behind.
@@ -29,6 +45,7 @@ pub(super) struct Fake {
     pub(super) address: SocketAddr,
     does: Arc<Mutex<Does>>,
     seen: Arc<Mutex<Vec<String>>>,
+    left: Arc<AtomicUsize>,
 }
 
 impl Fake {
@@ -36,17 +53,27 @@ impl Fake {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (does, seen) = (Arc::new(Mutex::new(does)), Arc::new(Mutex::new(Vec::new())));
-        let (of_thread, into) = (Arc::clone(&does), Arc::clone(&seen));
+        let left = Arc::new(AtomicUsize::new(0));
+        let (of_thread, into, leaving) = (Arc::clone(&does), Arc::clone(&seen), Arc::clone(&left));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (does, seen) = (Arc::clone(&of_thread), Arc::clone(&into));
-                std::thread::spawn(move || serve(stream.unwrap(), &does, &seen));
+                let (does, seen, left) = (Arc::clone(&of_thread), Arc::clone(&into), Arc::clone(&leaving));
+                std::thread::spawn(move || {
+                    if !serve(stream.unwrap(), &does, &seen) {
+                        left.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
             }
         });
-        Self { address, does, seen }
+        Self { address, does, seen, left }
     }
 
-    fn saying(text: &str) -> Self {
+    /// Times that somebody hung up before the answer was all there.
+    pub(super) fn left(&self) -> usize {
+        self.left.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn saying(text: &str) -> Self {
         Self::new(Does::Answer(answer(text)))
     }
 
@@ -54,7 +81,7 @@ impl Fake {
         *self.does.lock().unwrap() = does;
     }
 
-    fn asked(&self) -> usize {
+    pub(super) fn asked(&self) -> usize {
         self.seen.lock().unwrap().len()
     }
 
@@ -62,7 +89,7 @@ impl Fake {
         self.seen.lock().unwrap().last().unwrap().clone()
     }
 
-    fn upstream(&self, name: &str) -> Config_ {
+    pub(super) fn upstream(&self, name: &str) -> Config_ {
         Config_::new(name, format!("http://{}/v1/chat/completions", self.address))
     }
 }
@@ -72,7 +99,7 @@ pub(super) fn one(fake: &Fake, name: &str) -> Config_ {
     fake.upstream(name)
 }
 
-fn answer(text: &str) -> String {
+pub(super) fn answer(text: &str) -> String {
     let message = json!({ "role": "assistant", "content": text });
     json!({
         "id": "chat-1", "object": "chat.completion", "model": "m",
@@ -82,7 +109,48 @@ fn answer(text: &str) -> String {
     .to_string()
 }
 
-fn serve(mut stream: TcpStream, does: &Mutex<Does>, seen: &Mutex<Vec<String>>) {
+/// Whether somebody is still there.
+fn listens(stream: &TcpStream) -> bool {
+    stream.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    let gone = matches!(stream.peek(&mut [0]), Ok(0));
+    stream.set_read_timeout(None).unwrap();
+    !gone
+}
+
+/// Does all of it, if somebody listens to the end.
+fn act(stream: &mut TcpStream, acts: &[Act]) -> bool {
+    let head =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let piece = |bytes: &[u8]| [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+    if stream.write_all(head.as_bytes()).is_err() {
+        return false;
+    }
+    for act in acts {
+        match act {
+            Act::Send(bytes) if stream.write_all(&piece(bytes)).is_ok() => {}
+            Act::Wait(until) => {
+                while !until.load(Ordering::SeqCst) {
+                    if !listens(stream) {
+                        return false;
+                    }
+                }
+            }
+            Act::Repeat(text) => {
+                while listens(stream) && stream.write_all(&piece(text.as_bytes())).is_ok() {}
+                return false;
+            }
+            Act::HangUp => {
+                let _ = stream.write_all(b"40\r\ndata: {\"choi");
+                let _ = stream.shutdown(std::net::Shutdown::Both);
+            }
+            Act::Send(_) => return false,
+        }
+    }
+    stream.write_all(b"0\r\n\r\n").is_ok()
+}
+
+/// Answers requests until nobody asks any more; says whether every one of them was heard to its end.
+fn serve(mut stream: TcpStream, does: &Mutex<Does>, seen: &Mutex<Vec<String>>) -> bool {
     loop {
         let mut request = Vec::new();
         let mut buffer = [0; 4096];
@@ -96,7 +164,7 @@ fn serve(mut stream: TcpStream, does: &Mutex<Does>, seen: &Mutex<Vec<String>>) {
         while whole(&request).is_none() {
             match stream.read(&mut buffer) {
                 Ok(read @ 1..) => request.extend_from_slice(&buffer[..read]),
-                _ => return,
+                _ => return true,
             }
         }
         let request = String::from_utf8(request).unwrap();
@@ -106,11 +174,9 @@ fn serve(mut stream: TcpStream, does: &Mutex<Does>, seen: &Mutex<Vec<String>>) {
             if !matches!(doing, Does::Stall) {
                 break doing;
             }
-            stream.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
-            if matches!(stream.peek(&mut buffer), Ok(0)) {
-                return;
+            if !listens(&stream) {
+                return false;
             }
-            stream.set_read_timeout(None).unwrap();
         };
         let (status, headers, body) = match doing {
             Does::Answer(body) => (200, "", body),
@@ -118,15 +184,17 @@ fn serve(mut stream: TcpStream, does: &Mutex<Does>, seen: &Mutex<Vec<String>>) {
             Does::Echo(status) => {
                 (status, "", json!({ "error": { "message": request }, "choices": [request] }).to_string())
             }
-            Does::Stall => return,
+            Does::Stall => return false,
+            Does::Stream(acts) if act(&mut stream, &acts) => continue,
+            Does::Stream(_) => return false,
             Does::Break => {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{\"choices\"");
-                return;
+                return true;
             }
             Does::Flood(bytes) => {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
                 let _ = stream.write_all(&vec![b' '; bytes]);
-                return;
+                return true;
             }
         };
         let head = format!(
@@ -134,13 +202,13 @@ fn serve(mut stream: TcpStream, does: &Mutex<Does>, seen: &Mutex<Vec<String>>) {
             body.len()
         );
         if stream.write_all((head + &body).as_bytes()).is_err() {
-            return;
+            return false;
         }
     }
 }
 
 /// A server with these upstreams, which waits no longer than a test should.
-fn with(upstreams: Vec<Config_>, change: impl FnOnce(&mut Config)) -> Host {
+pub(super) fn with(upstreams: Vec<Config_>, change: impl FnOnce(&mut Config)) -> Host {
     Host::start_with(|config| {
         config.model.upstreams = upstreams;
         config.model.retry.initial_delay = Length::from_millis(1);
@@ -154,11 +222,11 @@ pub(super) fn chat(text: &str) -> Value {
 }
 
 impl Host {
-    fn model(&self, token: &str, body: &Value) -> Reply {
+    pub(super) fn model(&self, token: &str, body: &Value) -> Reply {
         self.ask(token, "POST", "/api/model", Some(body))
     }
 
-    fn upstream(&self, token: &str, name: &str) -> Value {
+    pub(super) fn upstream(&self, token: &str, name: &str) -> Value {
         let status = self.get(token, "/api/status").json();
         let all = status["models"]["upstreams"].as_array().unwrap().clone();
         all.into_iter().find(|upstream| upstream["name"] == name).unwrap()
@@ -203,18 +271,18 @@ fn a_chat_is_answered_by_the_upstream_as_it_answers_and_needs_the_permission_to_
 }
 
 #[test]
-fn what_is_no_chat_goes_nowhere_and_a_stream_is_not_supported() {
+fn what_is_no_chat_goes_nowhere() {
     let fake = Fake::saying("never");
     let host = with(vec![fake.upstream("big")], |_| ());
     let ada = host.token("ada");
     host.model(&ada, &json!({ "messages": [] })).is_problem(400, "bad_request");
     host.model(&ada, &json!([chat("hello")])).is_problem(400, "bad_request");
     let mut stream = chat("hello");
-    stream["stream"] = json!(true);
-    host.model(&ada, &stream).is_problem(501, "not_supported");
+    stream["stream"] = json!("yes");
+    host.model(&ada, &stream).is_problem(400, "bad_request");
     host.model(&ada, &chat(&"x".repeat(70 << 10))).is_problem(413, "payload_too_large");
     assert_eq!(fake.asked(), 0);
-    assert_eq!(host.audited(&ada, "command"), ["denied: model: not_supported", "denied: model: bad_request"]);
+    assert_eq!(host.audited(&ada, "command"), ["denied: model: bad_request", "denied: model: bad_request"]);
 }
 
 #[test]
@@ -431,7 +499,7 @@ fn one_that_is_busy_is_left_alone_for_as_long_as_it_says() {
     good.now(Does::Refuse(503, "Retry-After: 60\r\n", String::new()));
     let asked = good.asked();
     for _ in 0..2 {
-        let wait = host.model(&ada, &chat("hello")).is_problem(503, "overloaded");
+        let wait = host.model(&ada, &chat("something new")).is_problem(503, "overloaded");
         assert!(wait.is_some_and(|wait| (1..=60).contains(&wait)), "{wait:?}");
     }
     assert_eq!(good.asked(), asked + 1);
@@ -495,7 +563,10 @@ fn a_key_is_sent_and_never_told_not_even_if_the_upstream_repeats_it() {
     let file = keys.0.join("key");
     std::fs::write(&file, format!("{KEY}\n")).unwrap();
     let upstream = Config_ { key: KeySource::File(file), model: Some("big-1".into()), ..fake.upstream("big") };
-    let host = with(vec![upstream], |config| config.model.ttl = Length::ZERO);
+    let host = with(vec![upstream], |config| {
+        config.model.ttl = Length::ZERO;
+        config.model.fallback = daur_host::fallback::Config::OFF;
+    });
     let ada = host.token("ada");
     for (status, code) in [(200, 200), (400, 400), (401, 502), (500, 502)] {
         fake.now(Does::Echo(status));
