@@ -263,7 +263,7 @@ impl Models {
         !self.config.ttl.is_zero() && (self.config.keep == Keep::Always || chat.is_fixed())
     }
 
-    fn key(&self, chat: &Chat) -> Vec<u8> {
+    fn key(&self, chat: &Chat) -> result_cache::Key {
         result_cache::key([&b"model"[..], &self.mark, &chat.digest()])
     }
 
