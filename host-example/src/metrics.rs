@@ -214,6 +214,10 @@ fn results(app: &App, page: &mut Page) {
         totals.sample(&labels, total.count);
     }
     page.counter("daur_events_lost", "Events that were not recorded.").sample(&[], events.lost);
+    let told = app.notifications.snapshot();
+    page.counter("daur_notifications", "Notifications sent.").sample(&[], told.sent);
+    page.counter("daur_notifications_lagged", "Notifications that made room before a stream had read them.")
+        .sample(&[], told.lagged);
     let mut items = page.counter("daur_batch_items", "Items written in batches, by what they are.");
     let mut batches = Vec::new();
     for (name, shown) in [("events", events.batches), ("audit", app.audit.batches())] {

@@ -228,7 +228,7 @@ pub struct Snapshot {
 ///
 /// # Cost
 /// Sending takes one lock, whatever the number of streams; reading takes none but once in up to 64 notifications. A notification for a pattern
-/// with wildcards, or for callbacks, is allocated once. Beside its payload each that is kept takes some 40 bytes, and a topic some 300.
+/// with wildcards, or for callbacks, is allocated once. Beside its payload each that is kept takes some 32 bytes, and a topic some 300.
 ///
 /// # Errors
 /// [`Rejected`], [`SubscribeError`].

@@ -31,6 +31,8 @@ fn what_changes_is_told_once_and_kept_for_who_asks_later() {
     assert!(one["at_ms"].as_u64().unwrap() > 1_577_836_800_000 && one["number"].as_u64().unwrap() > 0, "{one}");
     let shown = host.get(&bob, "/api/status").json()["notifications"].clone();
     assert!(shown["sent"].as_u64().unwrap() >= 3 && shown["refused"] == 0, "{shown}");
+    let metrics = host.call("GET", "/metrics", &[], None).text;
+    assert!(metrics.contains("\ndaur_notifications_lagged_total 0\n"), "{metrics}");
 }
 
 #[test]

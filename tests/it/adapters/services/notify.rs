@@ -18,6 +18,9 @@ use daur_std::services::notify::{
 use futures_core::Stream;
 use proptest::prelude::*;
 
+/// Nothing told.
+const NONE: Vec<u64> = Vec::new();
+
 fn small(capacity: usize, history: usize) -> Notifier<u64> {
     Notifier::new(Config { capacity, history, ..Config::DEFAULT }).unwrap()
 }
@@ -221,14 +224,14 @@ fn rule_3_three_without_a_subscriber_are_all_in_the_history() {
     assert_eq!(history(&notifier, "busy", 10), [1_095, 1_096, 1_097, 1_098, 1_099], "five of each are kept");
     assert_eq!(history(&notifier, ">", 4), [1_096, 1_097, 1_098, 1_099]);
     assert_eq!(history(&notifier, ">", 7), [2, 3, 1_095, 1_096, 1_097, 1_098, 1_099], "the latest of all, in order");
-    assert_eq!((history(&notifier, "user", 9), history(&notifier, "a..b", 9)), (vec![], vec![]));
+    assert_eq!((history(&notifier, "user", 9), history(&notifier, "a..b", 9)), (NONE, NONE));
     assert_eq!(notifier.topics().iter().map(|topic| &**topic).collect::<Vec<_>>(), ["busy", "user.login"]);
 
     let none = small(4, 0);
     let first = none.notify("t", 1).unwrap();
     let mut reader = none.stream("t").unwrap();
     none.notify("t", 2).unwrap();
-    assert_eq!((first.subscribers, all(&mut reader), history(&none, "t", 9)), (0, vec![Ok(2)], vec![]));
+    assert_eq!((first.subscribers, all(&mut reader), history(&none, "t", 9)), (0, vec![Ok(2)], NONE));
     assert_eq!(none.snapshot().unheard, 1);
 }
 
@@ -250,7 +253,7 @@ fn rule_3_beyond_the_topics_that_which_was_notified_least_recently_is_forgotten(
     assert_eq!(all(&mut reader), [Ok(1)]);
     drop(reader);
     notifier.notify("fifth", 7).unwrap();
-    assert_eq!((history(&notifier, "first", 9), history(&notifier, "fifth", 9)), (vec![], vec![7]));
+    assert_eq!((history(&notifier, "first", 9), history(&notifier, "fifth", 9)), (NONE, vec![7]));
     assert_eq!(notifier.snapshot().refused, 2);
 }
 
