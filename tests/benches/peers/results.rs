@@ -27,7 +27,8 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Rc<Self> {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-results-{name}-{}", std::process::id()));
+        let path =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-results-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).expect("a folder below target");
         Rc::new(Self(path))
@@ -79,7 +80,8 @@ fn plain(name: &str, wal: bool, rows: u64, len: usize) -> (Rc<Folder>, Rc<Connec
 }
 
 fn put(connection: &Connection, i: u64, value: &[u8]) {
-    let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO results VALUES (?1, ?2, ?3)").expect("a statement");
+    let mut insert =
+        connection.prepare_cached("INSERT OR REPLACE INTO results VALUES (?1, ?2, ?3)").expect("a statement");
     insert.execute(params![&key(i)[..], value, 1_800_000_060_i64]).expect("written");
 }
 
@@ -157,7 +159,11 @@ fn single(options: &Options, title: &str) {
             numbers.for_each(|i| put(&connection, i, &[1; 200]));
         })
     };
-    compare(options, title, vec![daur, peer("rusqlite", "plain-set", true), peer("rusqlite (as it comes)", "default-set", false)]);
+    compare(
+        options,
+        title,
+        vec![daur, peer("rusqlite", "plain-set", true), peer("rusqlite (as it comes)", "default-set", false)],
+    );
 }
 
 fn batched(options: &Options, title: &str) {

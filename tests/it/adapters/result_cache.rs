@@ -72,7 +72,10 @@ fn the_file_has_a_log_and_can_give_room_back() {
 #[test]
 fn the_cache_of_the_process_is_one_and_the_first_path_counts() {
     let folder = Folder::new("global");
-    assert!(result_cache(folder.0.join("missing").join("results.db")).is_err(), "who comes next may open it all the same");
+    assert!(
+        result_cache(folder.0.join("missing").join("results.db")).is_err(),
+        "who comes next may open it all the same"
+    );
     let cache = result_cache(folder.file()).unwrap();
     assert!(std::ptr::eq(cache, result_cache(folder.0.join("another.db")).unwrap()));
     assert!(!folder.0.join("another.db").exists());
@@ -96,7 +99,7 @@ fn times_to_live_are_cut_as_the_config_says() {
 }
 
 #[test]
-fn an_entry_is_fresh_until_exactly_its_ttl() {
+fn rule_3_an_entry_is_fresh_until_exactly_its_ttl() {
     let folder = Folder::new("ttl");
     let cache = folder.open();
     assert_eq!(cache.set(b"k", b"v", TTL, NOW), Stored::Yes);
@@ -162,7 +165,7 @@ fn what_cannot_be_kept_is_skipped_and_counted() {
 }
 
 #[test]
-fn the_file_stays_below_its_cap_and_the_oldest_rows_go_first() {
+fn rule_6_the_file_stays_below_its_cap_and_the_oldest_rows_go_first() {
     let folder = Folder::new("cap");
     let config = Config { max_bytes: 512 << 10, max_value_bytes: 64 << 10, ..Config::DEFAULT };
     let cache = ResultCache::open(folder.file(), config).unwrap();
@@ -209,7 +212,7 @@ fn expired_rows_are_deleted_in_passing() {
 }
 
 #[test]
-fn a_flipped_bit_is_a_miss_and_a_counter() {
+fn rule_4_a_flipped_bit_is_a_miss_and_a_counter() {
     let folder = Folder::new("flip");
     let cache = folder.open();
     for key in [b"a", b"b", b"c", b"d"] {
@@ -258,7 +261,7 @@ fn serves_again(folder: &Folder, cache: &ResultCache, quarantined: usize) {
 }
 
 #[test]
-fn half_a_file_goes_into_quarantine() {
+fn rule_5_half_a_file_goes_into_quarantine() {
     let (folder, cache) = with_a_damaged_file("half", |path| {
         let file = fs::OpenOptions::new().write(true).open(path).unwrap();
         file.set_len(file.metadata().unwrap().len() / 2).unwrap();
@@ -335,7 +338,7 @@ fn a_deleted_file_is_replaced_by_a_new_one() {
 }
 
 #[test]
-fn while_the_folder_is_gone_everything_is_a_miss_and_later_it_resumes() {
+fn rule_1_while_the_folder_is_gone_everything_is_a_miss_and_later_it_resumes() {
     let folder = Folder::new("gone");
     let cache = folder.open();
     assert_eq!(cache.set(b"k", b"v", TTL, NOW), Stored::Yes);
@@ -367,7 +370,7 @@ fn a_lock_held_elsewhere_costs_sets_but_no_look_up() {
 }
 
 #[test]
-fn a_database_of_another_program_is_refused_and_left_alone() {
+fn rule_8_a_database_of_another_program_is_refused_and_left_alone() {
     let folder = Folder::new("foreign");
     Connection::open(folder.file())
         .unwrap()
@@ -418,7 +421,7 @@ fn only_its_owner_may_read_the_file() {
 }
 
 #[test]
-fn concurrent_callers_compute_once() {
+fn rule_7_concurrent_callers_compute_once() {
     let folder = Folder::new("once");
     let cache = folder.open();
     let (computed, start) = (AtomicU32::new(0), Barrier::new(8));

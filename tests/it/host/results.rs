@@ -35,10 +35,11 @@ impl Host {
         self.get(token, "/api/status").json()["cache"]["file"][name].as_u64().expect(name)
     }
 
-    /// It works as if nothing had happened.
+    /// It works as if nothing had happened; damage that shows at this moment only takes what was kept just before with it.
     #[track_caller]
     fn keeps_again(&self, token: &str, from: u32) {
-        assert_eq!(self.echoes(token, from..from + 5), 5, "{}", self.get(token, "/api/status").json()["cache"]);
+        let kept = (0..3).map(|n| from + 5 * n).any(|from| self.echoes(token, from..from + 5) == 5);
+        assert!(kept, "{}", self.get(token, "/api/status").json()["cache"]);
     }
 }
 
@@ -164,8 +165,7 @@ fn a_full_disk_under_the_file_fails_no_command() {
     }
     drop(file);
     assert_eq!(host.echoes(&ada, 0..10), 20, "what is kept is read");
-    // The log has some room of its own, at first.
-    host.echoes(&ada, 10..400);
+    host.echoes(&ada, 10..40);
     assert!(host.counter(&ada, "skipped") > 0);
     fs::remove_file(ballast).unwrap();
     host.keeps_again(&ada, 1_000);

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::room::part;
 use crate::time::{Duration, UnixTime};
 
 /// Says for how long results may be kept.
@@ -35,11 +36,11 @@ impl Ttl {
     #[must_use]
     pub fn life(&self, key: &[u8], asked: Duration, now: UnixTime) -> Option<Life> {
         let whole = if asked < self.longest { asked } else { self.longest }.as_millis();
-        let cut = u64::from(share(key)) * u64::from(self.spread_permille);
-        // 65,536,000 is one: the greatest share of a thousand thousandths.
-        let cut = (u128::from(whole) * u128::from(cut)) >> 16;
-        #[expect(clippy::cast_possible_truncation, reason = "less than `whole`")]
-        let left = whole.saturating_sub((cut / 1_000) as u64);
+        let most = part(whole, self.spread_permille);
+        let share = u64::from(share(key));
+        // As `most * share >> 16` in more bits than 64.
+        let cut = (most >> 16).saturating_mul(share).saturating_add(((most & 0xFFFF) * share) >> 16);
+        let left = whole.saturating_sub(cut);
         let created = now.as_millis();
         let expires = created.saturating_add(left);
         (expires > created).then_some(Life { created: now, expires: UnixTime::from_millis(expires) })

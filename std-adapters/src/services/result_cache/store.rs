@@ -211,13 +211,7 @@ pub(super) fn is_foreign(path: &Path) -> bool {
 }
 
 /// Deletes rows until `free` bytes of pages are free; says how many.
-fn sweep(
-    tx: &Connection,
-    hand: &mut Hand,
-    room: &Room,
-    free: u64,
-    asked: &Asked,
-) -> Result<u64, rusqlite::Error> {
+fn sweep(tx: &Connection, hand: &mut Hand, room: &Room, free: u64, asked: &Asked) -> Result<u64, rusqlite::Error> {
     let mut next = tx.prepare_cached(
         "SELECT id, length(key) + length(value) FROM daur_results WHERE id > ?1 ORDER BY id LIMIT ?2",
     )?;

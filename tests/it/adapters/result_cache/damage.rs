@@ -75,7 +75,8 @@ fn pristine(folder: &Folder) -> Vec<u8> {
 /// Opens what is in the place of the file: nothing is wrong, and in the end it takes results again.
 #[track_caller]
 fn serves(folder: &Folder, what: &dyn std::fmt::Debug) -> (Snapshot, usize) {
-    let cache = ResultCache::open(folder.file(), Config { readers: 1, ..Config::DEFAULT }).unwrap_or_else(|error| panic!("{what:?}: {error:?}"));
+    let cache = ResultCache::open(folder.file(), Config { readers: 1, ..Config::DEFAULT })
+        .unwrap_or_else(|error| panic!("{what:?}: {error:?}"));
     let mut hits = 0;
     for i in 0..ROWS {
         if let Some(found) = cache.get(&name(i), after(1)) {
@@ -174,7 +175,8 @@ fn garbage_in_the_header_goes_into_quarantine() {
     let (shown, hits) = serves(&folder, &"garbage");
     assert_eq!((shown.quarantined, folder.quarantined(), hits), (1, 1, 0));
     let quarantined = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().path());
-    let kept = quarantined.filter(|path| path.to_string_lossy().contains("quarantine")).map(|path| fs::read(path).unwrap());
+    let kept =
+        quarantined.filter(|path| path.to_string_lossy().contains("quarantine")).map(|path| fs::read(path).unwrap());
     assert_eq!(kept.max_by_key(Vec::len), Some(file), "as it was, for whoever wants to look at it");
 }
 
@@ -182,7 +184,22 @@ fn garbage_in_the_header_goes_into_quarantine() {
 fn each_part_of_a_file_is_survived_and_so_is_none() {
     let folder = Folder::new("parts");
     let file = pristine(&folder);
-    for len in [0, 1, 15, 16, 99, 100, 512, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE, file.len() / 2, file.len() - PAGE, file.len() - 1] {
+    for len in [
+        0,
+        1,
+        15,
+        16,
+        99,
+        100,
+        512,
+        PAGE - 1,
+        PAGE,
+        PAGE + 1,
+        2 * PAGE,
+        file.len() / 2,
+        file.len() - PAGE,
+        file.len() - 1,
+    ] {
         clear(&folder);
         fs::write(folder.file(), &file[..len]).unwrap();
         let (shown, hits) = serves(&folder, &len);

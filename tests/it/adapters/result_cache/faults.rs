@@ -48,7 +48,7 @@ fn value(i: u32) -> Vec<u8> {
 }
 
 #[test]
-fn on_a_full_disk_look_ups_still_hit_and_with_room_it_goes_on() {
+fn rule_1_on_a_full_disk_look_ups_still_hit_and_with_room_it_goes_on() {
     let Some(disk) = Small::new("full-disk", 2_048) else { return };
     fs::write(disk.ballast(), vec![0; 600 << 10]).unwrap();
     let cache = disk.0.open();
@@ -117,7 +117,7 @@ fn a_cap_set_lower_than_the_file_is_reached_step_by_step() {
 }
 
 #[test]
-fn rows_that_are_asked_for_outlive_those_that_are_not() {
+fn rule_6_rows_that_are_asked_for_outlive_those_that_are_not() {
     let folder = Folder::new("asked");
     let config = Config { max_bytes: 512 << 10, max_value_bytes: 64 << 10, ..Config::DEFAULT };
     let cache = ResultCache::open(folder.file(), config).unwrap();
@@ -133,7 +133,7 @@ fn rows_that_are_asked_for_outlive_those_that_are_not() {
 }
 
 #[test]
-fn a_lock_costs_one_busy_timeout_and_not_one_for_each_who_asks() {
+fn rule_9_a_lock_costs_one_busy_timeout_and_not_one_for_each_who_asks() {
     let folder = Folder::new("waits-once");
     let cache = folder.open();
     let mut other = Connection::open(folder.file()).unwrap();
@@ -175,13 +175,14 @@ fn a_file_locked_at_the_start_is_no_error_and_costs_look_ups_one_busy_timeout_to
 }
 
 #[test]
-fn somebody_who_reads_for_long_does_not_make_the_log_grow_without_end() {
+fn rule_10_somebody_who_reads_for_long_does_not_make_the_log_grow_without_end() {
     let folder = Folder::new("long-reader");
     let cache = folder.open();
     assert_eq!(cache.set(b"first", b"v", TTL, NOW), Stored::Yes);
     let mut other = Connection::open(folder.file()).unwrap();
     let reader = other.transaction().unwrap();
-    let count = |reader: &Connection| reader.query_row("SELECT count(*) FROM daur_results", [], |row| row.get::<_, i64>(0));
+    let count =
+        |reader: &Connection| reader.query_row("SELECT count(*) FROM daur_results", [], |row| row.get::<_, i64>(0));
     assert_eq!(count(&reader).unwrap(), 1);
     let log = || fs::metadata(folder.0.join("results.db-wal")).unwrap().len();
     let (mut kept, mut skipped) = (0, 0);

@@ -17,17 +17,13 @@ fn is_there(cache: &ResultCache, round: u64, i: u64) -> bool {
 }
 
 #[test]
-fn twenty_five_kills_during_writes_lose_no_acknowledged_row() {
+fn rule_2_twenty_five_kills_during_writes_lose_no_acknowledged_row() {
     let folder = Folder::new("killed");
     let mut rng = Rng::new(25);
     let mut told = Vec::new();
     for round in 0..25 {
-        let mut child = Command::new(WRITER)
-            .arg(folder.file())
-            .arg(round.to_string())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            Command::new(WRITER).arg(folder.file()).arg(round.to_string()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let enough = 1 + rng.next_u32() % 150;
         let before = lines.by_ref().take(enough as usize).map(|line| line.unwrap().parse::<u64>().unwrap());
