@@ -479,7 +479,6 @@ impl<T, const N: usize> Scheduler<T, N> {
     }
 
     /// A slot with its own log.
-    #[inline]
     fn logged(&mut self, index: u32) -> Option<(&mut Slot<T>, &mut Log)> {
         let slot = self.slots.get_mut(index as usize)?;
         let log = self.logs.get_mut(index as usize)?;
@@ -526,7 +525,6 @@ impl<T, const N: usize> Scheduler<T, N> {
     }
 
     /// Puts a slot that is nowhere where it waits for its time, if it waits for that.
-    #[inline]
     fn settle(&mut self, index: u32, now: Instant) {
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         let at = match (slot.is_wanted, slot.is_planned && !slot.is_paused) {
@@ -542,7 +540,6 @@ impl<T, const N: usize> Scheduler<T, N> {
     }
 
     /// Takes a slot from wherever it waits.
-    #[inline]
     fn withdraw(&mut self, index: u32) {
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         match slot.spot {
@@ -619,7 +616,6 @@ impl<T, const N: usize> Scheduler<T, N> {
     }
 
     /// Frees its place, behind those that are free already: the id tells for as long as can be how it ended.
-    #[inline]
     fn end(&mut self, index: u32) -> Option<T> {
         let slot = self.slots.get_mut(index as usize)?;
         let task = slot.task.take();

@@ -3,7 +3,7 @@
 use axum::http::Method;
 
 /// Every route but the page's own files: its method and its path.
-pub const ROUTES: [&str; 35] = [
+pub const ROUTES: [&str; 38] = [
     "GET /",
     "POST /api/login",
     "POST /api/logout",
