@@ -67,8 +67,10 @@ impl Default for Config {
 /// 15. With a clock that steps back, what was found due stays due, and nothing else becomes so.
 ///
 /// # Cost
-/// [`schedule`](Self::schedule), [`cancel`](Self::cancel) and [`poll`](Self::poll) are O(log `N`) in a heap of four ways, and O(1) for most tasks on
-/// average; a poll after a pause first sorts in all that have become due. RAM on a 32-bit target: the task, 112 bytes for it, 16 for its timer and 4, times `N`, and 200.
+/// 8 functions take 1,216 bytes of RAM and 5,112 of flash on thumbv6m (image `scheduler`); with all verbs, 1,216 bytes of RAM and 6,480 of flash
+/// on thumbv6m (image `scheduler_all`). On a 32-bit target a place is the task and 128 bytes, the machine 160. [`schedule`](Self::schedule),
+/// [`cancel`](Self::cancel) and [`poll`](Self::poll) are O(log `N`) in a heap of four ways, and to plan or cancel what is not the next is O(1) on average; a
+/// poll first sorts in all that have become due since the last. A `static` with [`Config::DEFAULT`] is all zeros, and lies in `.bss`.
 ///
 /// # Errors
 /// [`Refused`] has the task; [`Error`] says that it has ended, or is being cancelled. `N` of 0 or of 2^32 - 1 and above does not compile.
@@ -479,7 +481,6 @@ impl<T, const N: usize> Scheduler<T, N> {
     }
 
     /// A slot with its own log.
-    #[inline]
     fn logged(&mut self, index: u32) -> Option<(&mut Slot<T>, &mut Log)> {
         let slot = self.slots.get_mut(index as usize)?;
         let log = self.logs.get_mut(index as usize)?;
@@ -526,7 +527,6 @@ impl<T, const N: usize> Scheduler<T, N> {
     }
 
     /// Puts a slot that is nowhere where it waits for its time, if it waits for that.
-    #[inline]
     fn settle(&mut self, index: u32, now: Instant) {
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         let at = match (slot.is_wanted, slot.is_planned && !slot.is_paused) {
@@ -542,7 +542,6 @@ impl<T, const N: usize> Scheduler<T, N> {
     }
 
     /// Takes a slot from wherever it waits.
-    #[inline]
     fn withdraw(&mut self, index: u32) {
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         match slot.spot {
@@ -619,7 +618,6 @@ impl<T, const N: usize> Scheduler<T, N> {
     }
 
     /// Frees its place, behind those that are free already: the id tells for as long as can be how it ended.
-    #[inline]
     fn end(&mut self, index: u32) -> Option<T> {
         let slot = self.slots.get_mut(index as usize)?;
         let task = slot.task.take();

@@ -142,12 +142,15 @@ fn the_jobs_are_told_and_run_when_they_are_asked_for() {
     );
 }
 
-const ACTIONS: [&str; 5] = [
+const ACTIONS: [&str; 8] = [
     "/api/breakers/uname/reset",
     "/api/breakers/uname/force-open",
     "/api/breakers/uname/force-close",
     "/api/cache/clear",
     "/api/jobs/tidy/run",
+    "/api/jobs/tidy/pause",
+    "/api/jobs/tidy/resume",
+    "/api/jobs/tidy/cancel",
 ];
 
 #[test]
@@ -246,4 +249,28 @@ fn a_server_is_made_read_only_by_a_flag_the_environment_or_the_file() {
     let done = Command::new(PROGRAM).args(["--data-dir"]).arg(&data).env("DAUR_READ_ONLY", "perhaps").output().unwrap();
     assert_eq!(done.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&done.stderr).contains("DAUR_READ_ONLY"));
+}
+
+#[test]
+fn a_job_is_paused_resumed_and_cancelled_for_good_until_the_next_start() {
+    let mut host = Host::start();
+    let ada = host.token("ada");
+    assert!(eventually(|| host.job(&ada, "tidy")["runs"] == 1));
+    let act = |how: &str| host.act(&ada, &format!("/api/jobs/tidy/{how}"));
+    assert_eq!(act("pause").json(), json!({ "id": "tidy", "state": "paused" }));
+    let paused = host.job(&ada, "tidy");
+    assert_eq!((&paused["state"], &paused["next_ms"]), (&json!("paused"), &Value::Null));
+    assert_eq!(act("run").status, 200);
+    assert!(eventually(|| host.job(&ada, "tidy")["runs"] == 2));
+    assert_eq!(host.job(&ada, "tidy")["state"], "paused");
+    assert_eq!(act("resume").json()["state"], "scheduled");
+    assert!(host.job(&ada, "tidy")["next_ms"].is_u64());
+    assert_eq!(act("cancel").json()["state"], "cancelled");
+    for how in ["run", "pause", "resume", "cancel"] {
+        act(how).is_problem(409, "conflict");
+    }
+    assert!(host.audited(&ada, "config_change").contains(&"success: job tidy cancel: cancelled".to_owned()));
+    host.restart(|_| ());
+    let ada = host.token("ada");
+    assert!(eventually(|| host.job(&ada, "tidy")["runs"] == 1));
 }

@@ -82,7 +82,6 @@ impl Heap<'_> {
         }
     }
 
-    #[inline]
     fn rise(&mut self, mut place: usize, timer: Timer) {
         while place > 0 {
             let above = (place - 1) / WAYS;
@@ -96,7 +95,6 @@ impl Heap<'_> {
         self.set(place, timer);
     }
 
-    #[inline]
     fn sink(&mut self, mut place: usize, len: usize, timer: Timer) {
         while let Some((child, first)) = self.first_child(place, len) {
             if !first.is_before(&timer) {

@@ -234,8 +234,8 @@ impl<T> Slot<T> {
             return Ok((due, 0, 0));
         }
         let (late, period, grace) = (late.as_nanos(), period.as_nanos(), self.grace.as_nanos());
-        let passed = (late.checked_div(period).unwrap_or_default()).saturating_add(1);
-        let over = if late > grace { ((late - grace - 1) / period.max(1) + 1).min(passed) } else { 0 };
+        let passed = periods(late, period).saturating_add(1);
+        let over = if late > grace { periods(late - grace - 1, period).saturating_add(1).min(passed) } else { 0 };
         let nth = |n: u64| due + self.period.times(n);
         let mut first = over;
         let mut missed = passed - over;
@@ -300,8 +300,7 @@ impl<T> Slot<T> {
             return;
         }
         let late = now.since(self.due).as_nanos();
-        let periods = (late - 1) / self.period.as_nanos().max(1);
-        self.plan(self.due + self.period.times(periods));
+        self.plan(self.due + self.period.times(periods(late - 1, self.period.as_nanos())));
         if !self.is_planned {
             (self.due, self.is_planned) = (Instant::MAX, true);
         }
@@ -346,6 +345,29 @@ impl<T> Slot<T> {
             next_start: self.is_planned.then_some(self.due),
         }
     }
+}
+
+/// How many whole periods there are in `span`. By shifting, in as many steps as the quotient has bits: it is asked for
+/// what is late only, and the compiler's division takes 1,300 bytes of flash on a Cortex-M0.
+#[inline(never)]
+fn periods(mut span: u64, period: u64) -> u64 {
+    if period == 0 {
+        return 0;
+    }
+    let (mut shifted, mut bit, mut quotient) = (period, 1_u64, 0);
+    while shifted <= span >> 1 {
+        shifted <<= 1;
+        bit <<= 1;
+    }
+    while bit > 0 {
+        if shifted <= span {
+            span -= shifted;
+            quotient |= bit;
+        }
+        shifted >>= 1;
+        bit >>= 1;
+    }
+    quotient
 }
 
 fn narrow(n: u64) -> u32 {
