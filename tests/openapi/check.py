@@ -197,7 +197,7 @@ class Tour:
         self.ask("GET", "/metrics", 200, headers={"Accept": "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"})
         with self.ask("GET", "/api/events", 200, stream=True) as stream:
             names = (line.removeprefix("event: ") for line in stream.iter_lines(decode_unicode=True) if line.startswith("event: "))
-            assert (next(names), next(names)) == ("history", "status")
+            assert next(names) == "history" and "status" in names
         self.ask("GET", "/api/audit", 200)
         self.ask("GET", "/api/audit?kind=login&limit=2", 200)
         self.ask("GET", "/api/audit/verify", 200)
