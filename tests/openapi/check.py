@@ -219,10 +219,9 @@ class Tour:
         self.ask("POST", "/api/cache/clear", 200)
         for pattern in [path for path in self.document["paths"] if path.startswith("/api/jobs/{id}/")]:
             self.ask("POST", pattern.replace("{id}", "none"), 404, pattern=pattern)
-            # What was paused is resumed before it is run.
         for how in ["pause", "resume", "run", "cancel"]:
             if f"/api/jobs/{{id}}/{how}" in self.document["paths"]:
-                self.ask("POST", f"/api/jobs/tidy/{how}", 200, pattern=f"/api/jobs/{{id}}/{how}")
+                self.ask("POST", f"/api/jobs/analytics/{how}", 200, pattern=f"/api/jobs/{{id}}/{how}")
         self.ask("PUT", "/api/log-level", 200, {"level": "info"})
         self.ask("PUT", "/api/log-level", 400, {"level": "loud"})
 
