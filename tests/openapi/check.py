@@ -197,7 +197,7 @@ class Tour:
         self.ask("GET", "/metrics", 200, headers={"Accept": "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"})
         with self.ask("GET", "/api/events", 200, stream=True) as stream:
             names = (line.removeprefix("event: ") for line in stream.iter_lines(decode_unicode=True) if line.startswith("event: "))
-            assert (next(names), next(names)) == ("history", "status")
+            assert next(names) == "history" and "status" in names
         self.ask("GET", "/api/audit", 200)
         self.ask("GET", "/api/audit?kind=login&limit=2", 200)
         self.ask("GET", "/api/audit/verify", 200)
@@ -219,10 +219,9 @@ class Tour:
         self.ask("POST", "/api/cache/clear", 200)
         for pattern in [path for path in self.document["paths"] if path.startswith("/api/jobs/{id}/")]:
             self.ask("POST", pattern.replace("{id}", "none"), 404, pattern=pattern)
-            # What was paused is resumed before it is run.
         for how in ["pause", "resume", "run", "cancel"]:
             if f"/api/jobs/{{id}}/{how}" in self.document["paths"]:
-                self.ask("POST", f"/api/jobs/tidy/{how}", 200, pattern=f"/api/jobs/{{id}}/{how}")
+                self.ask("POST", f"/api/jobs/analytics/{how}", 200, pattern=f"/api/jobs/{{id}}/{how}")
         self.ask("PUT", "/api/log-level", 200, {"level": "info"})
         self.ask("PUT", "/api/log-level", 400, {"level": "loud"})
 
