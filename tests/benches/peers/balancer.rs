@@ -1,7 +1,8 @@
 //! A pick and a report beside `tower`'s balancer, which makes a call of them: over 16 endpoints by load, over 16 and 64
 //! by latency.
 //!
-//! Both read the clock where latency counts. Ours is behind a lock, for many threads; `tower`'s is `&mut`, for one task.
+//! Both read the clock where latency counts; by load alone ours reads the coarse one, which its leases need, and `tower`'s
+//! none. Ours is behind a lock, for many threads; `tower`'s is `&mut`, for one task.
 
 use std::convert::Infallible;
 use std::future::Ready;
@@ -11,6 +12,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use daur_core::performance::balancer::{Config as BalancerConfig, Latency, PolicyConfig};
+use daur_core::time::Clock;
+use daur_std::clock::{CoarseClock, StdClock};
 use daur_std::performance::balancer::{Config, Endpoints};
 use tower::Service;
 use tower::balance::p2c::Balance;
@@ -30,7 +33,7 @@ pub(crate) fn run(options: &Options) {
     compare(
         options,
         "balancer: pick and report, 16 endpoints by load",
-        vec![ours(16, PolicyConfig::LeastLoaded), pending(16)],
+        vec![ours(16, PolicyConfig::LeastLoaded, CoarseClock), pending(16)],
     );
     for (title, n) in [
         ("balancer: pick and report, 16 endpoints by latency", 16),
@@ -39,13 +42,13 @@ pub(crate) fn run(options: &Options) {
         let peak = tower_over(n, "tower Balance, PeakEwma", |call| {
             PeakEwma::new(call, Duration::from_millis(30), 10e9, CompleteOnResponse::default())
         });
-        compare(options, title, vec![ours(n, PolicyConfig::PeakEwma(Latency::DEFAULT)), peak]);
+        compare(options, title, vec![ours(n, PolicyConfig::PeakEwma(Latency::DEFAULT), StdClock), peak]);
     }
 }
 
-fn ours(n: u32, policy: PolicyConfig) -> Subject {
+fn ours(n: u32, policy: PolicyConfig, clock: impl Clock + 'static) -> Subject {
     let config = Config { balancer: BalancerConfig { eject: None, ..BalancerConfig::DEFAULT }, policy, breaker: None };
-    let endpoints: Endpoints<u32> = Endpoints::try_new(config).expect("a valid config");
+    let endpoints: Endpoints<u32, 64, _> = Endpoints::with_clock(config, clock).expect("a valid config");
     (0..n).for_each(|endpoint| endpoints.add(&endpoint.to_string(), endpoint, 1).expect("room"));
     subject("daur Endpoints", CALLS, move || {
         for _ in 0..CALLS {

@@ -169,7 +169,8 @@ struct Inner<T, const N: usize> {
 ///
 /// # Cost
 /// One allocation of about 100 bytes for each of the `N` places, and one for each endpoint, and for its breaker. A pick
-/// and a report are one uncontended lock each, and O(`N`) as in the core, and read the clock.
+/// and a report are one uncontended lock each, and O(`N`) as in the core, and read the clock: by load alone
+/// [`CoarseClock`](crate::clock::CoarseClock) will do, at a third less a call.
 ///
 /// # Errors
 /// [`Refusal`] and [`Failure`].
