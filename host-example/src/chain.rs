@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::audit::{Wanted, head_text};
 use crate::cli::{one_line, time_text};
 use crate::config::DataDir;
+use crate::progress::Progress;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -105,7 +106,7 @@ pub fn run(data_dir: &Path, work: Work) -> Result<bool, Error> {
             }
         }
         Work::Export => {
-            log(data_dir)?.export(&mut stdout)?;
+            log(data_dir)?.export(&mut Progress::writing(&mut stdout, "records written"))?;
         }
     }
     Ok(true)
@@ -124,7 +125,11 @@ fn check(data_dir: &Path, of: &Of, key: Option<&Path>, head: Option<Head>) -> Re
             let database = DataDir::existing(data_dir)?.database();
             AuditLog::check_at(&database, key("audit.key")?, head)?
         }
-        Of::File(file) => verify_lines(reader(file)?, key("audit.key")?, head)?,
+        Of::File(file) => {
+            let bytes = file.metadata().map_or(0, |of| of.len());
+            let lines = BufReader::new(Progress::reading(reader(file)?, "checked", bytes));
+            verify_lines(lines, key("audit.key")?, head)?
+        }
         Of::Device(file) => {
             let fleet_key = key("fleet.key")?;
             device::check_at(file, &fleet_key, head).map_err(|error| format!("{}: {error}", file.display()))?

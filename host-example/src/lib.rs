@@ -21,7 +21,7 @@
 //! * [`problem`]: what a client is told when it is refused.
 //! * [`app`]: all of it together; [`cli`], [`config`], [`settings`]: how it is set up.
 //! * [`users`], [`keys`], [`chain`], [`report`]: what the command line does beside a server that runs; [`remote`],
-//!   [`client`]: what it asks of one.
+//!   [`client`]: what it asks of one; [`progress`]: how far it has come.
 #![forbid(unsafe_code)]
 
 pub mod app;
@@ -50,6 +50,7 @@ pub mod notifications;
 pub mod page;
 pub mod pool;
 pub mod problem;
+pub mod progress;
 pub mod remote;
 pub mod report;
 pub mod reports;

@@ -373,6 +373,23 @@ fn a_client_that_goes_ends_the_upstreams_work_and_is_nobodys_failure() {
 }
 
 #[test]
+fn a_client_that_does_not_read_is_left_and_the_upstreams_work_ends_too() {
+    let fake = Fake::new(Does::Stream(vec![Act::Repeat(event(&chunk(&"x".repeat(256 << 10))))]));
+    let host = with(vec![fake.upstream("big")], |config| {
+        config.model.max_answer = usize::MAX;
+        config.http.write_stall = Duration::from_millis(200);
+    });
+    let ada = host.token("ada");
+    let client = host.sent(&ada, &streamed("hello"));
+    let left = || host.models(&ada)["streams"]["left"] == 1;
+    assert!(eventually(left) || eventually(left) || eventually(left));
+    assert!(eventually(|| fake.left() == 1));
+    let shown = host.upstream(&ada, "big");
+    assert_eq!((&shown["failed"], &shown["cancelled"], &shown["load"]), (&json!(0), &json!(1), &json!(0)));
+    drop(client);
+}
+
+#[test]
 fn a_stop_ends_streams_at_once_and_tells_the_client() {
     let fake = Fake::new(Does::Stream(vec![send(event(&chunk("hello"))), Act::Wait(gate())]));
     let mut host = with(vec![fake.upstream("big")], |_| ());
