@@ -333,6 +333,46 @@ fn one_that_falls_silent_or_never_ends_is_cut_in_time() {
 }
 
 #[test]
+fn one_that_says_nothing_is_left_for_another_in_time() {
+    let (slow, fine) = (Fake::new(Does::Stall), Fake::new(streams("fine")));
+    let upstream = daur_host::model::Upstream { timeout: Length::from_millis(100), ..slow.upstream("slow") };
+    let host = with(vec![upstream, fine.upstream("good")], |config| {
+        config.model.ttl = Length::ZERO;
+        config.model.eject = None;
+        config.model.policy = PolicyConfig::RoundRobin;
+    });
+    let ada = host.token("ada");
+    // Signs of life alone are no answer either.
+    for does in [Does::Stall, Does::Stream(vec![Act::Repeat(": ping\n\n".into())])] {
+        slow.now(does);
+        let before = slow.asked();
+        while slow.asked() == before {
+            let stream = host.open(&ada, &streamed("hello"));
+            assert_eq!((stream.status, stream.header("x-daur-upstream")), (200, "good"));
+            assert_eq!(stream.rest(), good("fine"));
+        }
+        assert_eq!(host.upstream(&ada, "slow")["last_fault"], "timeout");
+    }
+    assert_eq!(host.upstream(&ada, "slow")["failed"], 2);
+    assert!(eventually(|| slow.left() == 2));
+}
+
+#[test]
+fn one_whose_streams_break_off_is_tried_again_after_a_while_and_recovers() {
+    let fake = Fake::new(Does::Stream(vec![send(event(&chunk("hello"))), Act::HangUp]));
+    let host = with(vec![fake.upstream("big")], |config| {
+        config.model.breaker.failures = 1;
+        config.model.breaker.recovery_timeout = Length::from_millis(300);
+    });
+    let ada = host.token("ada");
+    assert_eq!(host.open(&ada, &streamed("hello")).error().0, "upstream_failed");
+    assert!(eventually(|| host.models(&ada)["streams"]["cut"] == 1));
+    fake.now(streams("back"));
+    assert!(eventually(|| host.open(&ada, &streamed("hello")).rest() == good("back")));
+    assert!(eventually(|| host.upstream(&ada, "big")["state"] == "closed"));
+}
+
+#[test]
 fn a_client_that_goes_ends_the_upstreams_work_and_is_nobodys_failure() {
     let fake = Fake::new(Does::Stream(vec![send(event(&chunk("hello"))), Act::Wait(gate())]));
     let host = with(vec![fake.upstream("big")], |config| {
