@@ -15,7 +15,8 @@ HEAD = {
 #
 # machine            target        code     RAM
 """,
-    "instructions": """# Instructions of one call on QEMU's netduinoplus2 (thumbv7em, Cortex-M4) and microbit (thumbv6m, Cortex-M0).
+    "instructions": """# Instructions of one call on QEMU's microbit (thumbv6m, Cortex-M0), mps2-an385 (thumbv7m, Cortex-M3) and
+# netduinoplus2 (thumbv7em, Cortex-M4).
 # They are counted, not timed: two runs agree. Not cycles. Built as the firmware is, for size.
 # Compared by `.ci/device instructions`, written by `.ci/device --accept instructions`.
 #

@@ -44,10 +44,16 @@ use daur_core::wire::record::Record;
 use daur_measures::{black_box, now};
 use semihosting::println;
 
-/// QEMU's clock of the board, and the shift that `.ci/device` gives it, so that an instruction is at
-/// least one tick.
-const MHZ: u64 = if cfg!(target_has_atomic = "32") { 168 } else { 16 };
-const SHIFT: u32 = if cfg!(target_has_atomic = "32") { 3 } else { 6 };
+/// The clock of the emulator's board and the shift of its instructions' time: the build script knows both.
+const MHZ: u64 = number(env!("BOARD_MHZ"));
+const SHIFT: u64 = number(env!("BOARD_SHIFT"));
+
+const fn number(digits: &str) -> u64 {
+    match u64::from_str_radix(digits, 10) {
+        Ok(number) => number,
+        Err(_) => panic!("the build script writes digits"),
+    }
+}
 
 /// Half the timer's 24 bits: what a measurement must stay below.
 const LIMIT: u32 = 1 << 23;
