@@ -1,89 +1,14 @@
 //! The last lines that were logged, in memory of fixed size that may outlive a reset.
 
-use core::fmt;
-use core::str::FromStr;
+mod level;
+mod slot;
 
-use crate::crc::Crc32;
+use slot::Slot;
+
 use crate::text::Text;
 use crate::time::Instant;
 
-/// Says how grave a line of the log is; the graver is the lesser, as in `tracing` and `log`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum Level {
-    /// Somebody must look.
-    Error,
-    /// Somebody should look.
-    Warn,
-    /// Good to know.
-    Info,
-    /// For whoever looks for a fault.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
-impl Level {
-    /// All of them, the gravest first.
-    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
-
-    /// The name in small letters, as in JSON.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-
-    /// What a slot holds; 0 is an empty one.
-    const fn code(self) -> u8 {
-        self as u8 + 1
-    }
-
-    const fn of_code(code: u8) -> Option<Self> {
-        match code {
-            1 => Some(Self::Error),
-            2 => Some(Self::Warn),
-            3 => Some(Self::Info),
-            4 => Some(Self::Debug),
-            5 => Some(Self::Trace),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// Says that a text names no [`Level`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct ParseLevelError;
-
-impl fmt::Display for ParseLevelError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a level is error, warn, info, debug or trace")
-    }
-}
-
-impl core::error::Error for ParseLevelError {}
-
-impl FromStr for Level {
-    type Err = ParseLevelError;
-
-    fn from_str(text: &str) -> Result<Self, ParseLevelError> {
-        Self::ALL.into_iter().find(|level| text.eq_ignore_ascii_case(level.as_str())).ok_or(ParseLevelError)
-    }
-}
+pub use level::{Level, ParseLevelError};
 
 /// What a [`Log`] keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,24 +101,6 @@ pub struct Snapshot {
     pub filtered: u32,
     /// Lines whose target or message was longer than its place.
     pub cut: u32,
-}
-
-/// A line as it lies in memory: of any bits, each is a value.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-struct Slot<const M: usize> {
-    at: u64,
-    last_at: u64,
-    number: u32,
-    repeated: u32,
-    /// The sum over what never changes.
-    check: u32,
-    /// The sum over what counts repetitions, apart: it is cheap, and if it is torn the line is not.
-    repeated_check: u32,
-    target: Text<16>,
-    message: Text<M>,
-    /// [`Level::code`].
-    level: u8,
 }
 
 /// Keeps the last `N` lines that were logged, each with up to `M` bytes of message (the seed's `Logger`).
@@ -477,133 +384,6 @@ impl<const L: usize> Cut<L> {
         let mut held = Text::EMPTY;
         let cut = !held.push(text);
         Self { text: held, cut }
-    }
-}
-
-impl<const M: usize> Slot<M> {
-    const EMPTY: Self = Self {
-        at: 0,
-        last_at: 0,
-        number: 0,
-        repeated: 0,
-        check: 0,
-        repeated_check: 0,
-        target: Text::EMPTY,
-        message: Text::EMPTY,
-        level: 0,
-    };
-
-    fn is_untold(&self, untold: u32, began: u32) -> bool {
-        self.level != 0 && is_before(self.number, began) && !is_before(self.number, untold)
-    }
-
-    // One copy of a line each, not one for every caller.
-    #[inline(never)]
-    fn record(&self, began: u32) -> Option<Record<M>> {
-        Some(Record {
-            number: self.number,
-            at: Instant::from_nanos(self.at),
-            last_at: Instant::from_nanos(self.last_at),
-            level: Level::of_code(self.level)?,
-            target: self.target,
-            message: self.message,
-            repeated: self.repeated,
-            before_reset: is_before(self.number, began),
-        })
-    }
-
-    /// The sum over what never changes, in a ring of `places`.
-    fn sum(&self, places: usize) -> u32 {
-        let mut sum = Sum(Crc32::new());
-        // Another ring's lines, or those of a firmware with other sizes, are none of this one.
-        sum.long(places as u64).long(M as u64);
-        sum.long(self.number.into()).long(self.at).byte(self.level);
-        sum.text(self.target.as_bytes()).text(self.message.as_bytes());
-        sum.0.finish()
-    }
-
-    fn sum_of_repeated(&self) -> u32 {
-        let mut sum = Sum(Crc32::new());
-        sum.long(self.number.into()).long(self.repeated.into()).long(self.last_at);
-        sum.0.finish()
-    }
-
-    /// Empties it if it holds no line; `false` if its bits are not those of an empty one either.
-    fn mend(&mut self, places: usize) -> bool {
-        let texts = [(self.target.as_bytes(), self.target.len()), (self.message.as_bytes(), self.message.len())];
-        let readable = texts.iter().all(|(bytes, len)| bytes.len() == *len && core::str::from_utf8(bytes).is_ok());
-        if readable && Level::of_code(self.level).is_some() && self.check == self.sum(places) {
-            if self.repeated_check != self.sum_of_repeated() {
-                (self.repeated, self.last_at) = (0, self.at);
-                self.repeated_check = self.sum_of_repeated();
-            }
-            // What stands behind a text is in no sum, and two texts are compared with it.
-            (self.target, self.message) = (Text::cut(self.target.as_str()), Text::cut(self.message.as_str()));
-            return true;
-        }
-        let was_empty = self.level == 0 && self.check == 0;
-        *self = Self::EMPTY;
-        was_empty
-    }
-
-    fn bytes(&self) -> impl Iterator<Item = u8> + '_ {
-        let longs = [self.at, self.last_at].into_iter().flat_map(u64::to_le_bytes);
-        let words =
-            [self.number, self.repeated, self.check, self.repeated_check].into_iter().flat_map(u32::to_le_bytes);
-        longs.chain(words).chain([self.level]).chain(padded(&self.target)).chain(padded(&self.message))
-    }
-
-    fn read(bytes: &mut impl Iterator<Item = u8>) -> Self {
-        let mut long = || u64::from_le_bytes(core::array::from_fn(|_| bytes.next().unwrap_or(0)));
-        let (at, last_at) = (long(), long());
-        let mut word = || u32::from_le_bytes(core::array::from_fn(|_| bytes.next().unwrap_or(0)));
-        let (number, repeated, check, repeated_check) = (word(), word(), word(), word());
-        let level = bytes.next().unwrap_or(0);
-        let (target, message) = (text_of(bytes), text_of(bytes));
-        match (target, message) {
-            (Some(target), Some(message)) => {
-                Self { at, last_at, number, repeated, check, repeated_check, target, message, level }
-            }
-            // Not a line's, whatever its sum is; nor those of an empty one.
-            _ => Self { check: !0, ..Self::EMPTY },
-        }
-    }
-}
-
-/// A text's length, its bytes, and zeros up to its size.
-fn padded<const L: usize>(text: &Text<L>) -> impl Iterator<Item = u8> + '_ {
-    let len = u8::try_from(text.len()).unwrap_or(u8::MAX);
-    core::iter::once(len).chain(text.as_bytes().iter().copied().chain(core::iter::repeat(0)).take(L))
-}
-
-fn text_of<const L: usize>(bytes: &mut impl Iterator<Item = u8>) -> Option<Text<L>> {
-    let len = usize::from(bytes.next().unwrap_or(0));
-    let held: [u8; L] = core::array::from_fn(|_| bytes.next().unwrap_or(0));
-    Text::new(core::str::from_utf8(held.get(..len)?).ok()?).ok()
-}
-
-/// A check sum over numbers and texts.
-struct Sum(Crc32);
-
-impl Sum {
-    fn byte(&mut self, byte: u8) -> &mut Self {
-        self.0.push(byte);
-        self
-    }
-
-    fn long(&mut self, number: u64) -> &mut Self {
-        for byte in number.to_le_bytes() {
-            self.0.push(byte);
-        }
-        self
-    }
-
-    fn text(&mut self, bytes: &[u8]) -> &mut Self {
-        self.byte(u8::try_from(bytes.len()).unwrap_or(u8::MAX));
-        for &byte in bytes {
-            self.0.push(byte);
-        }
-        self
     }
 }
 
