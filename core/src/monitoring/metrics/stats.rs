@@ -37,6 +37,8 @@ pub trait Sample: Copy + PartialOrd + core::fmt::Debug + sealed::Sealed {
 /// 1. Integers are shifted by the first value and summed exactly, squares included; only the last
 ///    division and root are floating. 10,000,002 +- 1 has the deviation that it has.
 /// 2. Sums saturate, with a mark that stays.
+/// 3. A value that is not a number or infinite changes nothing. If it is the first, the statistics begin with the next that is
+///    finite.
 ///
 /// # Cost
 /// 96 bytes for `i64`, 64 for `i32` (where sums of squares saturate above 2^64). No float is touched
@@ -95,16 +97,18 @@ pub struct Summary<V, S = V> {
 }
 
 impl<V: Sample> Stats<V> {
-    /// The statistics of one value. There are none of no value.
+    /// The statistics of one value. There are none of no value: until a finite one comes the count is 0, and the lowest, the
+    /// highest, the first and the latest are what was given here.
     #[must_use]
     pub fn new(first: V, now: Instant) -> Self {
+        let finite = first.is_finite();
         Self {
-            count: 1,
+            count: u64::from(finite),
             first,
             last: first,
             min: first,
             max: first,
-            sums: V::begin(first),
+            sums: V::begin(if finite { first } else { V::ZERO }),
             first_at: now,
             last_at: now,
             saturated: 0,
@@ -114,6 +118,11 @@ impl<V: Sample> Stats<V> {
     /// Adds a value. One that is not finite changes nothing.
     pub fn record(&mut self, value: V, now: Instant) {
         if !value.is_finite() {
+            return;
+        }
+        // Never so of integers.
+        if !self.first.is_finite() {
+            *self = Self { saturated: self.saturated, ..Self::new(value, now) };
             return;
         }
         self.count = self.count.saturating_add(1);
@@ -134,7 +143,7 @@ impl<V: Sample> Stats<V> {
         self.saturated = 1;
     }
 
-    /// Values recorded; at least 1.
+    /// Values recorded; 0 only if the first was not finite and none has followed.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.count

@@ -1,3 +1,5 @@
+use core::sync::atomic::AtomicU32;
+
 use super::*;
 use crate::rng::Rng;
 use std::vec::Vec;
@@ -195,4 +197,21 @@ fn the_mark_of_a_sum_that_left_its_range_stays_when_it_comes_back() {
     stats.record(-1, T0);
     stats.record(i64::MAX, T0);
     assert!(stats.is_saturated());
+}
+
+#[test]
+fn rule_3_what_is_no_number_changes_nothing_and_is_no_first_value_either() {
+    for nothing in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut stats = Stats::new(nothing, Instant::from_secs(1));
+        assert_eq!((stats.count(), stats.sum(), stats.deviation(), stats.is_saturated()), (0, 0.0, None, false));
+        stats.record(nothing, Instant::from_secs(2));
+        assert_eq!(stats.count(), 0);
+        for (at, value) in [(3, 4.0), (4, nothing), (5, 6.0)] {
+            stats.record(value, Instant::from_secs(at));
+        }
+        let mut plain = Stats::new(4.0, Instant::from_secs(3));
+        plain.record(6.0, Instant::from_secs(5));
+        assert_eq!(stats.summary(), plain.summary());
+        assert_eq!((stats.mean(), stats.min(), stats.max(), stats.first()), (5.0, 4.0, 6.0, 4.0));
+    }
 }
