@@ -366,7 +366,7 @@ pub struct PropertyReport {
 }
 
 /// How many came from one event to another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FunnelReport {
     /// What users enter with.
     pub first: String,

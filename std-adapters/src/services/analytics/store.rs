@@ -59,8 +59,10 @@ const LARGEST: u64 = 2_048;
 const TOP: i64 = 32;
 /// Registers of a report's sketches.
 const REGISTERS: usize = 1_024;
-/// Users under way in a report's funnels.
-const UNDER_WAY: usize = 4_096;
+/// Parts of a funnel of a report, so that a user is looked for in one of them, and the users under way in each: room for
+/// more than 4,096 together, however they are spread.
+const PARTS: usize = 64;
+const UNDER_WAY: usize = 128;
 
 /// Where and how the events are kept.
 #[derive(Clone, Copy)]
@@ -228,7 +230,7 @@ struct Tally<'a> {
     users: Box<Sketch<REGISTERS>>,
     users_in_windows: Box<[Sketch<REGISTERS>; 3]>,
     events: HashMap<String, Named>,
-    funnels: Vec<Box<Funnel<UNDER_WAY>>>,
+    funnels: Vec<Vec<Funnel<UNDER_WAY>>>,
 }
 
 #[derive(Default)]
@@ -247,7 +249,11 @@ impl<'a> Tally<'a> {
             users: Box::default(),
             users_in_windows: Box::default(),
             events: HashMap::new(),
-            funnels: ways.iter().filter_map(|way| Funnel::try_new(way.within).ok()).map(Box::new).collect(),
+            funnels: ways
+                .iter()
+                .filter_map(|way| Funnel::try_new(way.within).ok())
+                .map(|one| vec![one; PARTS])
+                .collect(),
         }
     }
 
@@ -269,13 +275,14 @@ impl<'a> Tally<'a> {
         for (sketch, _) in self.users_in_windows.iter_mut().zip(inside).filter(|(_, inside)| *inside) {
             sketch.insert_hash(user);
         }
-        for (way, funnel) in self.ways.iter().zip(&mut self.funnels) {
+        let part = (user % PARTS as u64) as usize;
+        for (way, parts) in self.ways.iter().zip(&mut self.funnels) {
             let stage = match name {
                 name if name == way.first => Stage::First,
                 name if name == way.second => Stage::Second,
                 _ => continue,
             };
-            funnel.track(stage, &user.to_le_bytes(), Instant::from_millis(at));
+            parts[part].track(stage, &user.to_le_bytes(), Instant::from_millis(at));
         }
     }
 
@@ -286,19 +293,23 @@ impl<'a> Tally<'a> {
             users: named.users.estimate(),
             ..EventReport::default()
         });
-        let funnels = self.ways.iter().zip(&mut self.funnels).map(|(way, funnel)| {
-            funnel.poll(Instant::from_millis(now));
-            let shown = funnel.snapshot();
-            FunnelReport {
+        let funnels = self.ways.iter().zip(&mut self.funnels).map(|(way, parts)| {
+            let mut shown = FunnelReport {
                 first: way.first.clone(),
                 second: way.second.clone(),
                 within_ms: way.within.as_millis(),
-                entered: shown.entered,
-                converted: shown.converted,
-                expired: shown.expired,
-                forgotten: shown.forgotten,
-                waiting: shown.waiting,
+                ..FunnelReport::default()
+            };
+            for funnel in parts {
+                funnel.poll(Instant::from_millis(now));
+                let part = funnel.snapshot();
+                shown.entered += part.entered;
+                shown.converted += part.converted;
+                shown.expired += part.expired;
+                shown.forgotten += part.forgotten;
+                shown.waiting += part.waiting;
             }
+            shown
         });
         Report {
             kept: self.kept,
