@@ -218,6 +218,15 @@ fn index_of_normal(bits: u64) -> i32 {
     octave * PER_OCTAVE.cast_signed() + below as i32 - 1
 }
 
+/// The place of a normal positive float's bucket among the 32 of an octave, by the float's bits; a power of two is the last of
+/// the octave below it.
+#[inline]
+#[must_use]
+pub fn step_of(bits: u64) -> u32 {
+    // One less, and more of it than a float has: what is on a boundary stays below it, and a power of two comes last.
+    below((bits << 11).wrapping_sub(1) | (1 << 63)).wrapping_sub(1)
+}
+
 /// The greatest float in the bucket `index` of scale 5; infinite above all floats, 0 below them.
 #[must_use]
 pub fn upper_of(index: i32) -> f64 {
@@ -331,6 +340,9 @@ mod tests {
             if below < last {
                 assert_eq!(index_of(last), Some(index), "{last:e}");
                 let first = f64::from_bits(below.to_bits() + 1);
+                for normal in [first, last].into_iter().filter(|value| value.is_normal()) {
+                    assert_eq!(step_of(normal.to_bits()), index_of(normal).unwrap().rem_euclid(32).unsigned_abs());
+                }
                 assert_eq!(index_of(first).map(|at| at >= index), Some(true), "{first:e}");
                 assert!(first > last || index_of(first) == Some(index), "{first:e}");
             }

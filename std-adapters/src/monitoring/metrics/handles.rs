@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::distribution::Distribution;
 use super::store::{LOST, REJECTED, Store};
+use super::stripes::Stripes;
 
 /// Counts what only goes up; a clone counts in the same series.
 ///
@@ -126,31 +127,41 @@ impl Gauge {
 #[derive(Clone)]
 pub struct Histogram {
     store: Arc<Store>,
-    /// `None` if the handle was refused.
-    place: Option<usize>,
+    stripes: Arc<Stripes>,
+    /// Nothing is counted here.
+    refused: bool,
 }
 
 impl Histogram {
-    pub(super) fn new(store: &Arc<Store>) -> Option<Self> {
-        Some(Self { place: Some(store.new_histogram()?), store: store.clone() })
+    pub(super) fn new(store: &Arc<Store>) -> Self {
+        Self { store: store.clone(), stripes: Arc::default(), refused: false }
     }
 
     pub(super) fn refused(store: &Arc<Store>) -> Self {
-        Self { store: store.clone(), place: None }
+        Self { store: store.clone(), stripes: Arc::default(), refused: true }
     }
 
     /// Counts `value`. NaN, infinities and what is below 0 change nothing and are counted as rejected.
     #[inline]
     pub fn record(&self, value: f64) {
-        let counted = self.place.is_some_and(|place| self.store.record(place, value));
+        let counted = match self.stripes.own() {
+            Some(stripe) => stripe.record(value),
+            None => self.record_elsewhere(value),
+        };
         if !counted {
             self.turn_down();
         }
     }
 
+    /// The first record of this thread, or one of a thread that is far, or of a handle that was refused.
+    #[inline(never)]
+    fn record_elsewhere(&self, value: f64) -> bool {
+        !self.refused && self.stripes.record_elsewhere(value)
+    }
+
     /// Counts `value` `times`.
     pub fn record_many(&self, value: f64, times: u64) {
-        let counted = times == 0 || self.place.is_some_and(|place| self.store.record_many(place, value, times));
+        let counted = times == 0 || (!self.refused && self.stripes.record_many(value, times));
         if !counted {
             self.turn_down();
         }
@@ -165,13 +176,13 @@ impl Histogram {
     #[cold]
     #[inline(never)]
     fn turn_down(&self) {
-        self.store.add(if self.place.is_none() { LOST } else { REJECTED }, 1);
+        self.store.add(if self.refused { LOST } else { REJECTED }, 1);
     }
 
     /// What has been counted by all threads: whole records.
     #[must_use]
     pub fn read(&self) -> Distribution {
-        self.place.map_or_else(Distribution::default, |place| self.store.read(place))
+        self.stripes.read()
     }
 }
 

@@ -37,8 +37,13 @@ impl Drop for Owned {
     }
 }
 
-/// The lane that this thread alone writes; [`LANES`] or more if it has none.
+/// The lane that this thread alone writes; more than [`LANES`] if it has none, or has not asked yet.
 #[inline]
+pub(super) fn taken() -> usize {
+    usize::from(LANE.get())
+}
+
+/// The lane that this thread alone writes from now on; more than [`LANES`] if there is none for it.
 pub(super) fn lane() -> usize {
     match LANE.get() {
         UNKNOWN => take(),
@@ -46,8 +51,6 @@ pub(super) fn lane() -> usize {
     }
 }
 
-#[cold]
-#[inline(never)]
 fn take() -> usize {
     let lane = OWNED
         .try_with(|owned| {
