@@ -79,7 +79,7 @@ impl Counter {
 /// assert_eq!(OVERRUNS.total(), 1);
 /// ```
 #[derive(Debug, Default)]
-pub struct IsrCounter(AtomicU32);
+pub struct IsrCounter(pub(super) AtomicU32);
 
 impl IsrCounter {
     /// Nothing counted.

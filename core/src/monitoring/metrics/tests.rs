@@ -1,3 +1,5 @@
+use core::sync::atomic::AtomicU32;
+
 use super::*;
 use crate::rng::Rng;
 use std::vec::Vec;

@@ -1,10 +1,13 @@
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Barrier};
+use std::thread;
 
 use daur_core::monitoring::histogram::grid;
 use daur_core::rng::Rng;
 
 use super::lanes::LANES;
 use super::stripe::Stripe;
+use super::stripes::Stripes;
 use super::sync::Numbers;
 
 #[test]
@@ -104,4 +107,30 @@ fn what_does_not_fit_stays_at_its_end_and_says_so() {
     assert_eq!((great.sum, great.saturated, great.count), (f64::MAX, true, 3));
     let nearly = of(&[(1e300, 5), (1.0, 1)]).read(false);
     assert_eq!((nearly.sum, nearly.saturated), (5e300, false));
+}
+
+#[test]
+fn near_far_and_shared_lanes_count_alike() {
+    // More threads at the same time than there are lanes.
+    const THREADS: u32 = 80;
+    let (stripes, all) = (Arc::new(Stripes::default()), Arc::new(Barrier::new(THREADS as usize)));
+    let start = |n: u32| {
+        let (stripes, all) = (stripes.clone(), all.clone());
+        thread::spawn(move || {
+            all.wait();
+            for i in 0..500 {
+                let value = f64::from((i % 7 + 1) * n) / 64.0;
+                assert!(stripes.own().map_or_else(|| stripes.record_elsewhere(value), |own| own.record(value)));
+            }
+            all.wait();
+        })
+    };
+    let threads: Vec<_> = (1..=THREADS).map(start).collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    let seen = stripes.read();
+    let exact: u32 = (1..=THREADS).flat_map(|n| (0..500).map(move |i| (i % 7 + 1) * n)).sum();
+    assert_eq!((seen.count, seen.sum), (500 * u64::from(THREADS), f64::from(exact) / 64.0));
+    assert_eq!((seen.min, seen.max), (Some(1.0 / 64.0), Some(8.75)));
 }
