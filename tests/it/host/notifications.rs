@@ -8,6 +8,7 @@ fn quick() -> Host {
 
 /// The notifications of a pattern, as topics.
 fn topics(host: &Host, token: &str, pattern: &str) -> Vec<String> {
+    let pattern = pattern.replace('>', "%3E");
     let reply = host.get(token, &format!("/api/notifications?topic={pattern}&limit=50"));
     assert_eq!(reply.status, 200, "{}", reply.text);
     let told = reply.json()["notifications"].as_array().unwrap().clone();
