@@ -44,9 +44,11 @@ fn a_device_that_was_never_there_is_not_lost() {
         config.devices = vec!["tcp:127.0.0.1:1".parse().unwrap()];
     });
     let ada = host.token("ada");
-    // Several looks have been by now.
-    let looks = || host.get(&ada, "/api/status").json()["jobs"][0]["runs"].as_u64().unwrap();
-    assert!(eventually(|| looks() > 3));
+    // Two changes, so there were two looks.
+    for (action, told) in [("force-open", "breaker.uname.forced_open"), ("reset", "breaker.uname.closed")] {
+        assert_eq!(host.ask(&ada, "POST", &format!("/api/breakers/uname/{action}"), None).status, 200);
+        assert!(eventually(|| topics(&host, &ada, told) == [told]), "{told}");
+    }
     assert_eq!(topics(&host, &ada, "device.>"), Vec::<String>::new());
 }
 
