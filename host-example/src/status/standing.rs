@@ -151,7 +151,7 @@ fn work(status: &FullStatus, all: &mut Vec<Standing>) {
             (Some(error), true) => format!("The server's job {} fails: {error}", job.id),
             _ => format!("The server's job {} {}", job.id, if job.failing { "fails" } else { "is done again" }),
         };
-        all.push(standing(format!("job.{}", topic_level(&job.id.to_string())), state, text));
+        all.push(standing(format!("job.{}", topic_level(job.id)), state, text));
     }
     let is_full = status.pool.queued >= status.pool.room as u64;
     let (state, words) = if is_full { (("full", "red"), "is full") } else { (("enough", "green"), "has room") };

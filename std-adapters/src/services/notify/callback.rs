@@ -15,12 +15,15 @@ use super::state::Inner;
 /// Deliveries that callbacks of one thread may have caused and not yet seen made.
 const WAITING: usize = 1_024;
 
+/// What is called.
+type Call<T> = dyn Fn(&Notification<T>) + Send + Sync;
+
 /// Who is called.
 pub(super) struct Callback<T> {
     pub(super) pattern: Box<str>,
     /// Cleared when it has unsubscribed.
     pub(super) active: AtomicBool,
-    pub(super) call: Box<dyn Fn(&Notification<T>) + Send + Sync>,
+    pub(super) call: Box<Call<T>>,
 }
 
 /// The callbacks of a topic, in the order in which they subscribed.
