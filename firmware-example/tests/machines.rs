@@ -621,7 +621,8 @@ mod tests {
     fn the_scheduler_keeps_its_times_on_every_target() {
         use daur_core::services::scheduler::{self, Missed, Plan, Scheduler};
         let at = Instant::from_millis;
-        let plans = [(Missed::Burst(9), [350, 350, 350]), (Missed::Skip, [350, 400, 500]), (Missed::Delay, [350, 450, 550])];
+        let plans =
+            [(Missed::Burst(9), [350, 350, 350]), (Missed::Skip, [350, 400, 500]), (Missed::Delay, [350, 450, 550])];
         for (missed, starts) in plans {
             let mut tasks: Scheduler<u8, 2> = Scheduler::new(scheduler::Config::DEFAULT);
             let plan = Plan { missed, ..Plan::every(Duration::from_millis(100)) };

@@ -97,7 +97,8 @@ fn rule_1_at_the_end_of_time_a_rate_has_one_last_run() {
 fn rule_2_the_most_urgent_runs_first_and_equals_in_their_order() {
     use Priority::{Critical, High, Low, Normal};
     let mut scheduler = empty::<16>();
-    let all = [(1, Low, 5), (2, Normal, 9), (3, Critical, 9), (4, Normal, 3), (5, High, 9), (6, Critical, 9), (7, Low, 5)];
+    let all =
+        [(1, Low, 5), (2, Normal, 9), (3, Critical, 9), (4, Normal, 3), (5, High, 9), (6, Critical, 9), (7, Low, 5)];
     for (task, priority, delay) in all {
         scheduler.schedule(task, Plan { priority, ..Plan::once(ms(delay)) }, at(0)).unwrap();
     }
@@ -387,7 +388,10 @@ fn rule_13_a_due_time_is_moved_and_those_after_it() {
     let mut scheduler = empty::<2>();
     let id = scheduler.schedule(1, EVERY, at(0)).unwrap();
     scheduler.reschedule(id, ms(30), at(90)).unwrap();
-    assert_eq!((ran(&mut scheduler, 119), ran(&mut scheduler, 120), scheduler.poll_at()), (vec![], vec![1], Some(at(220))));
+    assert_eq!(
+        (ran(&mut scheduler, 119), ran(&mut scheduler, 120), scheduler.poll_at()),
+        (vec![], vec![1], Some(at(220)))
+    );
     // A run that puts itself off.
     let once = scheduler.schedule(2, Plan::once(ms(0)), at(120)).unwrap();
     let run = begin(&mut scheduler, 120).remove(0).1;

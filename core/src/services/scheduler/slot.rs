@@ -116,9 +116,16 @@ impl Log {
 
 /// What a task does when its turn has come.
 pub(super) enum Turn {
-    Runs { due: Instant, missed: u32, dropped: u32, asked: bool },
+    Runs {
+        due: Instant,
+        missed: u32,
+        dropped: u32,
+        asked: bool,
+    },
     /// Its run was dropped.
-    Passes { dropped: u32 },
+    Passes {
+        dropped: u32,
+    },
 }
 
 impl<T> Slot<T> {

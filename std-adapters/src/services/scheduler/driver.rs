@@ -143,7 +143,9 @@ impl Inner {
         let (info, now) = self.machine.with(|machine, now| (machine.info(id), now));
         let Some(at) = info.ok().and_then(|info| info.next_start) else { return false };
         let Some(wall) = self.wall_now() else { return false };
-        if !entry.job.is_kept && entry.job.calendar.is_none() || at.since(now) > Duration::from_nanos(DECADE.as_nanos() / 2) {
+        if !entry.job.is_kept && entry.job.calendar.is_none()
+            || at.since(now) > Duration::from_nanos(DECADE.as_nanos() / 2)
+        {
             return false;
         }
         let mut planned = held(&entry.planned);
@@ -225,7 +227,15 @@ impl Inner {
     }
 
     /// Tells the machine of a calendar's next time; if there is none, it stays a decade away.
-    fn plan_time(&self, id: Id, entry: &Entry, planned: &mut Option<Planned>, next: Option<i64>, now: Instant, wall: i64) {
+    fn plan_time(
+        &self,
+        id: Id,
+        entry: &Entry,
+        planned: &mut Option<Planned>,
+        next: Option<i64>,
+        now: Instant,
+        wall: i64,
+    ) {
         held(&entry.row).next = next;
         *planned = next.map(|next| Planned { at: moved(now, next.saturating_sub(wall)), wall: next });
         if let Some(next) = *planned {
@@ -370,11 +380,11 @@ async fn perform(mut guard: Guard, context: Context) {
         }
         Work::Future(work) => match catch_unwind(AssertUnwindSafe(|| work(context))) {
             Ok(mut running) => {
-                let poll = |cx: &mut std::task::Context<'_>| {
-                    match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
-                        Ok(poll) => poll.map(Went::of),
-                        Err(payload) => std::task::Poll::Ready(Went::panicked(payload)),
-                    }
+                let poll = |cx: &mut std::task::Context<'_>| match catch_unwind(AssertUnwindSafe(|| {
+                    running.as_mut().poll(cx)
+                })) {
+                    Ok(poll) => poll.map(Went::of),
+                    Err(payload) => std::task::Poll::Ready(Went::panicked(payload)),
                 };
                 let went = std::future::poll_fn(poll).await;
                 match catch_unwind(AssertUnwindSafe(|| drop(running))) {

@@ -44,10 +44,7 @@ impl Job {
     }
 
     /// One that waits as tasks do.
-    pub fn future<E: Display, F>(
-        name: impl Into<Arc<str>>,
-        work: impl Fn(Context) -> F + Send + Sync + 'static,
-    ) -> Self
+    pub fn future<E: Display, F>(name: impl Into<Arc<str>>, work: impl Fn(Context) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
     {

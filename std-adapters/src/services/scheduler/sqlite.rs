@@ -33,8 +33,7 @@ impl Sqlite {
     /// [`Error::Store`] if it is damaged, locked, or another program's.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let failed = |error| Error::store("opening the journal of jobs", error);
-        let connection =
-            sqlite::open(path.as_ref(), &FORMAT, BUSY, MAX_BYTES).map_err(|(_, error)| failed(error))?;
+        let connection = sqlite::open(path.as_ref(), &FORMAT, BUSY, MAX_BYTES).map_err(|(_, error)| failed(error))?;
         // A run that is not remembered would be done twice.
         connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
         Ok(Self(Mutex::new(connection)))

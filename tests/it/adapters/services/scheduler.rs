@@ -332,7 +332,8 @@ async fn rule_6_due_times_that_have_passed_are_missed_ones() {
         let id = scheduler.schedule(job.kept(), plan).unwrap();
         assert_eq!(scheduler.task(id).unwrap().last_start, Some(UnixTime::from_millis(BEGIN + 100)));
         scheduler.start();
-        let ran: Vec<_> = next(&mut runs, expected.len()).await.iter().map(|ran| (ran.at, ran.due, ran.missed)).collect();
+        let ran: Vec<_> =
+            next(&mut runs, expected.len()).await.iter().map(|ran| (ran.at, ran.due, ran.missed)).collect();
         assert_eq!(ran, expected, "{plan:?}");
     }
 }
@@ -543,8 +544,7 @@ fn rule_5_kill_9_again_and_again_and_no_due_time_comes_twice() {
     let (mut dues, kills) = (Vec::<u64>::new(), 12);
     for kill in 0..kills {
         let program = env!("CARGO_BIN_EXE_daur-test-jobs");
-        let mut child =
-            Command::new(program).arg(folder.0.join("jobs.db")).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = Command::new(program).arg(folder.0.join("jobs.db")).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut read = |dues: &mut Vec<u64>| {
             let Some(Ok(line)) = lines.next() else { return false };

@@ -485,7 +485,10 @@ impl<const N: usize> Pair<N> {
             prop_assert_eq!((shown.missed, shown.dropped), (expected.missed, expected.dropped));
             prop_assert_eq!((shown.failed, shown.panics), (expected.failed, expected.panics));
             prop_assert_eq!((shown.overlaps, shown.failing), (expected.overlaps, expected.is_last_wrong));
-            prop_assert_eq!((shown.last_start, shown.last_took), (expected.last_start.map(at), expected.last_took.map(ms)));
+            prop_assert_eq!(
+                (shown.last_start, shown.last_took),
+                (expected.last_start.map(at), expected.last_took.map(ms))
+            );
             prop_assert_eq!((shown.last_error, shown.next_start), (expected.error, expected.due.map(at)));
         }
         let shown = self.scheduler.snapshot();
