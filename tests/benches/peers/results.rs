@@ -16,11 +16,11 @@ use crate::harness::{Options, Subject, compare, subject};
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 const MINUTE: Duration = Duration::from_secs(60);
-/// Rows that are looked up: 40 MiB, so that neither has all of them among its own pages by default.
-const ROWS: u64 = 8_192;
-const LOOKUPS: u32 = 4_096;
-const SETS: u32 = 64;
-const BATCH: u32 = 2_048;
+/// Rows that are looked up: 20 MiB, so that neither has all of them among its own pages by default.
+const ROWS: u64 = 4_096;
+const LOOKUPS: u32 = 128;
+const SETS: u32 = 8;
+const BATCH: u32 = 512;
 
 /// A folder that goes at the end.
 struct Folder(PathBuf);
@@ -92,7 +92,7 @@ fn find(connection: &Connection, i: u64) -> Option<Vec<u8>> {
 }
 
 pub(crate) fn run(options: &Options) {
-    hits(options, "result cache: hit of 4 KiB, 8,192 rows");
+    hits(options, "result cache: hit of 4 KiB, 4,096 rows");
     single(options, "result cache: set of 200 bytes, each waited for");
     batched(options, "result cache: set of 200 bytes, queued");
 }

@@ -71,7 +71,6 @@ impl Key {
     }
 
     /// Begins a key whose parts are not all alike.
-    #[must_use]
     pub const fn builder() -> KeyBuilder {
         KeyBuilder { hash: Sha::begin() }
     }

@@ -49,7 +49,7 @@ pub fn result_cache(path: impl AsRef<Path>) -> Result<&'static ResultCache, Erro
 ///
 /// # Errors
 /// Gives `cache` back if there is one already.
-#[expect(clippy::result_large_err, reason = "it is given back, once in a process")]
+#[allow(clippy::result_large_err, reason = "it is given back, once in a process; without `tokio` it is small")]
 pub fn init(cache: ResultCache) -> Result<(), ResultCache> {
     GLOBAL.set(cache)
 }
