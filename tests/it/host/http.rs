@@ -210,7 +210,7 @@ fn requests_that_come_at_once_are_answered_in_their_order() {
         all += &command(&format!("echo {n}"));
         all += "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n";
         all += "GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n";
-        all += &format!("GET / HTTP/1.1\r\nHost: h\r\nIf-None-Match: *\r\n\r\n");
+        all += "GET / HTTP/1.1\r\nHost: h\r\nIf-None-Match: *\r\n\r\n";
     }
     // What is no request ends the connection, and all before it is answered.
     all += "and this?\r\n\r\n";
