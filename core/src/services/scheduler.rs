@@ -298,6 +298,7 @@ impl<T, const N: usize> Scheduler<T, N> {
     /// # Errors
     /// [`Error::Unknown`] for a run of another scheduler.
     #[inline]
+    #[expect(clippy::needless_pass_by_value, reason = "a run ends once")]
     pub fn finish(&mut self, run: Run, outcome: Outcome, now: Instant) -> Result<Option<T>, Error> {
         let index = run.id.slot;
         let timer = self.timer_of(run.id);
