@@ -186,9 +186,10 @@ class Tour:
         self.ask("POST", "/api/model", 400, {"messages": []})
 
     def figures(self):
-        for path in ["/api/status", "/api/history", "/api/history?series=cpu,breaker:uname&points=7", "/api/analytics", "/api/logs", "/metrics"]:
+        for path in ["/api/status", "/api/history", "/api/history?series=cpu,breaker:uname&points=7", "/api/analytics", "/api/notifications", "/api/logs", "/metrics"]:
             self.ask("GET", path, 200)
-        for path in ["/api/history?points=x", "/api/logs?level=loud", "/api/audit?kind=none"]:
+        self.ask("GET", "/api/notifications?topic=breaker.%3E&limit=3", 200)
+        for path in ["/api/notifications?topic=a..b", "/api/history?points=x", "/api/logs?level=loud", "/api/audit?kind=none"]:
             self.ask("GET", path, 400)
         for kind in ["json", "csv", "html", "prom"]:
             self.ask("GET", f"/api/reports/{kind}", 200, pattern="/api/reports/{format}")
@@ -217,11 +218,10 @@ class Tour:
             assert self.ask("POST", f"/api/breakers/uname/{how}", 200, pattern=pattern).json()["state"] == state
             self.ask("POST", f"/api/breakers/none/{how}", 404, pattern=pattern)
         self.ask("POST", "/api/cache/clear", 200)
-        for pattern in [path for path in self.document["paths"] if path.startswith("/api/jobs/{id}/")]:
-            self.ask("POST", pattern.replace("{id}", "none"), 404, pattern=pattern)
         for how in ["pause", "resume", "run", "cancel"]:
-            if f"/api/jobs/{{id}}/{how}" in self.document["paths"]:
-                self.ask("POST", f"/api/jobs/analytics/{how}", 200, pattern=f"/api/jobs/{{id}}/{how}")
+            pattern = f"/api/jobs/{{id}}/{how}"
+            self.ask("POST", f"/api/jobs/none/{how}", 404, pattern=pattern)
+            self.ask("POST", f"/api/jobs/analytics/{how}", 200, pattern=pattern)
         self.ask("PUT", "/api/log-level", 200, {"level": "info"})
         self.ask("PUT", "/api/log-level", 400, {"level": "loud"})
 
