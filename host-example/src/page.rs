@@ -135,7 +135,7 @@ mod tests {
         for other in ["\"a\"", "", tag.trim_matches('"')] {
             assert_eq!(index(&asked(other)).status(), StatusCode::OK, "{other}");
         }
-        let tags: std::collections::BTreeSet<_> = TAGS.iter().map(|tag| tag.as_bytes()).collect();
+        let tags: std::collections::BTreeSet<_> = TAGS.iter().map(HeaderValue::as_bytes).collect();
         assert_eq!(tags.len(), FILES.len());
     }
 

@@ -43,7 +43,7 @@ fn kinds(file: &[u8]) -> BTreeMap<Kind, Vec<usize>> {
 
 fn value(i: u32) -> Vec<u8> {
     let mut rng = Rng::new(i.into());
-    let len = if i % 8 == 0 { 9_000 } else { 40 };
+    let len = if i.is_multiple_of(8) { 9_000 } else { 40 };
     (0..len).map(|_| rng.next_u32() as u8).collect()
 }
 
