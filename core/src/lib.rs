@@ -11,7 +11,7 @@
 //! * [`reliability`]: what to do when calls fail: retry, breaker, executor, limits, health.
 //! * [`performance`]: doing less work, and sharing it out: cache, queue, balancer, batches, memory.
 //! * [`security`]: who may do what: tokens, passwords, commands, lockout, audit.
-//! * [`services`]: events counted for a program's makers.
+//! * [`services`]: tasks at their times, notifications, the keys and lives of kept results, events counted for a program's makers.
 //! * `wire` (feature `serde`): records between a device and its host.
 //! * `attributes` (feature `macros`): `#[retry]`, `#[circuit_breaker]`, `#[measure_time]`, `#[memoize]`, `#[require_auth]`
 //!   and `#[require_permission]` on your functions.

@@ -11,9 +11,9 @@
 //! * [`performance`]: the cache for many threads, the pool, balancers, batches, the memory of the process.
 //! * [`smart_cache`], [`thread_pool`], [`load_balancer`], [`memory_optimizer`], [`performance_monitor`], [`error_tracker`],
 //!   [`notification_manager`]: those of the process;
-//!   by feature also `logger`, `system_monitor`, `monitoring_dashboard` and `analytics_collector`.
+//!   by feature also `logger`, `system_monitor`, `monitoring_dashboard`, `analytics_collector`, `result_cache` and `task_scheduler`.
 //! * [`security`]: the gate of a service ([`security_manager`]), its policy, users, keys and audit.
-//! * [`services`]: tasks at their times, analytics and the result cache in SQLite.
+//! * [`services`]: tasks at their times, notifications, analytics and the result cache in SQLite.
 //! * `link` (feature `tokio`): devices over TCP and serial lines.
 //!
 //! # On your functions
@@ -153,5 +153,7 @@ pub use security::security_manager;
 #[cfg(feature = "sqlite")]
 pub use services::analytics::analytics_collector;
 pub use services::notify::notification_manager;
+#[cfg(feature = "sqlite")]
+pub use services::result_cache::result_cache;
 #[cfg(feature = "tokio")]
 pub use services::scheduler::task_scheduler;

@@ -115,6 +115,12 @@ fn every_command_of_the_readmes_tour_shows_what_the_readme_says() {
     assert_eq!(first, ["cargo run --release -p daur-host -- --data-dir daur-data", "cargo test --workspace"]);
     assert!(steps[2..].iter().all(|step| !step.commands.contains("cargo")), "a third one");
 
+    if Command::new("curl").arg("--version").output().is_err() {
+        // A newcomer needs a toolchain and a C compiler. The gate, which installs the rest, does without nothing.
+        assert!(std::env::var_os("DAUR_GATE").is_none(), "curl is missing");
+        eprintln!("no curl: the commands of the tour are not run");
+        return;
+    }
     let chunk = r#"data: {"choices":[{"index":0,"delta":{"content":"Hello!"}}]}"#;
     let stream = format!("{chunk}\n\ndata: [DONE]\n\n").into_bytes();
     let (model, dir, port) = (Fake::new(Does::Answer(answer("Hello!"))), Dir::new(), port().to_string());
@@ -146,7 +152,7 @@ fn every_command_of_the_readmes_tour_shows_what_the_readme_says() {
         let run = scope.spawn(|| {
             let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
             let mut command = Command::new("timeout");
-            command.args(["300", "bash", "-e", "-c", &script]).current_dir(&dir.0).env("PATH", path);
+            command.args(["900", "bash", "-e", "-c", &script]).current_dir(&dir.0).env("PATH", path);
             command.env("TOUR", &dir.0).env("PROGRAM", PROGRAM).env("PORT", &port).env_remove("DAUR_TOKEN");
             let done = command.stdin(Stdio::null()).output().unwrap();
             // Whatever became of it, nobody waits for it any more.
