@@ -37,7 +37,7 @@ pub type Auto<const N: usize> = Histogram<Window<u32, N>>;
 ///
 /// # Cost
 /// `Full`: 4,144 bytes, half with 16-bit cells. `Auto<160>`: 688 bytes. All zeros while empty, so a `static`
-/// one takes no flash. `Auto<64>`: 304 bytes of RAM and 4,204 of flash on thumbv6m (image `histogram`). `record` is O(1) (and O(N)
+/// one takes no flash. `Auto<64>`: 304 bytes of RAM and 4,200 of flash on thumbv6m (image `histogram`). `record` is O(1) (and O(N)
 /// when `Auto` moves its window, some ten times in a life); a quantile is O(cells).
 ///
 /// # Sharing

@@ -93,7 +93,7 @@ pub struct Snapshot {
 /// 5. Calls within calls, of the same operation too, are calls of their own: each is measured whole.
 ///
 /// # Cost
-/// `Profiler<2, 2, Window<u32, 64>>`: 1,080 bytes of RAM and 5,520 of flash on thumbv6m (image `profiler`). O(`OPS`) a `start`, O(`SLOWEST`) a `finish`.
+/// `Profiler<2, 2, Window<u32, 64>>`: 1,080 bytes of RAM and 5,516 of flash on thumbv6m (image `profiler`). O(`OPS`) a `start`, O(`SLOWEST`) a `finish`.
 ///
 /// # Sharing
 /// Behind a [`Shared`]; [`time`] gives a guard, [`measured`] wraps a future. Both are cancel safe:
