@@ -163,7 +163,7 @@ fn who_does_not_administer_is_refused_by_the_server_and_told_of_in_the_audit() {
         for method in ["GET", "PUT", "DELETE"] {
             let wrong = host.ask(&ada, method, path, None);
             wrong.is_problem(405, "method_not_allowed");
-            assert_eq!(wrong.header("allow"), "POST", "{path}");
+            assert_eq!(wrong.header("allow"), "POST, OPTIONS", "{path}");
         }
         // A page of somebody else's that has the browser send its cookie.
         let headers = [("Cookie", &*format!("daur_session={ada}")), ("Origin", "http://evil.example")];

@@ -92,7 +92,7 @@ fn what_cannot_be_asked_is_refused_with_what_can_be() {
     let old = host.history(&ada, "series=cpu&from=0&to=3000000&points=6");
     assert_eq!((&old["step_ms"], old["series"]["cpu"].as_array().unwrap().len()), (&json!(600_000), 5));
     host.get("", "/api/history").is_problem(401, "unauthenticated");
-    assert_eq!(host.ask(&ada, "POST", "/api/history", None).header("allow"), "GET,HEAD");
+    assert_eq!(host.ask(&ada, "POST", "/api/history", None).header("allow"), "GET, HEAD, OPTIONS");
 }
 
 #[test]

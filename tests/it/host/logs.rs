@@ -142,7 +142,7 @@ fn an_operator_changes_the_level_and_nobody_else_does() {
         assert_eq!((done.status, done.json()), (200, json!({ "level": "debug" })));
     }
     assert_eq!(level(), "debug");
-    assert_eq!(program.ask(&ada, "GET", "/api/log-level", None).header("allow"), "PUT");
+    assert_eq!(program.ask(&ada, "GET", "/api/log-level", None).header("allow"), "PUT, OPTIONS");
     open_and_reset();
     assert!(eventually(|| of_breaker("info") == 1 && of_breaker("warn") == 2));
     let audit = program.ask(&ada, "GET", "/api/audit?kind=config_change", None).json();
