@@ -69,7 +69,8 @@ fn when_memory_is_short_the_caches_shrink_and_when_there_is_room_they_grow_back(
         let all = status["memory"]["shrinkers"].as_array().unwrap();
         all.iter().find(|one| one["name"] == name).unwrap()["freed"].as_u64().unwrap()
     };
-    assert!(freed("results") > 18 * 50 && freed("last_good") > 18 * 50, "{}", status["memory"]);
+    // Each by its key, of 32 bytes, and what it said.
+    assert!(freed("results") > 18 * 50 && freed("last_good") > 18 * 33, "{}", status["memory"]);
     let metrics = host.call("GET", "/metrics", &[], None).text;
     assert!(metrics.contains("daur_memory_level{level=\"critical\"} 1\n"), "{metrics}");
     assert!(metrics.contains("daur_cache_capacity 2\n"), "{metrics}");
