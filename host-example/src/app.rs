@@ -1,5 +1,6 @@
 //! Everything that the routes share.
 
+use std::fmt::Display;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -194,14 +195,16 @@ impl App {
     /// `unauthenticated`, `forbidden`, `rate_limited`; all are audited. On a server that is read-only, whatever needs a
     /// permission and is no question is `forbidden`.
     pub fn admit(&self, request: &Request<Body>, needed: Permissions) -> Result<Caller, Problem> {
-        let what = format!("{} {}", request.method(), request.uri().path());
-        let source = source(request);
+        let note = |actor: &str, why: &dyn Display| {
+            let detail = format!("{} {}: {why}", request.method(), request.uri().path());
+            self.note_refusal(actor, &source(request), &detail);
+        };
         let caller = self.gate.identify(request.headers()).map_err(|error| {
-            self.note_refusal("", &source, &format!("{what}: {error}"));
+            note("", &error);
             Problem::new(Code::Unauthenticated, "A valid token is needed: log in with POST /api/login.")
         })?;
         let refused = |problem: Problem, why: &str| {
-            self.note_refusal(caller.name(), &source, &format!("{what}: {why}"));
+            note(caller.name(), &why);
             problem
         };
         check_origin(request.method(), request.headers(), caller.by_cookie)

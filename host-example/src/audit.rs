@@ -33,6 +33,9 @@ const WAITING: usize = 1024;
 /// Events in one transaction.
 const GROUP: u32 = 256;
 
+/// Where several events come at a time, how long the next ones gather.
+const NAP: Duration = Duration::from_millis(1);
+
 type Stamped = (Event, Instant, Option<UnixTime>);
 
 enum Work {
@@ -145,7 +148,7 @@ impl Writer {
     }
 }
 
-/// What is there when the thread is free goes together: nobody waits for company.
+/// What is there when the thread is free goes together: who is alone waits for no company.
 const BATCHES: batch::Config = batch::Config {
     batch: machine::Config { max_items: Some(GROUP), max_bytes: None, max_wait: Some(Duration::ZERO) },
     queue: WAITING,
@@ -170,7 +173,7 @@ pub fn open(
     *counts.head() = log.head();
     let of_thread = Arc::clone(&counts);
     let mut told_lost = 0;
-    let (work, batching) = Builder::new(BATCHES)?.spawn_thread("audit", move |work: &[Slot]| {
+    let (work, batching) = Builder::new(BATCHES)?.napping(NAP).spawn_thread("audit", move |work: &[Slot]| {
         write(&mut log, work, &of_thread, &mut told_lost);
         Ok::<(), Infallible>(())
     })?;

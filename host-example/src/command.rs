@@ -32,7 +32,7 @@ use daur_core::reliability::retry::Class;
 use daur_core::security::input::command::Refusal;
 use daur_core::security::policy::Policy;
 use daur_core::shared::Shared;
-use daur_core::time::{Clock, Duration};
+use daur_core::time::{Clock, Duration, Instant};
 use daur_std::clock::StdClock;
 use daur_std::reliability::bulkhead::SharedBulkhead;
 use daur_std::reliability::executor;
@@ -243,6 +243,15 @@ impl Commands {
         let dir = self.dir.as_os_str().as_encoded_bytes();
         let parts = [&self.policy_mark[..], dir].into_iter().chain(command.words.iter().map(String::as_bytes));
         let key = result_cache::key(parts);
+        if let Some(answer) = self.results.in_memory(&key) {
+            return Ok(shown(read(&answer.value)?, true, None, 0, began));
+        }
+        // A large future, which a command that is kept need not carry along.
+        Box::pin(self.run_or_share(command, &key, began)).await
+    }
+
+    /// As [`run`](Self::run), of what is not in memory.
+    async fn run_or_share(&self, command: &Admitted, key: &[u8], began: Instant) -> Result<Answer, Problem> {
         let mut attempts = 0;
         let (begun, mut begins) = oneshot::channel();
         let compute = async || {
@@ -253,13 +262,13 @@ impl Commands {
                 Ok(good) => good,
                 failed => return Err(Stop::Failed(Box::new(Run { result: failed, ..run }))),
             };
-            self.last_good.remember(&key, &good);
+            self.last_good.remember(key, &good);
             let bytes = serde_json::to_vec(&*good.output)
                 .map_err(|error| Problem::internal("an output cannot be kept", &error))?;
             Ok(if good.output.exit_code == 0 { Computed::Keep(bytes) } else { Computed::Pass(bytes) })
         };
         let answer = {
-            let mut answer = std::pin::pin!(self.results.get_or_compute(&key, self.config.ttl, compute));
+            let mut answer = std::pin::pin!(self.results.get_or_compute(key, self.config.ttl, compute));
             // Who waits for another caller's process waits for one, not for all that fail one after the other.
             let patience = StdDuration::from(self.config.timeout) + self.config.queue_wait.into();
             tokio::select! {
@@ -269,31 +278,15 @@ impl Commands {
             }
         };
         let (output, cached, used) = match answer {
-            Ok(answer) => {
-                let output = serde_json::from_slice(&answer.value)
-                    .map_err(|error| Problem::internal("a kept output cannot be read", &error))?;
-                (output, answer.source != Source::Computed, None)
-            }
+            Ok(answer) => (read(&answer.value)?, answer.source != Source::Computed, None),
             Err(Stop::Refused(problem)) => return Err(problem),
             Err(Stop::Failed(run)) => {
                 attempts = run.attempts;
-                let (good, used) = self.stand_in(command, &key, *run)?;
+                let (good, used) = self.stand_in(command, key, *run)?;
                 (Output::clone(&good.output), false, used)
             }
         };
-        Ok(Answer {
-            success: output.exit_code == 0,
-            stdout: output.stdout,
-            stderr: output.stderr,
-            exit_code: output.exit_code,
-            attempts,
-            cached,
-            elapsed_ms: StdClock.now().since(began).as_millis(),
-            fallback_used: used.is_some(),
-            fallback: used,
-            truncated: output.truncated,
-            replaced: output.replaced,
-        })
+        Ok(shown(output, cached, used, attempts, began))
     }
 
     /// What is given for a run that failed: the last good output of the command, or the failure.
@@ -361,6 +354,26 @@ impl Commands {
         };
         let output = runner::run(&job).await?;
         Ok(Good { output: Arc::new(output), at: StdClock.now() })
+    }
+}
+
+fn read(kept: &[u8]) -> Result<Output, Problem> {
+    serde_json::from_slice(kept).map_err(|error| Problem::internal("a kept output cannot be read", &error))
+}
+
+fn shown(output: Output, cached: bool, used: Option<Used>, attempts: u32, began: Instant) -> Answer {
+    Answer {
+        success: output.exit_code == 0,
+        stdout: output.stdout,
+        stderr: output.stderr,
+        exit_code: output.exit_code,
+        attempts,
+        cached,
+        elapsed_ms: StdClock.now().since(began).as_millis(),
+        fallback_used: used.is_some(),
+        fallback: used,
+        truncated: output.truncated,
+        replaced: output.replaced,
     }
 }
 

@@ -447,15 +447,25 @@ impl Gate {
             tracing::error!(%error, "a session cannot be looked up");
             Nobody::Store
         };
-        lock(&self.revoked).check(claims).map_err(|error| match error {
+        let refused = |error| match error {
             revoked::Error::Revoked => Nobody::Token(token::Error::Revoked),
             error => store(&error),
-        })?;
-        let id = claims.jti.ok_or(Nobody::Token(token::Error::Missing))?;
-        let session = lock(&self.sessions).resume(&id, unix_now()).map_err(|error| match error {
-            sessions::Error::None(why) => Nobody::Session(why),
-            error => store(&error),
-        })?;
+        };
+        let Some(id) = claims.jti else {
+            lock(&self.revoked).check(claims).map_err(refused)?;
+            return Err(Nobody::Token(token::Error::Missing));
+        };
+        let resumed =
+            lock(&self.sessions).resume_unless(&id, unix_now(), |mark| lock(&self.revoked).check_since(claims, mark));
+        let session = match resumed {
+            Ok(session) => session.map_err(refused)?,
+            Err(sessions::Error::None(why)) => {
+                // What has ended it may have revoked its token too.
+                lock(&self.revoked).check(claims).map_err(refused)?;
+                return Err(Nobody::Session(why));
+            }
+            Err(error) => return Err(store(&error)),
+        };
         // Nobody can make such a token; if somebody could, it would be worth no more than the session.
         if session.user != claims.sub.as_str() || !session.permissions.contains(claims.permissions) {
             return Err(Nobody::Session(NoSession::Unknown));

@@ -194,6 +194,12 @@ impl Results {
         })
     }
 
+    /// The result of `key`, if it is in memory.
+    pub fn in_memory(&self, key: &[u8]) -> Option<Answer> {
+        let value = Arc::clone(&self.memory.get(key)?.value);
+        Some(self.told(value, Source::Memory))
+    }
+
     /// The result of `key`, or what `compute` gives.
     ///
     /// # Errors
@@ -208,8 +214,8 @@ impl Results {
         E: From<Problem>,
         F: Future<Output = Result<Computed, E>>,
     {
-        if let Some(held) = self.memory.get(key) {
-            return Ok(self.told(Arc::clone(&held.value), Source::Memory));
+        if let Some(answer) = self.in_memory(key) {
+            return Ok(answer);
         }
         let mut led = false;
         let look = async || {

@@ -54,7 +54,8 @@ pub fn operation(method: &Method, route: Option<&str>) -> &'static str {
         return "GET /assets";
     }
     let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
-    ROUTES.into_iter().find(|known| known.split_once(' ') == Some((method, route))).unwrap_or("wrong method")
+    let named = |known: &str| known.strip_prefix(method).and_then(|rest| rest.strip_prefix(' ')) == Some(route);
+    ROUTES.into_iter().find(|known| named(known)).unwrap_or("wrong method")
 }
 
 /// The methods that a route has, as `Allow` names them.

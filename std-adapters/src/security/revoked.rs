@@ -13,6 +13,10 @@ use super::schema;
 /// Revoked tokens, and users with a watermark, that are remembered at a time.
 pub const CAPACITY: usize = 65_536;
 
+/// How far the revocations in a database went when it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(pub(super) i64, pub(super) i64);
+
 /// Says why a token does not count, or was not revoked.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -197,6 +201,19 @@ impl Revoked {
             return Err(Error::Revoked);
         }
         self.catch_up()?;
+        if self.holds(claims) { Err(Error::Revoked) } else { Ok(()) }
+    }
+
+    /// As [`check`](Self::check), where the database has just been read and its latest revocations were at `mark`: it is
+    /// asked again only if memory does not know them yet.
+    ///
+    /// # Errors
+    /// Those of [`check`](Self::check).
+    pub fn check_since(&mut self, claims: &Claims, mark: Mark) -> Result<(), Error> {
+        // Numbers are never used again: what is new has a higher one.
+        if mark.0 > self.last.0 || mark.1 > self.last.1 {
+            return self.check(claims);
+        }
         if self.holds(claims) { Err(Error::Revoked) } else { Ok(()) }
     }
 

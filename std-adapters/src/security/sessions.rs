@@ -1,8 +1,10 @@
 //! Sessions in SQLite, by the rules of the core's.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use daur_core::security::keys::HmacKey;
 use daur_core::security::permission::{Permissions, Scopes};
@@ -10,6 +12,7 @@ use daur_core::security::session::{Config, ConfigError, NoSession};
 use daur_core::time::{Duration, Instant, UnixTime};
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
+use super::revoked::Mark;
 use super::schema;
 use super::users::is_name;
 
@@ -227,10 +230,31 @@ impl Sessions {
     /// # Errors
     /// [`Error::None`], [`Error::Sqlite`]. One that time has ended is forgotten by this.
     pub fn resume(&mut self, id: &[u8; 16], now: UnixTime) -> Result<Session, Error> {
-        let (mut session, stored) = self.find(id)?.ok_or(NoSession::Unknown)?;
+        match self.resume_unless(id, now, |_| Ok::<(), Infallible>(()))? {
+            Ok(session) => Ok(session),
+            Err(never) => match never {},
+        }
+    }
+
+    /// As [`resume`](Self::resume), unless `refuse` has something against it; then the session was not resumed. Tells it how
+    /// far the revocations in the same database went at the moment of the look-up, for
+    /// [`Revoked::check_since`](super::revoked::Revoked::check_since): one read for both.
+    ///
+    /// # Errors
+    /// As [`Sessions::resume`]; inside, those of `refuse`.
+    pub fn resume_unless<E>(
+        &mut self,
+        id: &[u8; 16],
+        now: UnixTime,
+        refuse: impl FnOnce(Mark) -> Result<(), E>,
+    ) -> Result<Result<Session, E>, Error> {
+        let (mut session, stored, mark) = self.find(id)?.ok_or(NoSession::Unknown)?;
         if let Some(why) = over(&self.config, &session, now) {
             self.end(session.number)?;
             return Err(why.into());
+        }
+        if let Err(error) = refuse(mark) {
+            return Ok(Err(error));
         }
         session.seen = UnixTime::from_millis(session.seen.as_millis().max(now.as_millis()));
         let seen = session.seen.as_millis();
@@ -243,7 +267,7 @@ impl Sessions {
                 .prepare_cached("UPDATE sessions SET seen_ms = max(seen_ms, ?2) WHERE number = ?1")?
                 .execute(params![to_sql(session.number), to_sql(seen)]);
         }
-        Ok(session)
+        Ok(Ok(session))
     }
 
     /// Gives a session another id, and other permissions: after each change of what its user may do, and with every
@@ -340,20 +364,29 @@ impl Sessions {
         Ok(forgotten)
     }
 
-    /// The session of an id, and when it was resumed last as far as the database knows.
-    fn find(&self, id: &[u8; 16]) -> Result<Option<(Session, u64)>, Error> {
-        let mut find = self.db.prepare_cached(&format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1"))?;
-        let found = find.query_row([hash(id)], |row| session(row, self.scopes)).optional()?;
-        Ok(found.map(|found| {
+    /// The session of an id, when it was resumed last as far as the database knows, and its latest revocations.
+    fn find(&self, id: &[u8; 16]) -> Result<Option<(Session, u64, Mark)>, Error> {
+        const FIND: &str = "SELECT number, user, permissions, begun_ms, seen_ms, source,
+            (SELECT max(number) FROM revoked), (SELECT max(number) FROM revoked_before)
+            FROM sessions WHERE id = ?1";
+        let mut find = self.db.prepare_cached(FIND)?;
+        let found = find
+            .query_row([hash(id)], |row| {
+                let last = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.unwrap_or(0));
+                Ok((session(row, self.scopes)?, Mark(last(6)?, last(7)?)))
+            })
+            .optional()?;
+        Ok(found.map(|(found, mark)| {
             let stored = found.seen.as_millis();
-            (later(found, &self.seen), stored)
+            (later(found, &self.seen), stored, mark)
         }))
     }
 }
 
 /// What of a session's id is stored. The id is random, so that no one can guess what was hashed.
 fn hash(id: &[u8; 16]) -> [u8; 32] {
-    HmacKey::new(b"daur session id v1").tag(&[id])
+    static KEY: LazyLock<HmacKey> = LazyLock::new(|| HmacKey::new(b"daur session id v1"));
+    KEY.tag(&[id])
 }
 
 /// The core's machines live by monotonic time; this one must outlive the process.

@@ -10,6 +10,7 @@ use daur_core::performance::batch::{
     Config as BatchConfig, ConfigError as BatchError, Snapshot as BatchSnapshot, Trigger,
 };
 use daur_core::reliability::retry::{self, Class};
+use daur_core::time::Duration;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -462,6 +463,7 @@ where
 /// ```
 pub struct Builder<T, E> {
     config: Config,
+    nap: Duration,
     weigh: Weigh<T>,
     classify: Classify<E>,
     on_rejected: OnRejected<T, E>,
@@ -476,6 +478,7 @@ impl<T: Send + Sync + 'static, E: Send + 'static> Builder<T, E> {
         config.validate()?;
         Ok(Self {
             config,
+            nap: Duration::ZERO,
             weigh: Arc::new(|_| 0),
             classify: Box::new(|_| Class::Transient),
             on_rejected: Box::new(|_| ()),
@@ -486,6 +489,16 @@ impl<T: Send + Sync + 'static, E: Send + 'static> Builder<T, E> {
     #[must_use]
     pub fn sized(mut self, weigh: impl Fn(&T) -> usize + Send + Sync + 'static) -> Self {
         self.weigh = Arc::new(weigh);
+        self
+    }
+
+    /// Looks at what has come no more often than once in `nap`, for many senders who are in no hurry: to wake a writer costs
+    /// each of them more than to send. A batch may be written that much later than it is full, and a flush may last that
+    /// much longer; `queue` must hold what comes meanwhile. `max_wait` counts from the look. After a batch of one item it looks at
+    /// once. Not at all by default.
+    #[must_use]
+    pub const fn napping(mut self, nap: Duration) -> Self {
+        self.nap = nap;
         self
     }
 
@@ -533,7 +546,7 @@ impl<T: Send + Sync + 'static, E: Send + 'static> Builder<T, E> {
     }
 
     fn build<H>(self, handler: H) -> (Sender<T>, Batching, Engine<T, E, H>) {
-        let Self { config, weigh, classify, on_rejected } = self;
+        let Self { config, nap, weigh, classify, on_rejected } = self;
         let (outbox, inbox) = mpsc::channel(config.queue);
         let (close, closing) = oneshot::channel();
         let (end, ended) = oneshot::channel();
@@ -546,6 +559,8 @@ impl<T: Send + Sync + 'static, E: Send + 'static> Builder<T, E> {
             max_items: config.batch.max_items.map_or(usize::MAX, |max_items| max_items as usize),
             items: Vec::new(),
             handler,
+            nap,
+            written: 0,
             retry: config.retry,
             classify,
             on_rejected,

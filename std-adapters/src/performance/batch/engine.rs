@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use daur_core::performance::batch::{Cause, Limit, Trigger};
 use daur_core::reliability::retry::{self, Class};
-use daur_core::time::{Clock, Instant};
+use daur_core::time::{Clock, Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::actor::Counts;
@@ -111,6 +111,10 @@ pub(super) struct Engine<T, E, H> {
     pub(super) max_items: usize,
     pub(super) items: Vec<T>,
     pub(super) handler: H,
+    /// How long what comes may lie in the queue before it is looked at; zero: not at all.
+    pub(super) nap: Duration,
+    /// Items in the latest batch.
+    pub(super) written: usize,
     pub(super) retry: retry::Config,
     pub(super) classify: Classify<E>,
     pub(super) on_rejected: OnRejected<T, E>,
@@ -148,6 +152,7 @@ where
                 came = self.inbox.recv_many(&mut taken, room) => came,
                 () = until(due), if due.is_some() => {
                     self.write(Cause::Time).await;
+                    self.rest(&mut may_close).await;
                     continue;
                 }
             };
@@ -181,6 +186,28 @@ where
                     self.write(cause).await;
                 }
             }
+            self.rest(&mut may_close).await;
+        }
+    }
+
+    /// Leaves what comes now in the queue for a while: whoever sends it wakes nobody.
+    async fn rest(&mut self, may_close: &mut bool) {
+        // Who sends one item after the other waits for each of them perhaps, and for nobody else.
+        let lone = self.items.is_empty() && self.written <= 1;
+        if self.nap.is_zero() || lone || !self.inbox.is_empty() {
+            return;
+        }
+        let end = TokioClock.now() + self.nap;
+        let end = self.trigger.due_at().map_or(end, |due| due.min(end));
+        tokio::select! {
+            biased;
+            told = &mut self.closing, if *may_close => {
+                *may_close = false;
+                if told.is_ok() {
+                    self.inbox.close();
+                }
+            }
+            () = until(Some(end)) => {}
         }
     }
 
@@ -211,6 +238,7 @@ where
         self.trigger.close(cause);
         self.counts.show(self.trigger.snapshot());
         let room = self.items.len();
+        self.written = room;
         let items = std::mem::replace(&mut self.items, Vec::with_capacity(room));
         self.deliver(items).await;
     }

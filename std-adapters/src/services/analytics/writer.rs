@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use super::store::{Place, Store};
@@ -13,6 +14,8 @@ use crate::sqlite::{Fault, Keeper};
 
 /// How often an idle writer looks whether its file is still there, and tries again what it could not write.
 const TICK: Duration = Duration::from_secs(1);
+/// How long an event may wait for others, unless somebody is in a hurry.
+const GATHER: Duration = Duration::from_millis(20);
 /// Work that is taken in before it is written.
 const BATCH: usize = 512;
 /// Events that one transaction writes.
@@ -86,14 +89,21 @@ impl Writer {
     }
 
     pub(super) fn run(mut self) {
+        let mut behind = false;
         loop {
             match self.queue.recv_timeout(TICK) {
                 Ok(first) => {
+                    if matches!(first, Work::Event(_)) && !self.inner.hurry.swap(false, AcqRel) && !behind {
+                        thread::park_timeout(GATHER);
+                    }
                     let mut stop = self.serve(first);
-                    for _ in 1..BATCH {
-                        let Ok(work) = self.queue.try_recv() else { break };
+                    let mut left = 1..BATCH;
+                    while left.next().is_some()
+                        && let Ok(work) = self.queue.try_recv()
+                    {
                         stop |= self.serve(work);
                     }
+                    behind = left.is_empty();
                     self.write();
                     if stop {
                         return self.give_up();
