@@ -338,6 +338,30 @@ mod tests {
     }
 
     #[test]
+    fn what_another_connection_has_revoked_is_seen_by_the_mark_of_the_sessions_read() {
+        use crate::security::sessions::Sessions;
+        use daur_core::security::permission::Permissions;
+        use daur_core::security::session;
+        let dir = test_dir("mark");
+        let (mut ours, mut others) = (store(&dir), store(&dir));
+        let mut sessions = Sessions::open(&dir.path().join("daur.db"), session::Config::DEFAULT).unwrap();
+        let at = UnixTime::from_secs;
+        sessions.begin(&[9; 16], "ada", Permissions::READ, "", at(500)).unwrap();
+        let mut check = |claims: &Claims, now: u64| {
+            sessions.resume_unless(&[9; 16], at(now), |mark| ours.check_since(claims, mark)).unwrap()
+        };
+        let (first, second) = (token(1, "ada", Some(1_000)), token(2, "ada", Some(1_000)));
+        assert_eq!(check(&first, 501).unwrap().seen, at(501));
+        others.revoke(&first, at(502)).unwrap();
+        assert!(matches!(check(&first, 503), Err(Error::Revoked)));
+        // That was no use of the session, and is so for that token only.
+        let session = check(&second, 502).unwrap();
+        assert_eq!(session.seen, at(502));
+        others.revoke_user("ada", 101).unwrap();
+        assert!(matches!(check(&second, 505), Err(Error::Revoked)));
+    }
+
+    #[test]
     fn rule_1_a_renewed_token_of_the_same_jti_is_revoked_as_long_as_it_lives() {
         let dir = test_dir("renewed");
         let mut revoked = store(&dir);

@@ -343,6 +343,38 @@ async fn rule_6_what_came_during_a_slow_write_goes_together() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_naps_gathers_after_several_items_and_not_after_one() {
+    let log = Log::default();
+    let batch = Batch { max_items: Some(10), max_bytes: None, max_wait: Some(Duration::ZERO) };
+    let builder = Builder::new(Config { batch, ..ACTOR }).unwrap().napping(Duration::from_secs(1));
+    let (sender, batching) = builder.spawn(writes(&log, |_| Ok(())));
+    let sleep = |millis| tokio::time::sleep(std::time::Duration::from_millis(millis));
+    // Who sends one after the other is not kept waiting.
+    for item in 0..2 {
+        sender.send(item).await.unwrap();
+        sleep(2).await;
+    }
+    assert_eq!(logged(&log), [[0], [1]]);
+    sender.try_send(2).unwrap();
+    sender.try_send(3).unwrap();
+    sleep(2).await;
+    assert_eq!(logged(&log)[2..], [[2, 3]]);
+    sender.send(4).await.unwrap();
+    sleep(500).await;
+    sender.send(5).await.unwrap();
+    sleep(490).await;
+    assert_eq!(logged(&log).len(), 3, "it naps");
+    sleep(20).await;
+    assert_eq!(logged(&log)[3..], [[4, 5]]);
+    // A nap ends with the work.
+    sender.send(6).await.unwrap();
+    let began = Instant::now();
+    assert_eq!(batching.close().await, Report { delivered: 7, rejected: 0, lost: 0 });
+    assert!(began.elapsed() < std::time::Duration::from_millis(500));
+    assert_eq!(logged(&log)[4..], [[6]]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn bytes_end_a_batch_and_what_is_too_large_comes_back() {
     let log: Arc<Mutex<Vec<String>>> = Arc::default();
     let store = Arc::clone(&log);
