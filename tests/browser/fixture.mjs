@@ -132,11 +132,11 @@ async function log(mock, page) {
   lines(mock, 4, 40);
   await page.locator("#logs").getByText("line 43 is told").waitFor();
   assert.equal(await box.evaluate((el) => el.scrollTop), 0, "who has scrolled up stays where he reads");
-  await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByRole("button", { name: "Pause", exact: true }).click();
   lines(mock, 7, 44);
   await page.getByText("paused, 7 newer").waitFor();
   assert.equal(await page.locator("#logs").getByText("line 50 is told").count(), 0);
-  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("button", { name: "Go on", exact: true }).click();
   await page.locator("#logs").getByText("line 50 is told").waitFor();
   await page.getByLabel("The server writes").selectOption("debug");
   await page.getByRole("button", { name: "Set", exact: true }).click();
