@@ -99,7 +99,7 @@ async function faults(page, origin, token) {
   assert.equal((await send("sleep 90")).status, 504);
   assert.equal((await send("sleep 1")).status, 503);
   assert.equal((await send("rm -rf /")).status, 403);
-  await page.getByText("Breaker of sleep is open").waitFor();
+  await page.getByRole("list", { name: "What needs a look, the worst" }).getByText("Breaker of sleep is open").waitFor();
   await page.locator("#breakers li", { hasText: "sleep" }).locator("rect.open").first().waitFor({ state: "attached" });
   await page.locator("#audit").getByText("rm -rf /").waitFor();
   await page.locator("#errors-top").getByText("timeout").waitFor();
@@ -164,7 +164,7 @@ async function operator(page, origin, token) {
   await page.locator("#logs tbody tr").first().waitFor();
   const jobs = page.locator("#jobs tbody tr");
   assert.ok((await jobs.count()) >= 3);
-  await jobs.last().getByRole("button").click(); await yes.click();
+  await jobs.last().getByRole("button", { name: /^Run / }).click(); await yes.click();
   await page.locator("#notice").getByText("was started").waitFor();
   for (const said of ["hostname, force-open", "model:absent, reset", "cache cleared"]) await page.locator("#audit").getByText(said).first().waitFor();
   done("an operator's actions are done, and audited");
