@@ -48,8 +48,6 @@ pub enum Code {
     Conflict,
     /// A value cannot be: a name, a password, what a model's upstream refuses.
     InvalidInput,
-    /// The server cannot do this, and says so.
-    NotSupported,
     /// None of the servers behind this one gave an answer.
     UpstreamFailed,
     /// Path and query are longer than any of ours.
@@ -60,7 +58,7 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 20] = [
         Self::BadRequest,
         Self::InvalidCommand,
         Self::Unauthenticated,
@@ -78,7 +76,6 @@ impl Code {
         Self::Internal,
         Self::Conflict,
         Self::InvalidInput,
-        Self::NotSupported,
         Self::UpstreamFailed,
         Self::UriTooLong,
         Self::HeadersTooLarge,
@@ -105,7 +102,6 @@ impl Code {
             Self::Internal => "internal",
             Self::Conflict => "conflict",
             Self::InvalidInput => "invalid_input",
-            Self::NotSupported => "not_supported",
             Self::UpstreamFailed => "upstream_failed",
             Self::UriTooLong => "uri_too_long",
             Self::HeadersTooLarge => "headers_too_large",
@@ -127,7 +123,6 @@ impl Code {
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Conflict => StatusCode::CONFLICT,
-            Self::NotSupported => StatusCode::NOT_IMPLEMENTED,
             Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -153,7 +148,6 @@ impl Code {
             Self::Internal => "An error of the server",
             Self::Conflict => "Not with what there is",
             Self::InvalidInput => "A value that cannot be",
-            Self::NotSupported => "Not supported",
             Self::UpstreamFailed => "No answer from behind",
             Self::UriTooLong => "The path is too long",
             Self::HeadersTooLarge => "The headers are too large",
