@@ -25,7 +25,8 @@ export function logs(st) {
   if (!levelTouched) { const now = level(told.level); if (ORDER.includes(now) && $("level").value !== now) $("level").value = now; }
   // A server that began anew counts anew.
   if (asked !== null && told.last_seq < asked) { forgetLogs(); draw(); }
-  const newer = Math.max(0, (told.last_seq ?? 0) - (asked ?? 0));
+  // The answer to what was asked may have told of lines that the status did not know yet.
+  const newer = Math.max(0, (told.last_seq ?? 0) - Math.max(asked ?? 0, lines.at(-1)?.seq ?? 0));
   const parts = [`${count(told.written)} written`, ...(told.dropped ? [`${count(told.dropped)} dropped`] : []), `level ${level(told.level)}`, ...(paused ? [`paused, ${count(newer)} newer`] : []), ...(fault ? [fault] : [])];
   text($("logs-sub"), parts.join(", "));
   attr($("logs-sub"), "title", told.last_error ?? null);

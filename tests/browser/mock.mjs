@@ -123,6 +123,7 @@ export class Mock {
     }
     if (path === "/api/history") { if (this.historyFault) json(503, { code: "internal", detail: this.historyFault }); else json(200, this.history(url.searchParams)); return; }
     if (path === "/api/logs") {
+      this.beforeLogs?.(); this.beforeLogs = null;
       const order = ["trace", "debug", "info", "warn", "error"], least = order.indexOf(url.searchParams.get("level")), after = Number(url.searchParams.get("after") ?? 0);
       const fit = this.lines.filter((line) => line.seq > after && order.indexOf(line.level) >= least);
       json(200, { lines: fit.slice(-Number(url.searchParams.get("limit"))), dropped: 0, last_seq: this.lines.length });
