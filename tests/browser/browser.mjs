@@ -40,18 +40,33 @@ export async function open(origin, options = {}) {
 export const live = (page) => page.getByText("Live", { exact: true }).waitFor();
 export const leave = (page) => page.context().close();
 
+// What the page shows soon after what was done, on a busy machine too: the test is asked until it holds.
+export const soon = async (test, timeout = 120_000) => {
+  const until = Date.now() + timeout;
+  for (;;) {
+    try { return await test(); } catch (e) {
+      // A TypeError: what is looked into is not there yet.
+      if (!(e instanceof assert.AssertionError || e instanceof TypeError) || Date.now() > until) throw e;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+};
+
 // A refusal shows in the browser's console by itself: those that a step has caused are taken out, and counted.
-export function refused(...statuses) {
+export async function refused(...statuses) {
   for (const status of statuses) {
-    const at = complaints.findIndex((text) => text.includes(`status of ${status}`));
-    assert.ok(at >= 0, `a refusal with ${status} among ${complaints}`);
+    const at = await soon(() => {
+      const at = complaints.findIndex((text) => text.includes(`status of ${status}`));
+      assert.ok(at >= 0, `a refusal with ${status} among ${complaints}`);
+      return at;
+    });
     complaints.splice(at, 1);
   }
 }
 
 // As many as there were, but one at least: a page asks again after a while.
-export function refusedAtLeastOnce(status) {
-  refused(status);
+export async function refusedAtLeastOnce(status) {
+  await refused(status);
   for (let i = complaints.length - 1; i >= 0; i -= 1) if (complaints[i].includes(`status of ${status}`)) complaints.splice(i, 1);
 }
 
@@ -69,7 +84,7 @@ export async function accessible(page, what) {
   assert.deepEqual(grave, [], what);
   return shown;
 }
-export async function fits(page, what) {
+export const fits = (page, what) => soon(async () => {
   const over = await page.evaluate(() => {
     const edge = document.documentElement.clientWidth;
     if (document.documentElement.scrollWidth <= edge) return [];
@@ -77,13 +92,5 @@ export async function fits(page, what) {
     return [document.documentElement.scrollWidth, ...[...wide.filter((el) => !el.closest(".scroll, nav")), ...wide].slice(0, 8).map((el) => el.outerHTML.slice(0, 90))];
   });
   assert.deepEqual(over, [], `${what}: what makes the page wider than its window`);
-}
-export const eventually = async (what, test, timeout = 120_000) => {
-  const until = Date.now() + timeout;
-  for (;;) {
-    const value = await test();
-    if (value) return value;
-    if (Date.now() > until) assert.fail(`${what}: not within ${timeout} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-};
+});
+export const eventually = (what, test) => soon(async () => assert.ok(await test(), what));

@@ -7,7 +7,7 @@ import { createServer } from "node:http";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
-import { PHONE, accessible, done, eventually, fits, leave, live, open, refused, shots, target, unanswered } from "./browser.mjs";
+import { PHONE, accessible, done, eventually, fits, leave, live, open, refused, shots, soon, target, unanswered } from "./browser.mjs";
 
 const PASSWORD = "correct horse battery";
 const children = [];
@@ -64,8 +64,8 @@ async function usual(page, origin, device) {
   const before = await total();
   for (let i = 0; i < 3; i += 1) await page.evaluate(() => fetch("/api/session"));
   await page.waitForFunction((old) => document.querySelector("#tile-requests .note").textContent !== old, before);
-  assert.match(await page.locator("#tile-cpu .value").textContent(), /\d/);
-  assert.match(await page.locator("#tile-memory .value").textContent(), /GiB|MiB/);
+  await soon(async () => assert.match(await page.locator("#tile-cpu .value").textContent(), /\d/));
+  await soon(async () => assert.match(await page.locator("#tile-memory .value").textContent(), /GiB|MiB/));
   done("its numbers live");
 
   const command = page.getByRole("textbox", { name: "Command", exact: true });
@@ -75,16 +75,16 @@ async function usual(page, origin, device) {
     await page.locator("#command-result .badge").waitFor();
     await page.waitForFunction(() => !document.querySelector("#command-form button").disabled);
   }
-  assert.match(await page.locator("#command-result pre").first().textContent(), /Filesystem/);
+  await soon(async () => assert.match(await page.locator("#command-result pre").first().textContent(), /Filesystem/));
   done("a command runs and shows its output");
 
   const card = page.getByRole("article", { name: `Device at tcp:${device}` });
   for (const text of ["boiler-7", "temperature_mc"]) await card.getByText(text).first().waitFor();
   const row = page.locator("#devices-table tr", { hasText: "boiler-7" });
-  assert.match(await row.textContent(), /connected.*0\.1\.00b011e07watchdog/);
+  await soon(async () => assert.match(await row.textContent(), /connected.*0\.1\.00b011e07watchdog/));
   const log = card.locator(".lines li");
   await log.getByText("the watchdog was not fed").waitFor();
-  assert.deepEqual(await log.evaluateAll((all) => all.map((li) => [li.querySelector(".message").textContent, !li.querySelector(".mark-reset").hidden])), [["the loop is late", true], ["the watchdog was not fed", true], ["started", false]]);
+  await soon(async () => assert.deepEqual(await log.evaluateAll((all) => all.map((li) => [li.querySelector(".message").textContent, !li.querySelector(".mark-reset").hidden])), [["the loop is late", true], ["the watchdog was not fed", true], ["started", false]]));
   await page.getByText("is not connected").first().waitFor();
   await card.getByLabel("Signed command to this device").fill("set-interval 200");
   await card.getByRole("button", { name: "Send" }).click();
@@ -109,18 +109,18 @@ async function faults(page, origin, token) {
   for (const content of ["one", "two", "two"]) assert.equal((await ask(content)).status, 200);
   const row = (name) => page.locator("#models tbody tr", { hasText: name });
   await page.waitForFunction(() => document.querySelector("#models-sub").textContent.includes("1 from the cache"));
-  assert.match(await row("answers").textContent(), /^answersup0.*(ms|s|µs)22.*2,468$/);
-  assert.match(await row("absent").textContent(), /^absent/);
+  await soon(async () => assert.match(await row("answers").textContent(), /^answersup0.*(ms|s|µs)22.*2,468$/));
+  await soon(async () => assert.match(await row("absent").textContent(), /^absent/));
   const fact = (card, name) => page.locator(`#${card} div`, { has: page.getByText(name, { exact: true }) }).locator("dd");
-  assert.match(await fact("cache", "Memory hits").textContent(), /^[1-9]\d*, \d/);
-  assert.match(await fact("cache", "In memory").textContent(), /^\d+ of 1,024$/);
-  assert.match(await fact("pool", "Running").textContent(), /^\d of 4$/);
-  assert.ok(Number((await fact("pool", "Done").textContent()).replaceAll(",", "")) > 0);
-  assert.match(await fact("pool", "Wait p99").textContent(), /s$/);
-  for (const name of ["audit", "events"]) assert.match(await page.locator("#batches tbody tr", { hasText: name }).textContent(), /[1-9]/);
-  assert.equal(await page.locator("#memory-level").textContent(), "normal");
+  await soon(async () => assert.match(await fact("cache", "Memory hits").textContent(), /^[1-9]\d*, \d/));
+  await soon(async () => assert.match(await fact("cache", "In memory").textContent(), /^\d+ of 1,024$/));
+  await soon(async () => assert.match(await fact("pool", "Running").textContent(), /^\d of 4$/));
+  await soon(async () => assert.ok(Number((await fact("pool", "Done").textContent()).replaceAll(",", "")) > 0));
+  await soon(async () => assert.match(await fact("pool", "Wait p99").textContent(), /s$/));
+  for (const name of ["audit", "events"]) await soon(async () => assert.match(await page.locator("#batches tbody tr", { hasText: name }).textContent(), /[1-9]/));
+  await soon(async () => assert.equal(await page.locator("#memory-level").textContent(), "normal"));
   await page.waitForFunction(() => / of .*iB/.test(document.querySelector("#memory-sub").textContent));
-  assert.match(await page.locator("#memory-by").textContent(), /results.*keeps 100 %.*last good.*keeps 100 %/);
+  await soon(async () => assert.match(await page.locator("#memory-by").textContent(), /results.*keeps 100 %.*last good.*keeps 100 %/));
   await page.locator("#events li", { hasText: "command uname, cached" }).getByText("1", { exact: true }).waitFor();
   const counted = await page.locator("#events").textContent();
   await send("echo one more");
@@ -129,14 +129,14 @@ async function faults(page, origin, token) {
 
   const check = (name) => page.locator("#health li", { hasText: name });
   await check("programs (readiness)").getByText("open breakers: sleep").waitFor();
-  for (const name of ["database", "data dir", "disk", "heartbeat"]) assert.match(await check(name).textContent(), /(healthy|degraded).* at \d\d:\d\d:\d\d/);
+  for (const name of ["database", "data dir", "disk", "heartbeat"]) await soon(async () => assert.match(await check(name).textContent(), /(healthy|degraded).* at \d\d:\d\d:\d\d/));
   // The cache forgets it, the fallback does not.
   assert.equal((await post(origin, "/api/cache/clear", undefined, token)).status, 200);
   await page.getByRole("textbox", { name: "Command", exact: true }).fill("sleep 0.1");
   await page.getByRole("button", { name: "Run", exact: true }).click();
   await page.locator("#command-result").getByText(/an earlier output, .* old, since now the program is refused by its breaker/).waitFor();
   await page.locator("#work div", { hasText: "Fallbacks" }).getByText("1", { exact: true }).waitFor();
-  assert.match(await page.locator("#work").textContent(), /Running0 of 8.*Retries left100/);
+  await soon(async () => assert.match(await page.locator("#work").textContent(), /Running0 of 8.*Retries left100/));
   done("health checks, places, the retry budget and a fallback are told");
 }
 
@@ -163,7 +163,7 @@ async function operator(page, origin, token) {
   await page.locator("#logs-sub").getByText("level debug").waitFor();
   await page.locator("#logs tbody tr").first().waitFor();
   const jobs = page.locator("#jobs tbody tr");
-  assert.ok((await jobs.count()) >= 3);
+  await soon(async () => assert.ok((await jobs.count()) >= 3));
   await jobs.last().getByRole("button", { name: /^Run / }).click(); await yes.click();
   await page.locator("#notice").getByText("was started").waitFor();
   for (const said of ["hostname, force-open", "model:absent, reset", "cache cleared"]) await page.locator("#audit").getByText(said).first().waitFor();
@@ -193,7 +193,7 @@ async function reader(origin) {
   const page = await open(origin);
   await login(page, "rita");
   await page.locator("#breakers li").first().waitFor();
-  for (const name of ["Run", "Clear", "Set", "Send", "Check the chain"]) assert.equal(await page.getByRole("button", { name, exact: true }).count(), 0, name);
+  for (const name of ["Run", "Clear", "Set", "Send", "Check the chain"]) await eventually(name, async () => (await page.getByRole("button", { name, exact: true }).count()) === 0);
   const asked = [["POST", "/api/breakers/sleep/reset"], ["POST", "/api/breakers/sleep/force-open"], ["POST", "/api/breakers/sleep/force-close"], ["POST", "/api/cache/clear"], ["PUT", "/api/log-level", { level: "trace" }], ["POST", "/api/jobs/tidy/run"], ["POST", "/api/command", { command: "date" }], ["GET", "/api/audit"], ["GET", "/api/audit/verify"]];
   for (const [method, path, body] of asked) {
     // From the page itself, with its cookie and its origin: there is nothing but the permission that is missing.
@@ -203,7 +203,7 @@ async function reader(origin) {
     }, [method, path, body ?? null]);
     assert.deepEqual([answer.status, answer.code], [403, "forbidden"], `${method} ${path}`);
   }
-  refused(...asked.map(() => 403));
+  await refused(...asked.map(() => 403));
   await leave(page);
   done("who may only read sees no button, and is refused by the server");
 }
@@ -291,7 +291,7 @@ export async function host() {
     const second = await serve(origin.slice("http://".length), "--read-only");
     await live(page);
     await page.getByText("This server shows everything and changes nothing").waitFor();
-    for (const name of ["Run", "Clear", "Set", "Send", "Reset: breaker of uname"]) assert.equal(await page.getByRole("button", { name, exact: true }).count(), 0, name);
+    for (const name of ["Run", "Clear", "Set", "Send", "Reset: breaker of uname"]) await eventually(name, async () => (await page.getByRole("button", { name, exact: true }).count()) === 0);
     const answer = await (await post(origin, "/api/cache/clear", undefined, token)).json();
     assert.deepEqual([answer.code, /read-only/.test(answer.detail)], ["forbidden", true]);
     await page.reload();
