@@ -30,3 +30,13 @@ pub enum Arrival {
     /// A byte that came after one that was not taken in time, and was lost: this one or another.
     Overrun,
 }
+
+#[cfg(all(daur_board, any(daur_chip = "stm32f1", daur_chip = "stm32f4")))]
+mod iwdg;
+#[cfg(all(daur_board, any(daur_chip = "stm32f1", daur_chip = "stm32f4")))]
+pub use iwdg::Dog;
+
+#[cfg(all(daur_board, daur_chip = "nrf51"))]
+mod wdt;
+#[cfg(all(daur_board, daur_chip = "nrf51"))]
+pub use wdt::Dog;

@@ -6,6 +6,18 @@ use daur_core::time::{Clock, Instant};
 #[cfg(not(daur_chip = "nrf51"))]
 pub use crate::chip::timer::reading;
 pub use crate::chip::timer::{micros, start};
+use crate::hook::Hook;
+use crate::idle;
+
+/// Called by the timer's interrupt, each millisecond.
+pub static ON_TICK: Hook = Hook::new();
+
+/// A millisecond has passed. By the timer's interrupt.
+pub(crate) fn tick() {
+    #[cfg(not(daur_board))]
+    crate::script::tick();
+    ON_TICK.call();
+}
 
 /// Time since the start, in 64 bits. Looked at each time round the main loop, it misses no wrap.
 static CLOCK: TickClock<1_000_000> = TickClock::new(micros);
@@ -28,8 +40,6 @@ impl embedded_hal::delay::DelayNs for Delay {
     fn delay_ns(&mut self, ns: u32) {
         let start = micros();
         let wait = ns.div_ceil(1_000);
-        while micros().wrapping_sub(start) < wait {
-            cortex_m::asm::wfi();
-        }
+        idle::until(|| micros().wrapping_sub(start) >= wait);
     }
 }

@@ -22,6 +22,12 @@ pub enum Command {
     ResetBreaker,
     /// `restart`: reset the chip.
     Restart,
+    /// `hang`: the scripted bus ends no transfer any more, until the watchdog bites.
+    #[cfg(not(daur_board))]
+    Hang,
+    /// `stall MS`: the scripted wire takes nothing for so long.
+    #[cfg(not(daur_board))]
+    Stall(Duration),
 }
 
 impl Command {
@@ -42,6 +48,12 @@ impl Command {
                 }
                 Self::SetInterval(interval)
             }
+            #[cfg(not(daur_board))]
+            (Some("hang"), None) => Self::Hang,
+            #[cfg(not(daur_board))]
+            (Some("stall"), Some(millis)) => {
+                Self::Stall(millis.parse().map(Duration::from_millis).map_err(|_| Verdict::Invalid)?)
+            }
             (Some("report" | "reset-breaker" | "restart" | "set-interval"), _) => return Err(Verdict::Invalid),
             _ => return Err(Verdict::UnknownCommand),
         };
@@ -55,6 +67,8 @@ impl Command {
             Self::Report => Permissions::READ,
             Self::SetInterval(_) | Self::ResetBreaker => Permissions::WRITE,
             Self::Restart => Permissions::ADMIN,
+            #[cfg(not(daur_board))]
+            Self::Hang | Self::Stall(_) => Permissions::ADMIN,
         }
     }
 }

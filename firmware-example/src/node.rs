@@ -2,60 +2,67 @@
 
 use core::fmt::Write;
 
-use daur_core::hal::blocking;
 use daur_core::id::DeviceId;
 use daur_core::monitoring::errors::{self, Errors};
 use daur_core::monitoring::histogram::Window;
 use daur_core::monitoring::log::Recorded;
 use daur_core::monitoring::metrics::{self, Collector, Kind};
-use daur_core::monitoring::profiler::{Outcome, Profiler};
+use daur_core::monitoring::profiler::{Outcome, Profiler, Span};
 use daur_core::monitoring::report::Report;
 use daur_core::performance::cache::{self, Cache, Lru};
 use daur_core::reliability::breaker::State;
-use daur_core::reliability::executor::{Executor, Failure};
+use daur_core::reliability::executor::{Execution, Executor, Failure};
 use daur_core::reliability::fallback::{Fallback, Source};
 use daur_core::reliability::health::{self, CheckConfig, CheckId, Health};
-use daur_core::reliability::retry::Class;
 use daur_core::security::audit::{Chain, Event, Kind as Happened, Log, Outcome as Ended};
-use daur_core::shared::{CsShared, Shared};
+use daur_core::shared::Shared;
 use daur_core::text::Text;
 use daur_core::time::{Clock, Duration, Instant};
 use daur_core::wire::frame::Downlink;
 use daur_core::wire::outbox::{self, Outbox};
 use daur_core::wire::record::{BreakerState, Level, Record, SCHEMA, Unit, Verdict};
-use embedded_hal::i2c::I2c;
-use shtcx::{PowerMode, ShtC3};
 
 use crate::boot::Boot;
-use crate::clock::{Delay, Timer};
+use crate::clock::Timer;
 use crate::command::{Command, Desk, Order, Refusal};
-use crate::{config, log, stack};
+use crate::probe::{Fault, Reading};
+use crate::reader::CALLS as SENSOR;
+use crate::{config, idle, log, stack};
 
-/// The calls to the sensor. A static, as an interrupt or a second task would need it.
-static SENSOR: CsShared<Executor, Timer> = CsShared::new(Executor::new(config::SENSOR, 0), Timer);
-
-/// What the sensor measures.
+/// What runs by itself, and shows now and then that it does: parts of one loop, or tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Reading {
-    millidegrees: i32,
-    millipercent: i32,
+pub enum Task {
+    /// Reads the sensor.
+    Sensor,
+    /// Hears the host.
+    Link,
+    /// Does the rest, and reports.
+    Report,
+}
+
+/// A reading that has begun: see [`Node::begin_read`].
+pub struct Read {
+    /// Whether the sensor is to say what it is, too.
+    pub identify: bool,
+    before: State,
+    span: Span,
 }
 
 /// The sensor's register that tells its kind.
 const IDENTIFIER: u8 = 0;
 
 /// All that the node knows.
-pub struct Node<I2C: I2c> {
+pub struct Node {
     boot: Boot,
     device: DeviceId,
-    sensor: ShtC3<I2C>,
-    fallback: Fallback<Reading, shtcx::Error<I2C::Error>>,
+    fallback: Fallback<Reading, Fault>,
     registers: Cache<u8, u8, 8, Lru<u8>>,
     metrics: Collector<&'static str, 10, 1>,
     errors: Errors<4, 2>,
     profiler: Profiler<1, 2, Window<u32, 64>>,
-    health: Health<1>,
+    health: Health<4>,
     readable: Option<CheckId>,
+    beats: [Option<CheckId>; 3],
     desk: Desk,
     audit: Log<4>,
     /// The last command was one too many, and the audit has it.
@@ -65,19 +72,17 @@ pub struct Node<I2C: I2c> {
     interval: Duration,
     read_at: Instant,
     report_at: Instant,
-    asleep: Duration,
 }
 
-impl<I2C: I2c> Node<I2C> {
-    /// The node in its life `boot`, with its sensor on `bus`, at the beginning of its audit `chain`.
+impl Node {
+    /// The node in its life `boot`, at the beginning of its audit `chain`.
     ///
     /// Inlined, so that it is made where it stays: moved, it would stand on the stack twice.
     #[inline(always)]
-    pub fn new(boot: Boot, device: DeviceId, desk: Desk, chain: Chain, bus: I2C) -> Self {
+    pub fn new(boot: Boot, device: DeviceId, desk: Desk, chain: Chain) -> Self {
         Self {
             boot,
             device,
-            sensor: shtcx::shtc3(bus),
             fallback: Fallback::new(Source::LastGood { max_age: config::LAST_GOOD_FOR }),
             registers: Cache::new(cache::Config { ttl: Some(config::REGISTERS_FOR), ..cache::Config::DEFAULT }),
             metrics: Collector::new(metrics::Config::DEFAULT),
@@ -85,6 +90,7 @@ impl<I2C: I2c> Node<I2C> {
             profiler: Profiler::new(),
             health: Health::new(health::Config::DEFAULT),
             readable: None,
+            beats: [None; 3],
             desk,
             audit: Log::new(chain),
             limited: false,
@@ -92,7 +98,6 @@ impl<I2C: I2c> Node<I2C> {
             interval: config::INTERVAL,
             read_at: Instant::ZERO,
             report_at: Instant::ZERO,
-            asleep: Duration::ZERO,
         }
     }
 
@@ -101,6 +106,9 @@ impl<I2C: I2c> Node<I2C> {
     pub fn start(&mut self) {
         SENSOR.with(|executor, _| executor.reseed(self.boot.nonce));
         self.readable = self.health.add("sensor", CheckConfig::READINESS).ok();
+        // In the order of `Task`.
+        self.beats = ["sensor task", "link task", "report task"].map(|name| self.health.add(name, config::ALIVE).ok());
+        self.health.poll(Timer.now());
         self.say_hello();
         // First, while no new line has taken the place of one.
         self.tell_log(Timer.now());
@@ -112,12 +120,11 @@ impl<I2C: I2c> Node<I2C> {
     /// Does what is due.
     #[inline(never)]
     pub fn poll(&mut self) {
+        self.beat(Task::Report);
         let now = Timer.now();
-        if now >= self.read_at {
-            self.read_at = now + self.interval;
-            self.read();
+        if self.health.poll(now) && !self.health.is_live() {
+            self.log(Level::Error, "node", "a task is not heard of: the watchdog is not fed");
         }
-        let now = Timer.now();
         if now >= self.report_at {
             self.report_at = now + config::REPORT;
             self.report();
@@ -129,16 +136,28 @@ impl<I2C: I2c> Node<I2C> {
         self.outbox.poll(now);
     }
 
+    /// The task shows that it runs.
+    pub fn beat(&mut self, task: Task) {
+        if let Some(check) = self.beats.get(task as usize).copied().flatten() {
+            self.health.report(check, health::Outcome::Pass, Duration::ZERO, Timer.now());
+        }
+    }
+
+    /// Whether all that has to run does: only then the watchdog is fed.
+    pub fn is_live(&self) -> bool {
+        self.health.is_live()
+    }
+
+    /// When the sensor is to be looked after again: to be read, or to show that somebody would.
+    pub fn read_at(&self) -> Instant {
+        self.read_at.min(Timer.now() + config::BEAT)
+    }
+
     /// When there is something to do again.
     pub fn poll_at(&self) -> Instant {
         let machines = Instant::earliest(self.outbox.poll_at(), SENSOR.with(|executor, _| executor.poll_at()));
         let own = self.read_at.min(self.report_at);
         machines.map_or(own, |at| at.min(own))
-    }
-
-    /// Counts time spent asleep.
-    pub fn slept(&mut self, time: Duration) {
-        self.asleep = self.asleep + time;
     }
 
     /// Counts bytes that the serial port lost.
@@ -211,31 +230,36 @@ impl<I2C: I2c> Node<I2C> {
         });
     }
 
-    /// Reads the sensor: tried again, given up while it is broken, replaced by the last good reading.
-    fn read(&mut self) {
+    /// Begins a reading of the sensor if one is due. Whoever makes it, blocking or awaited, ends it by
+    /// [`Self::finish_read`].
+    pub fn begin_read(&mut self) -> Option<Read> {
+        self.beat(Task::Sensor);
+        let now = Timer.now();
+        if now < self.read_at {
+            return None;
+        }
+        self.read_at = now + self.interval;
         let before = SENSOR.with(|executor, _| executor.breaker().state());
-        let span = self.profiler.start("sensor_read", Timer.now());
-        let sensor = &mut self.sensor;
-        let execution = blocking::execute(
-            &SENSOR,
-            &mut Delay,
-            |_| Class::Transient,
-            || {
-                let measured = sensor.measure(PowerMode::NormalMode, &mut Delay)?;
-                Ok(Reading {
-                    millidegrees: measured.temperature.as_millidegrees_celsius(),
-                    millipercent: measured.humidity.as_millipercent(),
-                })
-            },
-        );
+        // Asked for over the bus once in a while, from the cache else.
+        let identifier = self.registers.get(&IDENTIFIER, now).copied();
+        if let Some(identifier) = identifier {
+            self.set("sensor_identifier", identifier.into());
+        }
+        Some(Read { identify: identifier.is_none(), before, span: self.profiler.start("sensor_read", now) })
+    }
+
+    /// Takes what came of a reading; the last good one stands in for one that failed.
+    #[inline(never)]
+    pub fn finish_read(&mut self, read: Read, execution: Execution<Reading, Fault>, identifier: Option<u8>) {
+        let Read { before, span, .. } = read;
         let now = Timer.now();
         self.profiler.finish(span, Outcome::from(&execution.result), now);
         self.count("reads");
         if let Err(failure) = &execution.result {
             self.count("reads_failed");
             let (kind, message) = match failure {
-                Failure::Error(shtcx::Error::I2c(_)) => ("i2c", "the sensor does not answer"),
-                Failure::Error(shtcx::Error::Crc) => ("crc", "the sensor's checksum is wrong"),
+                Failure::Error(Fault::Silent) => ("i2c", "the sensor does not answer"),
+                Failure::Error(Fault::Checksum) => ("crc", "the sensor's checksum is wrong"),
                 Failure::Open { .. } => ("breaker", "the sensor is left alone"),
                 _ => ("timeout", "the sensor took too long"),
             };
@@ -250,6 +274,9 @@ impl<I2C: I2c> Node<I2C> {
         if let Ok(reading) = execution.result {
             self.set("temperature_mc", reading.millidegrees.into());
             self.set("humidity_mpct", reading.millipercent.into());
+        }
+        if let Some(identifier) = identifier {
+            self.registers.insert(IDENTIFIER, identifier, now);
         }
     }
 
@@ -285,9 +312,8 @@ impl<I2C: I2c> Node<I2C> {
     /// Tells the host everything.
     fn report(&mut self) {
         let now = Timer.now();
-        self.ask_identifier(now);
         self.push(&Record::Health { live: self.health.is_live(), ready: self.health.is_ready() });
-        let idle_permille = self.asleep.times(1_000).as_nanos().checked_div(now.as_nanos()).unwrap_or(0);
+        let idle_permille = idle::asleep().times(1_000).as_nanos().checked_div(now.as_nanos()).unwrap_or(0);
         self.push(&Record::System {
             uptime: now - Instant::ZERO,
             stack_high_water: stack::high_water(),
@@ -379,15 +405,6 @@ impl<I2C: I2c> Node<I2C> {
         }
     }
 
-    /// What the sensor says it is: asked over the bus once in a while, from the cache else.
-    fn ask_identifier(&mut self, now: Instant) {
-        if let Some(identifier) = self.registers.get(&IDENTIFIER, now).copied() {
-            self.set("sensor_identifier", identifier.into());
-        } else if let Ok(identifier) = self.sensor.device_identifier() {
-            self.registers.insert(IDENTIFIER, identifier, now);
-        }
-    }
-
     /// Does what the host says. `true`: the chip is to be reset when the line is empty.
     pub fn hear(&mut self, payload: &[u8]) -> bool {
         let now = Timer.now();
@@ -461,6 +478,17 @@ impl<I2C: I2c> Node<I2C> {
             }
             Command::Restart => {
                 message.push("restarting");
+            }
+            #[cfg(not(daur_board))]
+            Command::Hang => {
+                self.log(Level::Warn, "node", "the bus hangs by command");
+                crate::script::hang();
+                message.push("hanging");
+            }
+            #[cfg(not(daur_board))]
+            Command::Stall(time) => {
+                crate::script::stall(time);
+                message.push("stalled");
             }
         }
         message

@@ -54,9 +54,10 @@ pub mod timer {
         unsafe { NVIC::unmask(crate::board::Irq(IRQ)) };
     }
 
-    /// The millisecond is over: there is nothing to do but to have woken up.
+    /// The millisecond is over.
     pub fn interrupt() {
         COMPARED.write(0);
+        crate::clock::tick();
     }
 
     /// Microseconds since [`start`], modulo 2^32: it wraps every 71 minutes, so `TickExtender` widens it.

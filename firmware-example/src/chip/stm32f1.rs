@@ -61,6 +61,8 @@ pub mod uart {
 pub mod reset {
     use super::super::stm32;
     use super::{APB2ENR, RCC, Register};
+    use crate::config::DEVICE_KEY;
+    use crate::tally::{self, Pages};
     use daur_core::security::keys::HmacKey;
     use daur_core::wire::record::ResetCause;
 
@@ -85,35 +87,35 @@ pub mod reset {
         stm32::cause(CSR)
     }
 
-    /// A number that nobody can foresee: this chip has no generator, so it is made from the noise of its converter.
+    /// A number that no earlier start had and nobody can foresee, though this chip has no generator.
     ///
-    /// The temperature sensor is sampled 2,048 times in the shortest time there is, ten times too short to settle, and
-    /// the lowest bits are hashed with the chip's unique number. How much they are worth depends on the board; that they
-    /// move at all is seen here.
+    /// It never comes again because it is made from a count of starts in flash, which no loss of power takes back; it is
+    /// not foreseen because it is made with the device's key, which nobody has but the host. The chip's unique number
+    /// keeps two boards with one key apart, and the noise of its converter two lives that count alike: those before and
+    /// after its flash was erased. Were that noise worth nothing, a command of a life before such an erasure might pass
+    /// in the life after it that has the same number: a board whose flash is erased is to be given another key.
     pub fn nonce() -> u64 {
-        APB2ENR.modify(0, 1 << 9);
-        CR2.write(ADON | TSVREFE);
-        calibrate();
-        SQR3.write(16);
-        let mut noise = [0_u8; 256];
-        let mut ones = 0;
-        for byte in &mut noise {
-            for _ in 0..8 {
-                let bit = sample();
-                ones += u32::from(bit);
-                *byte = *byte << 1 | bit;
-            }
-        }
-        // Without entropy a command could be replayed, so the device does not start.
-        if !(256..=2_048 - 256).contains(&ones) {
-            defmt::panic!("the converter's lowest bit hardly moves: {} ones of 2048", ones);
-        }
+        let Some(starts) = tally::next(&mut LastPages) else {
+            // Without it a command could be replayed, so the device does not start.
+            defmt::panic!("the flash does not hold the count of starts")
+        };
+        let noise = noise();
         let mut unique = [0; 12];
         for (to, word) in unique.as_chunks_mut::<4>().0.iter_mut().zip(UNIQUE) {
             *to = word.read().to_le_bytes();
         }
-        let tag = HmacKey::new(&unique).tag(&[&noise]);
+        let tag = HmacKey::new(&DEVICE_KEY).tag(&[b"daur boot nonce v1\0", &starts.to_le_bytes(), &unique, &noise]);
         tag.iter().take(8).fold(0, |nonce, byte| nonce << 8 | u64::from(*byte))
+    }
+
+    /// The temperature sensor, sampled 2,048 times in the shortest time there is, ten times too short to settle: the
+    /// lowest bits.
+    fn noise() -> [u8; 256] {
+        APB2ENR.modify(0, 1 << 9);
+        CR2.write(ADON | TSVREFE);
+        calibrate();
+        SQR3.write(16);
+        core::array::from_fn(|_| (0..8).fold(0, |byte, _| byte << 1 | sample()))
     }
 
     fn calibrate() {
@@ -128,5 +130,62 @@ pub mod reset {
         CR2.modify(0, ADON);
         while SR.read() & EOC == 0 {}
         (DR.read() & 1 != 0).into()
+    }
+
+    const FLASH: usize = 0x4002_2000;
+    const KEYR: Register = Register::at(FLASH, 0x04);
+    const FLASH_SR: Register = Register::at(FLASH, 0x0C);
+    const FLASH_CR: Register = Register::at(FLASH, 0x10);
+    const FLASH_AR: Register = Register::at(FLASH, 0x14);
+    const PG: u32 = 1;
+    const PER: u32 = 1 << 1;
+    const STRT: u32 = 1 << 6;
+    const LOCK: u32 = 1 << 7;
+
+    /// The flash's last two pages, which `stm32f100.x` leaves free.
+    struct LastPages;
+
+    impl LastPages {
+        /// Open for as long as it is: what goes astray meets a flash that is locked.
+        fn opened<R>(work: impl FnOnce() -> R) -> R {
+            for key in [0x4567_0123, 0xCDEF_89AB] {
+                KEYR.write(key);
+            }
+            let result = work();
+            while FLASH_SR.read() & 1 != 0 {}
+            FLASH_CR.write(LOCK);
+            result
+        }
+
+        const fn address(page: usize, place: usize) -> usize {
+            0x0801_F800 + page * 1_024 + place * 2
+        }
+    }
+
+    impl Pages for LastPages {
+        const LEN: usize = 512;
+
+        fn read(&self, page: usize, place: usize) -> u16 {
+            // SAFETY: an aligned half-word of the flash, which no Rust object is in.
+            unsafe { core::ptr::with_exposed_provenance::<u16>(Self::address(page, place)).read_volatile() }
+        }
+
+        fn program(&mut self, page: usize, place: usize, value: u16) {
+            Self::opened(|| {
+                FLASH_CR.write(PG);
+                // SAFETY: as in `read`; the flash takes half-words while PG is set.
+                unsafe {
+                    core::ptr::with_exposed_provenance_mut::<u16>(Self::address(page, place)).write_volatile(value)
+                }
+            });
+        }
+
+        fn erase(&mut self, page: usize) {
+            Self::opened(|| {
+                FLASH_CR.write(PER);
+                FLASH_AR.write(u32::try_from(Self::address(page, 0)).unwrap_or_default());
+                FLASH_CR.write(PER | STRT);
+            });
+        }
     }
 }

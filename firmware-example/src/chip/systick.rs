@@ -17,6 +17,7 @@ static MILLIS: AtomicU32 = AtomicU32::new(0);
 #[exception]
 fn SysTick() {
     MILLIS.fetch_add(1, Ordering::Relaxed);
+    crate::clock::tick();
 }
 
 /// Starts the timer; it interrupts each millisecond, which is also how long the node sleeps at most.
