@@ -6,14 +6,12 @@ use cortex_m::peripheral::SCB;
 use cortex_m_rt::entry;
 use daur_core::id::DeviceId;
 use daur_core::monitoring::log::Level;
-use daur_core::security::audit::{self, Chain};
 use daur_core::text::Text;
 use daur_core::time::Clock;
 use daur_core::wire::decoder::Decoder;
 use daur_core::wire::frame::MAX_DOWNLINK;
 use daur_firmware::boot::{self, Boot, BootSource};
 use daur_firmware::clock::{self, Timer};
-use daur_firmware::command::Desk;
 use daur_firmware::node::Node;
 use daur_firmware::sensor::{Script, ScriptedBus};
 use daur_firmware::uart::Uart;
@@ -58,10 +56,7 @@ fn main() -> ! {
 
     let bus = ScriptedBus::new(Script::DEFAULT, Timer);
     let Ok(device) = DeviceId::new(config::DEVICE) else { board::abort() };
-    let Ok(desk) = Desk::new(&device, boot.nonce, &config::DEVICE_KEY) else { board::abort() };
-    // The host derives the same key, and verifies from it what this life's audit says.
-    let chain = Chain::new(device, boot.id, audit::first_key(&config::DEVICE_KEY, boot.id, boot.nonce));
-    let mut node = Node::new(boot, device, desk, chain, bus);
+    let mut node = Node::new(boot, device, &config::DEVICE_KEY, bus);
     node.start();
     let mut uart = Uart::start();
     let mut decoder = Decoder::<MAX_DOWNLINK>::new();
