@@ -6,7 +6,6 @@ use cortex_m::Peripherals;
 use cortex_m::peripheral::SCB;
 use daur_core::id::DeviceId;
 use daur_core::monitoring::log::Level;
-use daur_core::security::audit::{self, Chain};
 use daur_core::text::Text;
 use daur_core::time::{Clock, Instant};
 use daur_core::wire::decoder::Decoder;
@@ -14,7 +13,6 @@ use daur_core::wire::frame::MAX_DOWNLINK;
 
 use crate::boot::{self, Boot, BootSource};
 use crate::clock::{self, Timer};
-use crate::command::Desk;
 use crate::node::{Node, Task};
 use crate::uart::Uart;
 use crate::watchdog::{Dog, Watchdog};
@@ -48,11 +46,8 @@ impl Device {
     #[inline(always)]
     pub fn new(boot: Boot) -> Self {
         let Ok(device) = DeviceId::new(config::DEVICE) else { board::abort() };
-        let Ok(desk) = Desk::new(&device, boot.nonce, &config::DEVICE_KEY) else { board::abort() };
-        // The host derives the same key, and verifies from it what this life's audit says.
-        let chain = Chain::new(device, boot.id, audit::first_key(&config::DEVICE_KEY, boot.id, boot.nonce));
         Self {
-            node: Node::new(boot, device, desk, chain),
+            node: Node::new(boot, device, &config::DEVICE_KEY),
             uart: Uart::start(),
             decoder: Decoder::new(),
             line_lost: 0,

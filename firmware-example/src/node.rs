@@ -14,7 +14,7 @@ use daur_core::reliability::breaker::State;
 use daur_core::reliability::executor::{Execution, Executor, Failure};
 use daur_core::reliability::fallback::{Fallback, Source};
 use daur_core::reliability::health::{self, CheckConfig, CheckId, Health};
-use daur_core::security::audit::{Chain, Event, Kind as Happened, Log, Outcome as Ended};
+use daur_core::security::audit::{self, Chain, Event, Kind as Happened, Log, Outcome as Ended};
 use daur_core::shared::Shared;
 use daur_core::text::Text;
 use daur_core::time::{Clock, Duration, Instant};
@@ -27,7 +27,7 @@ use crate::clock::Timer;
 use crate::command::{Command, Desk, Order, Refusal};
 use crate::probe::{Fault, Reading};
 use crate::reader::CALLS as SENSOR;
-use crate::{config, idle, log, stack};
+use crate::{board, config, idle, log, stack};
 
 /// What runs by itself, and shows now and then that it does: parts of one loop, or tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +56,8 @@ pub struct Node {
     boot: Boot,
     device: DeviceId,
     fallback: Fallback<Reading, Fault>,
-    registers: Cache<u8, u8, 8, Lru<u8>>,
-    metrics: Collector<&'static str, 10, 1>,
+    registers: Cache<u8, u8, 4, Lru<u8>>,
+    metrics: Collector<&'static str, 10, 1, i32>,
     errors: Errors<4, 2>,
     profiler: Profiler<1, 2, Window<u32, 64>>,
     health: Health<4>,
@@ -75,11 +75,14 @@ pub struct Node {
 }
 
 impl Node {
-    /// The node in its life `boot`, at the beginning of its audit `chain`.
+    /// The node in its life `boot`, known by `key`.
     ///
-    /// Inlined, so that it is made where it stays: moved, it would stand on the stack twice.
-    #[inline(always)]
-    pub fn new(boot: Boot, device: DeviceId, desk: Desk, chain: Chain) -> Self {
+    /// Not inlined: what it is made of leaves the stack, and it is made where its caller keeps it.
+    #[inline(never)]
+    pub fn new(boot: Boot, device: DeviceId, key: &[u8; 32]) -> Self {
+        let Ok(desk) = Desk::new(&device, boot.nonce, key) else { board::abort() };
+        // The host derives the same key, and verifies from it what this life's audit says.
+        let chain = Chain::new(device, boot.id, audit::first_key(key, boot.id, boot.nonce));
         Self {
             boot,
             device,
@@ -162,7 +165,7 @@ impl Node {
 
     /// Counts bytes that the serial port lost.
     pub fn line_lost(&mut self, bytes: u32) {
-        self.set("uart_lost_bytes", i64::from(bytes));
+        self.set("uart_lost_bytes", bytes.cast_signed());
     }
 
     fn push(&mut self, record: &Record) {
@@ -182,11 +185,11 @@ impl Node {
     /// has it.
     #[inline(never)]
     fn tell_audit(&mut self, now: Instant) {
-        while let Some(entry) = self.audit.oldest() {
-            if self.outbox.offer(&Record::Audit { entry }, now).is_err() {
+        while let Some(spelling) = self.audit.oldest_spelt() {
+            if self.outbox.offer_audit(spelling, now).is_err() {
                 break;
             }
-            self.audit.take();
+            self.audit.pass();
         }
     }
 
@@ -215,10 +218,14 @@ impl Node {
         let _ = self.metrics.add(name, 1, Timer.now());
     }
 
-    fn set(&mut self, name: &'static str, value: i64) {
+    fn set(&mut self, name: &'static str, value: i32) {
         let _ = self.metrics.set(name, value, Timer.now());
     }
 
+    // Each of the following makes its record and hands it on, not inlined: a record is 304 bytes of stack, and there is
+    // one of them at a time.
+
+    #[inline(never)]
     fn say_hello(&mut self) {
         self.push(&Record::Hello {
             device: self.device,
@@ -272,8 +279,8 @@ impl Node {
             self.count("fallbacks");
         }
         if let Ok(reading) = execution.result {
-            self.set("temperature_mc", reading.millidegrees.into());
-            self.set("humidity_mpct", reading.millipercent.into());
+            self.set("temperature_mc", reading.millidegrees);
+            self.set("humidity_mpct", reading.millipercent);
         }
         if let Some(identifier) = identifier {
             self.registers.insert(IDENTIFIER, identifier, now);
@@ -310,51 +317,43 @@ impl Node {
     }
 
     /// Tells the host everything.
+    #[inline(never)]
     fn report(&mut self) {
         let now = Timer.now();
-        self.push(&Record::Health { live: self.health.is_live(), ready: self.health.is_ready() });
-        let idle_permille = idle::asleep().times(1_000).as_nanos().checked_div(now.as_nanos()).unwrap_or(0);
-        self.push(&Record::System {
-            uptime: now - Instant::ZERO,
-            stack_high_water: stack::high_water(),
-            stack_size: stack::size(),
-            idle_permille: u16::try_from(idle_permille).unwrap_or(1_000),
-        });
+        self.tell_system(now);
         let lost = self.outbox.snapshot().lost;
-        self.set("outbox_lost", lost.into());
+        self.set("outbox_lost", lost.cast_signed());
+        self.tell_metrics(now);
+        self.tell_breaker();
+        self.tell_cache();
+        self.tell_times();
+        self.tell_errors(now);
+        self.tell_whole(now);
+    }
+
+    #[inline(never)]
+    fn tell_system(&mut self, now: Instant) {
+        let idle_permille = idle::asleep().times(1_000).as_nanos().checked_div(now.as_nanos()).unwrap_or(0);
+        let idle_permille = u16::try_from(idle_permille).unwrap_or(1_000);
+        let (stack_high_water, stack_size) = (stack::high_water(), stack::size());
+        self.push(&Record::System { uptime: now - Instant::ZERO, stack_high_water, stack_size, idle_permille });
+        self.push(&Record::Health { live: self.health.is_live(), ready: self.health.is_ready() });
+        defmt::info!("stack {} of {} bytes, {} permille asleep", stack_high_water, stack_size, idle_permille);
+    }
+
+    #[inline(never)]
+    fn tell_metrics(&mut self, now: Instant) {
         for (name, kind, stats) in self.metrics.iter() {
             let record = match kind {
-                Kind::Counter => Record::Counter { name: Text::cut(name), total: stats.last().unsigned_abs() },
-                _ => Record::Gauge { name: Text::cut(name), value: stats.last() },
+                Kind::Counter => Record::Counter { name: Text::cut(name), total: stats.last().unsigned_abs().into() },
+                _ => Record::Gauge { name: Text::cut(name), value: stats.last().into() },
             };
             let _ = self.outbox.push(&record, now);
         }
-        self.report_machines(now);
-        self.report_whole(now);
-        defmt::info!(
-            "reported: stack {} of {} bytes, {} permille asleep",
-            stack::high_water(),
-            stack::size(),
-            idle_permille
-        );
     }
 
-    /// How everything stands, in one record.
     #[inline(never)]
-    fn report_whole(&mut self, now: Instant) {
-        let breaker = SENSOR.with(|executor, _| executor.breaker().snapshot());
-        let report = Report::new(now - Instant::ZERO)
-            .health(self.health.is_live(), self.health.is_ready())
-            .breaker(&breaker)
-            .cache(&self.registers.snapshot())
-            .errors(&self.errors.snapshot(now))
-            .log(&log::snapshot())
-            .lost(self.outbox.snapshot().lost)
-            .audit(&self.audit.snapshot());
-        self.push(&Record::Report { report });
-    }
-
-    fn report_machines(&mut self, now: Instant) {
+    fn tell_breaker(&mut self) {
         let breaker = SENSOR.with(|executor, _| executor.breaker().snapshot());
         self.push(&Record::Breaker {
             name: Text::cut("sensor"),
@@ -370,6 +369,10 @@ impl Node {
             refused: breaker.refused.into(),
             retry_at: breaker.retry_at,
         });
+    }
+
+    #[inline(never)]
+    fn tell_cache(&mut self) {
         let cache = self.registers.snapshot();
         self.push(&Record::Cache {
             name: Text::cut("registers"),
@@ -378,6 +381,10 @@ impl Node {
             len: cache.len,
             capacity: cache.capacity,
         });
+    }
+
+    #[inline(never)]
+    fn tell_times(&mut self) {
         if let Some(read) = self.profiler.snapshot("sensor_read") {
             let time = read.time;
             self.push(&Record::Distribution {
@@ -392,7 +399,11 @@ impl Node {
                 p99: time.p99.unwrap_or(0),
             });
         }
-        // One record for each kind, with the latest message where it is still kept.
+    }
+
+    /// One record for each kind, with the latest message where it is still kept.
+    #[inline(never)]
+    fn tell_errors(&mut self, now: Instant) {
         for kind in self.errors.top() {
             let last = self.errors.last().find(|error| error.kind == kind.kind);
             let record = Record::Error {
@@ -403,6 +414,25 @@ impl Node {
             };
             let _ = self.outbox.push(&record, now);
         }
+    }
+
+    /// How everything stands, in one record.
+    #[inline(never)]
+    fn tell_whole(&mut self, now: Instant) {
+        self.push(&Record::Report { report: self.whole(now) });
+    }
+
+    #[inline(never)]
+    fn whole(&self, now: Instant) -> Report {
+        let breaker = SENSOR.with(|executor, _| executor.breaker().snapshot());
+        Report::new(now - Instant::ZERO)
+            .health(self.health.is_live(), self.health.is_ready())
+            .breaker(&breaker)
+            .cache(&self.registers.snapshot())
+            .errors(&self.errors.snapshot(now))
+            .log(&log::snapshot())
+            .lost(self.outbox.snapshot().lost)
+            .audit(&self.audit.snapshot())
     }
 
     /// Does what the host says. `true`: the chip is to be reset when the line is empty.
@@ -436,8 +466,13 @@ impl Node {
             }
         };
         defmt::info!("command {}: {}", counter, verdict);
-        self.push(&Record::Reply { counter, verdict, message });
+        self.reply(counter, verdict, message);
         restart
+    }
+
+    #[inline(never)]
+    fn reply(&mut self, counter: u64, verdict: Verdict, message: Text<48>) {
+        self.push(&Record::Reply { counter, verdict, message });
     }
 
     /// Who asked for what, and whether it is done. Of a flood, the first command that is one too many.
@@ -460,6 +495,7 @@ impl Node {
         self.record(&event, now);
     }
 
+    #[inline(never)]
     fn run(&mut self, command: Command) -> Text<48> {
         let mut message = Text::EMPTY;
         match command {
