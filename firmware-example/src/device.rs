@@ -19,9 +19,9 @@ use crate::watchdog::{Dog, Watchdog};
 use crate::{board, config, idle, log};
 
 /// All that a loop drives.
-pub struct Device {
-    /// What it knows.
-    pub node: Node,
+pub struct Device<'a> {
+    /// What it knows: where it was made, since moved it would stand on the stack twice.
+    pub node: &'a mut Node,
     uart: Uart,
     decoder: Decoder<MAX_DOWNLINK>,
     line_lost: u32,
@@ -33,32 +33,28 @@ pub struct Device {
 pub fn boot() -> Boot {
     let Some(mut core) = Peripherals::take() else { board::abort() };
     clock::start(&mut core.SYST);
-    #[cfg_attr(daur_board, allow(const_item_mutation, reason = "a source without state"))]
     let boot = { boot::SOURCE }.boot();
     defmt::info!("start {}, nonce {=u64:x}, after {}", boot.id.0, boot.nonce, boot.cause);
     boot
 }
 
-impl Device {
-    /// The device in its life `boot`.
-    ///
-    /// Inlined, so that it is made where it stays: moved, it would stand on the stack twice.
-    #[inline(always)]
-    pub fn new(boot: Boot) -> Self {
-        let Ok(device) = DeviceId::new(config::DEVICE) else { board::abort() };
-        Self {
-            node: Node::new(boot, device, &config::DEVICE_KEY),
-            uart: Uart::start(),
-            decoder: Decoder::new(),
-            line_lost: 0,
-            dog: Dog::default(),
-        }
-    }
+/// The node in its life `boot`.
+///
+/// Inlined, so that it is made where it stays.
+#[inline(always)]
+pub fn node(boot: Boot) -> Node {
+    let Ok(device) = DeviceId::new(config::DEVICE) else { board::abort() };
+    Node::new(boot, device, &config::DEVICE_KEY)
+}
 
-    /// Begins: from here on the watchdog wants to be fed.
-    pub fn start(&mut self) {
-        self.dog.start(config::WATCHDOG);
-        self.node.start();
+impl<'a> Device<'a> {
+    /// Begins the node's life: from here on the watchdog wants to be fed.
+    #[inline(never)]
+    pub fn start(node: &'a mut Node) -> Self {
+        let mut device = Self { node, uart: Uart::start(), decoder: Decoder::new(), line_lost: 0, dog: Dog::default() };
+        device.dog.start(config::WATCHDOG);
+        device.node.start();
+        device
     }
 
     /// Hears what has arrived. Resets the chip if that is what the host says.

@@ -10,7 +10,7 @@ use daur_firmware::clock::Timer;
 use daur_firmware::device::{self, Device};
 use daur_firmware::probe::Probe;
 use daur_firmware::sensor::{Script, ScriptedBus};
-use daur_firmware::{board, idle, reader};
+use daur_firmware::{idle, reader};
 
 defmt::timestamp!("{=u64:ms}", Timer.now().as_millis());
 
@@ -21,10 +21,9 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
 
 #[entry]
 fn main() -> ! {
-    let boot = device::boot();
-    let Some(device) = cortex_m::singleton!(DEVICE: Device = Device::new(boot)) else { board::abort() };
+    let mut node = device::node(device::boot());
     let mut probe = Probe::new(ScriptedBus::new(Script::DEFAULT, Timer));
-    device.start();
+    let mut device = Device::start(&mut node);
 
     loop {
         device.listen();

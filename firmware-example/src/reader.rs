@@ -21,6 +21,9 @@ pub static CALLS: CsShared<Executor, Timer> = CsShared::new(Executor::new(config
 pub type Done = (Execution<Reading, Fault>, Option<u8>);
 
 /// Reads in one go, asleep while the sensor measures and between two tries.
+///
+/// Not inlined: what it needs leaves the stack with it.
+#[inline(never)]
 pub fn blocking<I2C: I2c>(probe: &mut Probe<I2C>, read: &Read) -> Done {
     let execution = block::execute(
         &CALLS,
@@ -43,12 +46,13 @@ pub async fn awaited<I2C: I2c, D: DelayNs>(probe: &RefCell<Probe<I2C>>, delay: i
         &mut delay(),
         |_| Class::Transient,
         || async {
-            // Held for one transfer at a time, never while it waits.
-            let takes = probe.borrow_mut().measure()?;
+            // Held for one transfer at a time, never while it waits: it is nobody else's.
+            let takes = probe.try_borrow_mut().map_err(|_| Fault::Silent)?.measure()?;
             asynch::wait(&mut delay(), takes).await;
-            probe.borrow_mut().reading()
+            probe.try_borrow_mut().map_err(|_| Fault::Silent)?.reading()
         },
     )
     .await;
-    (execution, read.identify.then(|| probe.borrow_mut().identifier().ok()).flatten())
+    let identify = || probe.try_borrow_mut().ok()?.identifier().ok();
+    (execution, read.identify.then(identify).flatten())
 }

@@ -5,7 +5,7 @@
 #![no_std]
 #![no_main]
 
-use core::cell::RefCell;
+use core::cell::{RefCell, RefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Waker;
 
@@ -76,28 +76,37 @@ async fn until(at: Instant, event: &Event) {
     asynch::within(&mut Delay, time, event.wait()).await;
 }
 
+type Shared = &'static RefCell<Device<'static>>;
+
+/// Holds the device for as long as nothing is awaited: then nobody else does.
+fn hold(device: Shared) -> RefMut<'static, Device<'static>> {
+    // Not `borrow_mut`, which brings a panic and its formatting.
+    let Ok(device) = device.try_borrow_mut() else { board::abort() };
+    device
+}
+
 type Bus = ScriptedBus<Timer>;
 
 /// Reads the sensor when it is due.
 #[task]
-async fn sense(device: &'static RefCell<Device>, probe: RefCell<Probe<Bus>>) {
+async fn sense(device: Shared, probe: RefCell<Probe<Bus>>) {
     loop {
-        let begun = device.borrow_mut().node.begin_read();
+        let begun = hold(device).node.begin_read();
         if let Some(read) = begun {
             let (execution, identifier) = reader::awaited(&probe, || Delay, &read).await;
-            device.borrow_mut().node.finish_read(read, execution, identifier);
+            hold(device).node.finish_read(read, execution, identifier);
             SENDABLE.signal(());
         }
-        let at = device.borrow().node.read_at();
+        let at = hold(device).node.read_at();
         asynch::wait(&mut Delay, (at - EmbassyClock.now()).max(Duration::from_micros(1))).await;
     }
 }
 
 /// Hears the host.
 #[task]
-async fn listen(device: &'static RefCell<Device>) {
+async fn listen(device: Shared) {
     loop {
-        device.borrow_mut().listen();
+        hold(device).listen();
         SENDABLE.signal(());
         until(EmbassyClock.now() + config::BEAT, &ARRIVED).await;
     }
@@ -105,10 +114,10 @@ async fn listen(device: &'static RefCell<Device>) {
 
 /// Does the rest when it is due, sends, and feeds the watchdog.
 #[task]
-async fn tend(device: &'static RefCell<Device>) {
+async fn tend(device: Shared) {
     loop {
         let at = {
-            let mut device = device.borrow_mut();
+            let mut device = hold(device);
             device.tend();
             device.send();
             device.poll_at()
@@ -126,18 +135,32 @@ fn pender(_context: *mut ()) {
     PENDED.store(true, Ordering::Release);
 }
 
+/// Lends `value` for ever.
+///
+/// # Safety
+/// It is neither moved nor dropped any more.
+unsafe fn forever<T>(value: &T) -> &'static T {
+    // SAFETY: as above.
+    unsafe { &*core::ptr::from_ref(value) }
+}
+
+/// As [`forever`], to one alone.
+///
+/// # Safety
+/// It is not used any more but by what this returns.
+unsafe fn forever_mut<T>(value: &mut T) -> &'static mut T {
+    // SAFETY: as above.
+    unsafe { &mut *core::ptr::from_mut(value) }
+}
+
 #[entry]
 fn main() -> ! {
-    let boot = device::boot();
-    let Some(device) = cortex_m::singleton!(DEVICE: RefCell<Device> = RefCell::new(Device::new(boot))) else {
-        board::abort()
-    };
-    let device: &'static RefCell<Device> = device;
-    device.borrow_mut().start();
-    let Some(executor) = cortex_m::singleton!(EXECUTOR: Executor = Executor::new(core::ptr::null_mut())) else {
-        board::abort()
-    };
-    let executor: &'static Executor = executor;
+    let mut node = device::node(device::boot());
+    // SAFETY: it stands on the stack of a function that never returns, as what follows does.
+    let device = RefCell::new(Device::start(unsafe { forever_mut(&mut node) }));
+    let executor = Executor::new(core::ptr::null_mut());
+    // SAFETY: as above.
+    let (device, executor) = unsafe { (forever(&device), forever(&executor)) };
     clock::ON_TICK.set(on_tick);
     uart::ON_CHANGE.set(on_change);
 
