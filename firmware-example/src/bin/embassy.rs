@@ -48,13 +48,29 @@ impl Driver for Ticks {
 
     fn schedule_wake(&self, at: u64, waker: &Waker) {
         // The next interrupt looks whether it is over: there is no alarm to be set.
-        critical_section::with(|cs| self.queue.borrow_ref_mut(cs).schedule_wake(at, waker));
+        self.with(|queue| {
+            queue.schedule_wake(at, waker);
+        });
+    }
+}
+
+impl Ticks {
+    /// With interrupts off, and not from within itself: `borrow_mut` would bring a panic for that.
+    fn with(&self, work: impl FnOnce(&mut Queue)) {
+        critical_section::with(|cs| {
+            if let Ok(mut queue) = self.queue.borrow(cs).try_borrow_mut() {
+                work(&mut queue);
+            }
+        });
     }
 }
 
 /// By the timer's interrupt: wakes whose time has come.
 fn on_tick() {
-    critical_section::with(|cs| TICKS.queue.borrow_ref_mut(cs).next_expiration(TICKS.now()));
+    let now = TICKS.now();
+    TICKS.with(|queue| {
+        queue.next_expiration(now);
+    });
 }
 
 type Event = Signal<CriticalSectionRawMutex, ()>;
