@@ -4,7 +4,7 @@
     device-link.py ELF
 
 Frames, check sums, postcard, tokens and keys are written here a second time, from their specifications
-alone, so that a fault common to both ends of daur does not pass. Real time passes: about 20 s.
+alone, so that a fault common to both ends of daur does not pass. Real time passes: about 40 s.
 """
 
 import base64
@@ -125,7 +125,7 @@ class Trail:
 
     def __init__(self, device_key, boot, nonce):
         self.key = hmac.digest(device_key, b"daur audit chain v1\0" + struct.pack(">IQ", boot, nonce), "sha256")
-        self.tag, self.events = bytes(32), []
+        self.tag, self.events, self.times = bytes(32), [], []
 
     def check(self, entry):
         covered, tag = entry[:-32], entry[-32:]
@@ -135,6 +135,7 @@ class Trail:
         version, seq, length = struct.unpack(">BQB", covered[:10])
         at = 10 + length
         assert (version, seq, covered[10:at].decode()) == (1, len(self.events) + 1, DEVICE)
+        self.times += struct.unpack(">Q", covered[at + 4:at + 12])
         at += 4 + 8
         assert covered[at] == 0, "it knows no wall time"
         kind, outcome = covered[at + 1:at + 3]
@@ -157,6 +158,7 @@ class Link:
         self.records = []
         self.audit = []
         self.seqs = []
+        self.lives = 0
 
     def send(self, payload):
         self.socket.sendall(stuff(payload + struct.pack("<I", zlib.crc32(payload))) + b"\0")
@@ -187,6 +189,7 @@ class Link:
             assert reader.at == len(data) - 4, f"bytes are left over after {record}"
             if kind == "hello" and seq == 0:
                 self.expected = 0
+                self.lives += 1
             if seq != self.expected:
                 continue  # sent again, or after a gap: comes again
             self.expected += 1
@@ -229,6 +232,39 @@ def reply(link, what, verdict):
     if said != verdict:
         raise SystemExit(f"FAIL  {what}: {said} instead of {verdict}")
     return record
+
+
+def stall(link, key, life, trail):
+    """The wire stands still for longer than the watchdog waits: the node goes on, and what finds no room is told."""
+    before = link.until("the sensor is read", 5, lambda r: r.get("name") == "reads")
+    heard = len(link.audit)
+    link.command(token(key, life["nonce"], 8, "stall 6000", ["admin"]))
+    link.command(token(key, life["nonce"], 9, "set-interval 100", ["write"]))
+    link.until("what a wire that stands still has no room for is told as lost", 14,
+               lambda r: r["record"] == "lost" and r["count"] > 0)
+    link.until("what was done meanwhile arrives", 8, lambda r: len(link.audit) >= heard + 2)
+    for entry in link.audit[heard:]:
+        trail.check(entry)
+    (_, first, _, what), (_, second, _, then) = trail.events[-2:]
+    assert (first, what, second, then) == (1, "stall 6000", 1, "set-interval 100"), trail.events
+    begun, obeyed = trail.times[-2:]
+    assert begun < obeyed < begun + 6_000_000_000, (begun, obeyed)
+    print("ok    a command was obeyed meanwhile")
+    after = link.until("the sensor is read again", 5,
+                       lambda r: r.get("name") == "reads" and r["at"] > begun + 6_000_000_000)
+    assert after["total"] - before["total"] >= 20, (before, after)
+    assert link.lives == 2, "the watchdog was fed"
+    print(f"ok    the sensor was read {after['total'] - before['total']} times meanwhile")
+
+
+def hang(link, key, nonce, boot):
+    """The bus ends no transfer any more."""
+    link.command(token(key, nonce, 10, "hang", ["admin"]))
+    hello = link.until("the watchdog resets a node that hangs", 10, lambda r: r["record"] == "hello" and r["seq"] == 0)
+    assert (hello["boot"], hello["reset"]) == (boot + 1, 4), hello
+    link.until("what was said last before it is told", 3,
+               lambda r: r["record"] == "log_before" and r["message"] == "the bus hangs by command")
+    link.until("and the sensor is read again", 5, lambda r: r.get("name") == "temperature_mc")
 
 
 def journey(link):
@@ -300,7 +336,11 @@ def journey(link):
     assert second.events == [(1, 1, "", "software"), (denied, 3, "ci", "replayed: report")], second.events
     print("ok    the new life has begun another, which verifies")
     assert link.crc_errors == 0, f"{link.crc_errors} check sums were wrong"
-    print(f"ok    {link.frames} frames, no check sum wrong")
+    stall(link, key, again, second)
+    hang(link, key, again["nonce"], again["boot"])
+    # The stall made it begin again, and the watchdog asked nobody: each may have cut a frame short.
+    assert link.crc_errors <= 2, f"{link.crc_errors} check sums were wrong"
+    print(f"ok    {link.frames} frames, no check sum wrong but of what was cut short")
     return system
 
 

@@ -27,16 +27,30 @@ pub trait BootSource {
     fn boot(&mut self) -> Boot;
 }
 
+/// The source of what this is built for.
+#[cfg(not(daur_board))]
+pub const SOURCE: Scripted = Scripted { seed: 0x6461_7572 };
+/// The source of what this is built for.
+#[cfg(daur_board)]
+pub const SOURCE: Chip = Chip;
+
 /// Remembered across resets: the number of the last start, its complement as proof, how it ended.
 #[repr(C)]
 struct Kept {
     starts: u32,
     proof: u32,
-    fault: u32,
+    end: u32,
 }
 
-/// In `Kept::fault` after a panic.
-const FAULT: u32 = 0xFA01_7FA0;
+/// How a start ends that does not end by itself; in `Kept::end`, so that noise is hardly taken for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum End {
+    /// In a panic.
+    Fault = 0xFA01_7FA0,
+    /// By the watchdog of a machine that has no flag for it.
+    Watchdog = 0xD06B_17E5,
+}
 
 #[unsafe(link_section = ".uninit.boot")]
 static mut KEPT: MaybeUninit<Kept> = MaybeUninit::uninit();
@@ -45,7 +59,7 @@ static mut KEPT: MaybeUninit<Kept> = MaybeUninit::uninit();
 struct Last {
     starts: u32,
     remembered: bool,
-    fault: bool,
+    end: Option<End>,
 }
 
 /// Counts this start.
@@ -58,22 +72,24 @@ fn count_start() -> Last {
         unsafe {
             let last = (&raw const (*kept).starts).read_volatile();
             let remembered = (&raw const (*kept).proof).read_volatile() == !last;
-            let fault = remembered && (&raw const (*kept).fault).read_volatile() == FAULT;
+            let ends = [End::Fault, End::Watchdog].into_iter();
+            let noted = (&raw const (*kept).end).read_volatile();
+            let end = ends.filter(|_| remembered).find(|end| *end as u32 == noted);
             let starts = if remembered { last.wrapping_add(1) } else { 1 };
             (&raw mut (*kept).starts).write_volatile(starts);
             (&raw mut (*kept).proof).write_volatile(!starts);
-            (&raw mut (*kept).fault).write_volatile(0);
-            Last { starts, remembered, fault }
+            (&raw mut (*kept).end).write_volatile(0);
+            Last { starts, remembered, end }
         }
     })
 }
 
-/// Leaves word for the next start that this one ended in a panic.
-pub fn note_fault() {
+/// Leaves word for the next start how this one ended.
+pub fn note(end: End) {
     critical_section::with(|_| {
         let kept = addr_of_mut!(KEPT).cast::<Kept>();
         // SAFETY: as in `count_start`.
-        unsafe { (&raw mut (*kept).fault).write_volatile(FAULT) }
+        unsafe { (&raw mut (*kept).end).write_volatile(end as u32) }
     });
 }
 
@@ -91,7 +107,8 @@ impl BootSource for Scripted {
         let last = count_start();
         let mut rng = daur_core::rng::Rng::new(self.seed ^ (u64::from(last.starts) << 32));
         let cause = match last {
-            Last { fault: true, .. } => ResetCause::Fault,
+            Last { end: Some(End::Fault), .. } => ResetCause::Fault,
+            Last { end: Some(End::Watchdog), .. } => ResetCause::Watchdog,
             Last { remembered: true, .. } => ResetCause::Software,
             Last { remembered: false, .. } => ResetCause::PowerOn,
         };
@@ -99,66 +116,21 @@ impl BootSource for Scripted {
     }
 }
 
+/// The source on the board: its entropy and its reset flags.
 #[cfg(daur_board)]
-pub use chip::Chip;
+#[derive(Clone, Copy, Debug)]
+pub struct Chip;
 
 #[cfg(daur_board)]
-mod chip {
-    use super::{Boot, BootId, BootSource, ResetCause, count_start};
-    use crate::board::Register;
-
-    const RCC: usize = 0x4002_3800;
-    const CR: Register = Register::at(RCC, 0x00);
-    const PLLCFGR: Register = Register::at(RCC, 0x04);
-    const AHB2ENR: Register = Register::at(RCC, 0x34);
-    const CSR: Register = Register::at(RCC, 0x74);
-    const RNG: usize = 0x5006_0800;
-    const RNG_CR: Register = Register::at(RNG, 0x00);
-    const RNG_SR: Register = Register::at(RNG, 0x04);
-    const RNG_DR: Register = Register::at(RNG, 0x08);
-
-    /// The source on the board: its random number generator and its reset flags.
-    #[derive(Clone, Copy, Debug)]
-    pub struct Chip;
-
-    impl BootSource for Chip {
-        fn boot(&mut self) -> Boot {
-            let last = count_start();
-            let flags = CSR.read();
-            // RMVF: the flags add up over resets unless they are cleared.
-            CSR.modify(0, 1 << 24);
-            let cause = match flags {
-                _ if last.fault => ResetCause::Fault,
-                f if f & (0b11 << 29) != 0 => ResetCause::Watchdog,
-                f if f & (1 << 28) != 0 => ResetCause::Software,
-                f if f & (1 << 27) != 0 || !last.remembered => ResetCause::PowerOn,
-                f if f & (1 << 25) != 0 => ResetCause::BrownOut,
-                f if f & (1 << 26) != 0 => ResetCause::Pin,
-                _ => ResetCause::Unknown,
-            };
-            start_generator();
-            let nonce = (u64::from(draw()) << 32) | u64::from(draw());
-            Boot { id: BootId(last.starts), nonce, cause }
-        }
-    }
-
-    /// The generator runs on the PLL's 48 MHz: 16 MHz / 16 * 192 / 4. The processor stays on its oscillator.
-    fn start_generator() {
-        PLLCFGR.write(16 | (192 << 6) | (0b01 << 16) | (4 << 24));
-        CR.modify(0, 1 << 24);
-        while CR.read() & (1 << 25) == 0 {}
-        AHB2ENR.modify(0, 1 << 6);
-        RNG_CR.write(1 << 2);
-    }
-
-    fn draw() -> u32 {
-        // Bits 1 and 2: the generator's clock or its noise is faulty. Without entropy a command could
-        // be replayed, so the device does not start.
-        while RNG_SR.read() & 1 == 0 {
-            if RNG_SR.read() & 0b110 != 0 {
-                defmt::panic!("the random number generator is faulty");
-            }
-        }
-        RNG_DR.read()
+impl BootSource for Chip {
+    fn boot(&mut self) -> Boot {
+        let last = count_start();
+        let cause = match crate::chip::reset::cause() {
+            _ if last.end == Some(End::Fault) => ResetCause::Fault,
+            Some(cause) => cause,
+            None if !last.remembered => ResetCause::PowerOn,
+            None => ResetCause::Unknown,
+        };
+        Boot { id: BootId(last.starts), nonce: crate::chip::reset::nonce(), cause }
     }
 }

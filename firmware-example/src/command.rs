@@ -22,6 +22,12 @@ pub enum Command {
     ResetBreaker,
     /// `restart`: reset the chip.
     Restart,
+    /// `hang`: the scripted bus ends no transfer any more, until the watchdog bites.
+    #[cfg(not(daur_board))]
+    Hang,
+    /// `stall MS`: the scripted wire takes nothing for so long.
+    #[cfg(not(daur_board))]
+    Stall(Duration),
 }
 
 impl Command {
@@ -42,6 +48,12 @@ impl Command {
                 }
                 Self::SetInterval(interval)
             }
+            #[cfg(not(daur_board))]
+            (Some("hang"), None) => Self::Hang,
+            #[cfg(not(daur_board))]
+            (Some("stall"), Some(millis)) => {
+                Self::Stall(millis.parse().map(Duration::from_millis).map_err(|_| Verdict::Invalid)?)
+            }
             (Some("report" | "reset-breaker" | "restart" | "set-interval"), _) => return Err(Verdict::Invalid),
             _ => return Err(Verdict::UnknownCommand),
         };
@@ -55,6 +67,8 @@ impl Command {
             Self::Report => Permissions::READ,
             Self::SetInterval(_) | Self::ResetBreaker => Permissions::WRITE,
             Self::Restart => Permissions::ADMIN,
+            #[cfg(not(daur_board))]
+            Self::Hang | Self::Stall(_) => Permissions::ADMIN,
         }
     }
 }
@@ -101,6 +115,7 @@ impl Desk {
     ///
     /// # Errors
     /// [`KeyError`] if the key is too short.
+    #[inline(never)]
     pub fn new(device: &DeviceId, nonce: u64, key: &[u8]) -> Result<Self, KeyError> {
         Ok(Self {
             keys: Keys::new(Config::command(device), None, key)?,
@@ -113,10 +128,13 @@ impl Desk {
     ///
     /// # Errors
     /// [`Refusal`], which is what the host is told.
+    #[inline(never)]
     pub fn admit(&mut self, token: &str, now: Instant) -> Result<Order, Refusal> {
         let unsigned = |verdict| Refusal { counter: 0, verdict, user: Text::EMPTY, text: Text::EMPTY };
         self.limiter.check(now).map_err(|_| unsigned(Verdict::Limited))?;
-        let claims = self.keys.verify(token, None).map_err(|error| match error {
+        // Borrowed: moved, the claims would stand on the stack twice.
+        let verified = self.keys.verify(token, None);
+        let claims = verified.as_ref().map_err(|error| match error {
             Error::Audience => unsigned(Verdict::WrongDevice),
             _ => unsigned(Verdict::BadSignature),
         })?;
@@ -125,7 +143,7 @@ impl Desk {
         let refused = |verdict| Refusal { counter, verdict, user, text };
         let command = claims.cmd.ok_or(Verdict::Invalid).and_then(|text| Command::parse(text.as_str()));
         let needs = command.map_or(Permissions::NONE, Command::needs);
-        self.gate.admit(&claims, needs).map_err(|error| match error {
+        self.gate.admit(claims, needs).map_err(|error| match error {
             Error::Replayed => refused(Verdict::Replayed),
             Error::Permission => refused(Verdict::Forbidden),
             _ => refused(Verdict::Invalid),

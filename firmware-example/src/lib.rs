@@ -1,6 +1,6 @@
 //! The parts of a sensor node that touch the chip, each behind a safe and small interface.
 //!
-//! What the node does with them is in `main.rs`; everything else, from the breaker to the signed
+//! How the node drives them is in `main.rs`, and with tasks in `bin/embassy.rs`; everything else, from the breaker to the signed
 //! commands, is `daur-core` as it runs on the host.
 #![no_std]
 
@@ -12,11 +12,21 @@ use defmt_semihosting as _;
 
 pub mod board;
 pub mod boot;
+pub mod chip;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod device;
+pub mod hook;
+pub mod idle;
 pub mod log;
 pub mod node;
+pub mod probe;
+pub mod reader;
+#[cfg(not(daur_board))]
+pub mod script;
 pub mod sensor;
 pub mod stack;
+pub mod tally;
 pub mod uart;
+pub mod watchdog;

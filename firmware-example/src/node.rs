@@ -2,60 +2,67 @@
 
 use core::fmt::Write;
 
-use daur_core::hal::blocking;
 use daur_core::id::DeviceId;
 use daur_core::monitoring::errors::{self, Errors};
 use daur_core::monitoring::histogram::Window;
 use daur_core::monitoring::log::Recorded;
 use daur_core::monitoring::metrics::{self, Collector, Kind};
-use daur_core::monitoring::profiler::{Outcome, Profiler};
+use daur_core::monitoring::profiler::{Outcome, Profiler, Span};
 use daur_core::monitoring::report::Report;
 use daur_core::performance::cache::{self, Cache, Lru};
 use daur_core::reliability::breaker::State;
-use daur_core::reliability::executor::{Executor, Failure};
+use daur_core::reliability::executor::{Execution, Executor, Failure};
 use daur_core::reliability::fallback::{Fallback, Source};
 use daur_core::reliability::health::{self, CheckConfig, CheckId, Health};
-use daur_core::reliability::retry::Class;
-use daur_core::security::audit::{Chain, Event, Kind as Happened, Log, Outcome as Ended};
-use daur_core::shared::{CsShared, Shared};
+use daur_core::security::audit::{self, Chain, Event, Kind as Happened, Log, Outcome as Ended};
+use daur_core::shared::Shared;
 use daur_core::text::Text;
 use daur_core::time::{Clock, Duration, Instant};
 use daur_core::wire::frame::Downlink;
 use daur_core::wire::outbox::{self, Outbox};
 use daur_core::wire::record::{BreakerState, Level, Record, SCHEMA, Unit, Verdict};
-use embedded_hal::i2c::I2c;
-use shtcx::{PowerMode, ShtC3};
 
 use crate::boot::Boot;
-use crate::clock::{Delay, Timer};
+use crate::clock::Timer;
 use crate::command::{Command, Desk, Order, Refusal};
-use crate::{config, log, stack};
+use crate::probe::{Fault, Reading};
+use crate::reader::CALLS as SENSOR;
+use crate::{board, config, idle, log, stack};
 
-/// The calls to the sensor. A static, as an interrupt or a second task would need it.
-static SENSOR: CsShared<Executor, Timer> = CsShared::new(Executor::new(config::SENSOR, 0), Timer);
-
-/// What the sensor measures.
+/// What runs by itself, and shows now and then that it does: parts of one loop, or tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Reading {
-    millidegrees: i32,
-    millipercent: i32,
+pub enum Task {
+    /// Reads the sensor.
+    Sensor,
+    /// Hears the host.
+    Link,
+    /// Does the rest, and reports.
+    Report,
+}
+
+/// A reading that has begun: see [`Node::begin_read`].
+pub struct Read {
+    /// Whether the sensor is to say what it is, too.
+    pub identify: bool,
+    before: State,
+    span: Span,
 }
 
 /// The sensor's register that tells its kind.
 const IDENTIFIER: u8 = 0;
 
 /// All that the node knows.
-pub struct Node<I2C: I2c> {
+pub struct Node {
     boot: Boot,
     device: DeviceId,
-    sensor: ShtC3<I2C>,
-    fallback: Fallback<Reading, shtcx::Error<I2C::Error>>,
-    registers: Cache<u8, u8, 8, Lru<u8>>,
-    metrics: Collector<&'static str, 10, 1>,
+    fallback: Fallback<Reading, Fault>,
+    registers: Cache<u8, u8, 4, Lru<u8>>,
+    metrics: Collector<&'static str, 10, 1, i32>,
     errors: Errors<4, 2>,
     profiler: Profiler<1, 2, Window<u32, 64>>,
-    health: Health<1>,
+    health: Health<4>,
     readable: Option<CheckId>,
+    beats: [Option<CheckId>; 3],
     desk: Desk,
     audit: Log<4>,
     /// The last command was one too many, and the audit has it.
@@ -65,19 +72,20 @@ pub struct Node<I2C: I2c> {
     interval: Duration,
     read_at: Instant,
     report_at: Instant,
-    asleep: Duration,
 }
 
-impl<I2C: I2c> Node<I2C> {
-    /// The node in its life `boot`, with its sensor on `bus`, at the beginning of its audit `chain`.
+impl Node {
+    /// The node in its life `boot`, known by `key`.
     ///
-    /// Inlined, so that it is made where it stays: moved, it would stand on the stack twice.
-    #[inline(always)]
-    pub fn new(boot: Boot, device: DeviceId, desk: Desk, chain: Chain, bus: I2C) -> Self {
+    /// Not inlined: what it is made of leaves the stack, and it is made where its caller keeps it.
+    #[inline(never)]
+    pub fn new(boot: Boot, device: DeviceId, key: &[u8; 32]) -> Self {
+        let Ok(desk) = Desk::new(&device, boot.nonce, key) else { board::abort() };
+        // The host derives the same key, and verifies from it what this life's audit says.
+        let chain = Chain::new(device, boot.id, audit::first_key(key, boot.id, boot.nonce));
         Self {
             boot,
             device,
-            sensor: shtcx::shtc3(bus),
             fallback: Fallback::new(Source::LastGood { max_age: config::LAST_GOOD_FOR }),
             registers: Cache::new(cache::Config { ttl: Some(config::REGISTERS_FOR), ..cache::Config::DEFAULT }),
             metrics: Collector::new(metrics::Config::DEFAULT),
@@ -85,6 +93,7 @@ impl<I2C: I2c> Node<I2C> {
             profiler: Profiler::new(),
             health: Health::new(health::Config::DEFAULT),
             readable: None,
+            beats: [None; 3],
             desk,
             audit: Log::new(chain),
             limited: false,
@@ -92,7 +101,6 @@ impl<I2C: I2c> Node<I2C> {
             interval: config::INTERVAL,
             read_at: Instant::ZERO,
             report_at: Instant::ZERO,
-            asleep: Duration::ZERO,
         }
     }
 
@@ -101,6 +109,9 @@ impl<I2C: I2c> Node<I2C> {
     pub fn start(&mut self) {
         SENSOR.with(|executor, _| executor.reseed(self.boot.nonce));
         self.readable = self.health.add("sensor", CheckConfig::READINESS).ok();
+        // In the order of `Task`.
+        self.beats = ["sensor task", "link task", "report task"].map(|name| self.health.add(name, config::ALIVE).ok());
+        self.health.poll(Timer.now());
         self.say_hello();
         // First, while no new line has taken the place of one.
         self.tell_log(Timer.now());
@@ -112,12 +123,11 @@ impl<I2C: I2c> Node<I2C> {
     /// Does what is due.
     #[inline(never)]
     pub fn poll(&mut self) {
+        self.beat(Task::Report);
         let now = Timer.now();
-        if now >= self.read_at {
-            self.read_at = now + self.interval;
-            self.read();
+        if self.health.poll(now) && !self.health.is_live() {
+            self.log(Level::Error, "node", "a task is not heard of: the watchdog is not fed");
         }
-        let now = Timer.now();
         if now >= self.report_at {
             self.report_at = now + config::REPORT;
             self.report();
@@ -129,6 +139,23 @@ impl<I2C: I2c> Node<I2C> {
         self.outbox.poll(now);
     }
 
+    /// The task shows that it runs.
+    pub fn beat(&mut self, task: Task) {
+        if let Some(check) = self.beats.get(task as usize).copied().flatten() {
+            self.health.report(check, health::Outcome::Pass, Duration::ZERO, Timer.now());
+        }
+    }
+
+    /// Whether all that has to run does: only then the watchdog is fed.
+    pub fn is_live(&self) -> bool {
+        self.health.is_live()
+    }
+
+    /// When the sensor is to be looked after again: to be read, or to show that somebody would.
+    pub fn read_at(&self) -> Instant {
+        self.read_at.min(Timer.now() + config::BEAT)
+    }
+
     /// When there is something to do again.
     pub fn poll_at(&self) -> Instant {
         let machines = Instant::earliest(self.outbox.poll_at(), SENSOR.with(|executor, _| executor.poll_at()));
@@ -136,14 +163,9 @@ impl<I2C: I2c> Node<I2C> {
         machines.map_or(own, |at| at.min(own))
     }
 
-    /// Counts time spent asleep.
-    pub fn slept(&mut self, time: Duration) {
-        self.asleep = self.asleep + time;
-    }
-
     /// Counts bytes that the serial port lost.
     pub fn line_lost(&mut self, bytes: u32) {
-        self.set("uart_lost_bytes", i64::from(bytes));
+        self.set("uart_lost_bytes", bytes.cast_signed());
     }
 
     fn push(&mut self, record: &Record) {
@@ -163,11 +185,11 @@ impl<I2C: I2c> Node<I2C> {
     /// has it.
     #[inline(never)]
     fn tell_audit(&mut self, now: Instant) {
-        while let Some(entry) = self.audit.oldest() {
-            if self.outbox.offer(&Record::Audit { entry }, now).is_err() {
+        while let Some(spelling) = self.audit.oldest_spelt() {
+            if self.outbox.offer_audit(spelling, now).is_err() {
                 break;
             }
-            self.audit.take();
+            self.audit.pass();
         }
     }
 
@@ -196,10 +218,14 @@ impl<I2C: I2c> Node<I2C> {
         let _ = self.metrics.add(name, 1, Timer.now());
     }
 
-    fn set(&mut self, name: &'static str, value: i64) {
+    fn set(&mut self, name: &'static str, value: i32) {
         let _ = self.metrics.set(name, value, Timer.now());
     }
 
+    // Each of the following makes its record and hands it on, not inlined: a record is 304 bytes of stack, and there is
+    // one of them at a time.
+
+    #[inline(never)]
     fn say_hello(&mut self) {
         self.push(&Record::Hello {
             device: self.device,
@@ -211,31 +237,36 @@ impl<I2C: I2c> Node<I2C> {
         });
     }
 
-    /// Reads the sensor: tried again, given up while it is broken, replaced by the last good reading.
-    fn read(&mut self) {
+    /// Begins a reading of the sensor if one is due. Whoever makes it, blocking or awaited, ends it by
+    /// [`Self::finish_read`].
+    pub fn begin_read(&mut self) -> Option<Read> {
+        self.beat(Task::Sensor);
+        let now = Timer.now();
+        if now < self.read_at {
+            return None;
+        }
+        self.read_at = now + self.interval;
         let before = SENSOR.with(|executor, _| executor.breaker().state());
-        let span = self.profiler.start("sensor_read", Timer.now());
-        let sensor = &mut self.sensor;
-        let execution = blocking::execute(
-            &SENSOR,
-            &mut Delay,
-            |_| Class::Transient,
-            || {
-                let measured = sensor.measure(PowerMode::NormalMode, &mut Delay)?;
-                Ok(Reading {
-                    millidegrees: measured.temperature.as_millidegrees_celsius(),
-                    millipercent: measured.humidity.as_millipercent(),
-                })
-            },
-        );
+        // Asked for over the bus once in a while, from the cache else.
+        let identifier = self.registers.get(&IDENTIFIER, now).copied();
+        if let Some(identifier) = identifier {
+            self.set("sensor_identifier", identifier.into());
+        }
+        Some(Read { identify: identifier.is_none(), before, span: self.profiler.start("sensor_read", now) })
+    }
+
+    /// Takes what came of a reading; the last good one stands in for one that failed.
+    #[inline(never)]
+    pub fn finish_read(&mut self, read: Read, execution: Execution<Reading, Fault>, identifier: Option<u8>) {
+        let Read { before, span, .. } = read;
         let now = Timer.now();
         self.profiler.finish(span, Outcome::from(&execution.result), now);
         self.count("reads");
         if let Err(failure) = &execution.result {
             self.count("reads_failed");
             let (kind, message) = match failure {
-                Failure::Error(shtcx::Error::I2c(_)) => ("i2c", "the sensor does not answer"),
-                Failure::Error(shtcx::Error::Crc) => ("crc", "the sensor's checksum is wrong"),
+                Failure::Error(Fault::Silent) => ("i2c", "the sensor does not answer"),
+                Failure::Error(Fault::Checksum) => ("crc", "the sensor's checksum is wrong"),
                 Failure::Open { .. } => ("breaker", "the sensor is left alone"),
                 _ => ("timeout", "the sensor took too long"),
             };
@@ -248,8 +279,11 @@ impl<I2C: I2c> Node<I2C> {
             self.count("fallbacks");
         }
         if let Ok(reading) = execution.result {
-            self.set("temperature_mc", reading.millidegrees.into());
-            self.set("humidity_mpct", reading.millipercent.into());
+            self.set("temperature_mc", reading.millidegrees);
+            self.set("humidity_mpct", reading.millipercent);
+        }
+        if let Some(identifier) = identifier {
+            self.registers.insert(IDENTIFIER, identifier, now);
         }
     }
 
@@ -283,52 +317,43 @@ impl<I2C: I2c> Node<I2C> {
     }
 
     /// Tells the host everything.
+    #[inline(never)]
     fn report(&mut self) {
         let now = Timer.now();
-        self.ask_identifier(now);
-        self.push(&Record::Health { live: self.health.is_live(), ready: self.health.is_ready() });
-        let idle_permille = self.asleep.times(1_000).as_nanos().checked_div(now.as_nanos()).unwrap_or(0);
-        self.push(&Record::System {
-            uptime: now - Instant::ZERO,
-            stack_high_water: stack::high_water(),
-            stack_size: stack::size(),
-            idle_permille: u16::try_from(idle_permille).unwrap_or(1_000),
-        });
+        self.tell_system(now);
         let lost = self.outbox.snapshot().lost;
-        self.set("outbox_lost", lost.into());
+        self.set("outbox_lost", lost.cast_signed());
+        self.tell_metrics(now);
+        self.tell_breaker();
+        self.tell_cache();
+        self.tell_times();
+        self.tell_errors(now);
+        self.tell_whole(now);
+    }
+
+    #[inline(never)]
+    fn tell_system(&mut self, now: Instant) {
+        let idle_permille = idle::asleep().times(1_000).as_nanos().checked_div(now.as_nanos()).unwrap_or(0);
+        let idle_permille = u16::try_from(idle_permille).unwrap_or(1_000);
+        let (stack_high_water, stack_size) = (stack::high_water(), stack::size());
+        self.push(&Record::System { uptime: now - Instant::ZERO, stack_high_water, stack_size, idle_permille });
+        self.push(&Record::Health { live: self.health.is_live(), ready: self.health.is_ready() });
+        defmt::info!("stack {} of {} bytes, {} permille asleep", stack_high_water, stack_size, idle_permille);
+    }
+
+    #[inline(never)]
+    fn tell_metrics(&mut self, now: Instant) {
         for (name, kind, stats) in self.metrics.iter() {
             let record = match kind {
-                Kind::Counter => Record::Counter { name: Text::cut(name), total: stats.last().unsigned_abs() },
-                _ => Record::Gauge { name: Text::cut(name), value: stats.last() },
+                Kind::Counter => Record::Counter { name: Text::cut(name), total: stats.last().unsigned_abs().into() },
+                _ => Record::Gauge { name: Text::cut(name), value: stats.last().into() },
             };
             let _ = self.outbox.push(&record, now);
         }
-        self.report_machines(now);
-        self.report_whole(now);
-        defmt::info!(
-            "reported: stack {} of {} bytes, {} permille asleep",
-            stack::high_water(),
-            stack::size(),
-            idle_permille
-        );
     }
 
-    /// How everything stands, in one record.
     #[inline(never)]
-    fn report_whole(&mut self, now: Instant) {
-        let breaker = SENSOR.with(|executor, _| executor.breaker().snapshot());
-        let report = Report::new(now - Instant::ZERO)
-            .health(self.health.is_live(), self.health.is_ready())
-            .breaker(&breaker)
-            .cache(&self.registers.snapshot())
-            .errors(&self.errors.snapshot(now))
-            .log(&log::snapshot())
-            .lost(self.outbox.snapshot().lost)
-            .audit(&self.audit.snapshot());
-        self.push(&Record::Report { report });
-    }
-
-    fn report_machines(&mut self, now: Instant) {
+    fn tell_breaker(&mut self) {
         let breaker = SENSOR.with(|executor, _| executor.breaker().snapshot());
         self.push(&Record::Breaker {
             name: Text::cut("sensor"),
@@ -344,6 +369,10 @@ impl<I2C: I2c> Node<I2C> {
             refused: breaker.refused.into(),
             retry_at: breaker.retry_at,
         });
+    }
+
+    #[inline(never)]
+    fn tell_cache(&mut self) {
         let cache = self.registers.snapshot();
         self.push(&Record::Cache {
             name: Text::cut("registers"),
@@ -352,6 +381,10 @@ impl<I2C: I2c> Node<I2C> {
             len: cache.len,
             capacity: cache.capacity,
         });
+    }
+
+    #[inline(never)]
+    fn tell_times(&mut self) {
         if let Some(read) = self.profiler.snapshot("sensor_read") {
             let time = read.time;
             self.push(&Record::Distribution {
@@ -366,11 +399,16 @@ impl<I2C: I2c> Node<I2C> {
                 p99: time.p99.unwrap_or(0),
             });
         }
-        // One record for each kind, with the latest message where it is still kept.
+    }
+
+    /// One record for each kind, with the latest message where it is still kept.
+    #[inline(never)]
+    fn tell_errors(&mut self, now: Instant) {
         for kind in self.errors.top() {
             let last = self.errors.last().find(|error| error.kind == kind.kind);
             let record = Record::Error {
-                kind: kind.kind,
+                // Spelt anew: copied, it would bring `memmove`, 1.5 KB of flash that nobody else needs.
+                kind: Text::cut(kind.kind.as_str()),
                 total: u32::try_from(kind.count).unwrap_or(u32::MAX),
                 message: last.map_or(Text::EMPTY, |error| error.message),
                 at: kind.last_at,
@@ -379,13 +417,23 @@ impl<I2C: I2c> Node<I2C> {
         }
     }
 
-    /// What the sensor says it is: asked over the bus once in a while, from the cache else.
-    fn ask_identifier(&mut self, now: Instant) {
-        if let Some(identifier) = self.registers.get(&IDENTIFIER, now).copied() {
-            self.set("sensor_identifier", identifier.into());
-        } else if let Ok(identifier) = self.sensor.device_identifier() {
-            self.registers.insert(IDENTIFIER, identifier, now);
-        }
+    /// How everything stands, in one record.
+    #[inline(never)]
+    fn tell_whole(&mut self, now: Instant) {
+        self.push(&Record::Report { report: self.whole(now) });
+    }
+
+    #[inline(never)]
+    fn whole(&self, now: Instant) -> Report {
+        let breaker = SENSOR.with(|executor, _| executor.breaker().snapshot());
+        Report::new(now - Instant::ZERO)
+            .health(self.health.is_live(), self.health.is_ready())
+            .breaker(&breaker)
+            .cache(&self.registers.snapshot())
+            .errors(&self.errors.snapshot(now))
+            .log(&log::snapshot())
+            .lost(self.outbox.snapshot().lost)
+            .audit(&self.audit.snapshot())
     }
 
     /// Does what the host says. `true`: the chip is to be reset when the line is empty.
@@ -419,8 +467,13 @@ impl<I2C: I2c> Node<I2C> {
             }
         };
         defmt::info!("command {}: {}", counter, verdict);
-        self.push(&Record::Reply { counter, verdict, message });
+        self.reply(counter, verdict, message);
         restart
+    }
+
+    #[inline(never)]
+    fn reply(&mut self, counter: u64, verdict: Verdict, message: Text<48>) {
+        self.push(&Record::Reply { counter, verdict, message });
     }
 
     /// Who asked for what, and whether it is done. Of a flood, the first command that is one too many.
@@ -443,6 +496,7 @@ impl<I2C: I2c> Node<I2C> {
         self.record(&event, now);
     }
 
+    #[inline(never)]
     fn run(&mut self, command: Command) -> Text<48> {
         let mut message = Text::EMPTY;
         match command {
@@ -461,6 +515,17 @@ impl<I2C: I2c> Node<I2C> {
             }
             Command::Restart => {
                 message.push("restarting");
+            }
+            #[cfg(not(daur_board))]
+            Command::Hang => {
+                self.log(Level::Warn, "node", "the bus hangs by command");
+                crate::script::hang();
+                message.push("hanging");
+            }
+            #[cfg(not(daur_board))]
+            Command::Stall(time) => {
+                crate::script::stall(time);
+                message.push("stalled");
             }
         }
         message

@@ -1,81 +1,124 @@
-//! The link to the host: USART1, 115200 baud, PA9 out and PA10 in.
+//! The link to the host: the chip's serial port, 115200 baud.
 //!
-//! What arrives is taken by an interrupt into a ring, so that nothing is lost while the node sleeps
-//! or waits for a sensor. What leaves is written by the caller, who waits for the wire.
+//! Both ways go through a ring that the interrupt shares: nothing that arrives is lost while the node sleeps or waits
+//! for a sensor, and what leaves is taken by the wire when the wire is ready, while the node does something else.
 
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use cortex_m::peripheral::NVIC;
 use cortex_m_rt::exception;
 
-use crate::board::{Register, SYSCLK_HZ};
+use crate::board::Irq;
+use crate::chip::{self, Arrival};
+use crate::hook::Hook;
 
-const RCC: usize = 0x4002_3800;
-const GPIOA: usize = 0x4002_0000;
-const USART1: usize = 0x4001_1000;
+/// Bytes between one who puts and one who takes, of which one is the interrupt. `N` is a power of two.
+struct Ring<const N: usize> {
+    bytes: [AtomicU8; N],
+    /// Written by who puts.
+    head: AtomicUsize,
+    /// Written by who takes.
+    tail: AtomicUsize,
+}
 
-const AHB1ENR: Register = Register::at(RCC, 0x30);
-const APB2ENR: Register = Register::at(RCC, 0x44);
-const MODER: Register = Register::at(GPIOA, 0x00);
-const AFRH: Register = Register::at(GPIOA, 0x24);
-const SR: Register = Register::at(USART1, 0x00);
-const DR: Register = Register::at(USART1, 0x04);
-const BRR: Register = Register::at(USART1, 0x08);
-const CR1: Register = Register::at(USART1, 0x0C);
+impl<const N: usize> Ring<N> {
+    const fn new() -> Self {
+        // Of any other size the places would not go on where the counts wrap.
+        const { assert!(N.is_power_of_two()) }
+        Self { bytes: [const { AtomicU8::new(0) }; N], head: AtomicUsize::new(0), tail: AtomicUsize::new(0) }
+    }
 
-const SR_RXNE: u32 = 1 << 5;
-const SR_TXE: u32 = 1 << 7;
-const SR_ORE: u32 = 1 << 3;
-const CR1_UE_TE_RE: u32 = (1 << 13) | (1 << 3) | (1 << 2);
-const CR1_RXNEIE: u32 = 1 << 5;
+    fn len(&self) -> usize {
+        self.head.load(Ordering::Acquire).wrapping_sub(self.tail.load(Ordering::Acquire))
+    }
 
-const BAUD: u32 = 115_200;
-/// USART1 in the interrupt table of the STM32F405.
-const IRQ: u16 = 37;
+    fn put(&self, byte: u8) -> bool {
+        let head = self.head.load(Ordering::Relaxed);
+        if self.len() >= N {
+            return false;
+        }
+        self.bytes[head % N].store(byte, Ordering::Relaxed);
+        self.head.store(head.wrapping_add(1), Ordering::Release);
+        true
+    }
 
-/// Names the interrupt to the NVIC.
-#[derive(Clone, Copy)]
-struct Usart1;
-
-// SAFETY: 37 is USART1's number on this chip, below its 82 interrupts, and always the same.
-unsafe impl cortex_m::interrupt::InterruptNumber for Usart1 {
-    fn number(self) -> u16 {
-        IRQ
+    fn take(&self) -> Option<u8> {
+        let tail = self.tail.load(Ordering::Relaxed);
+        if self.len() == 0 {
+            return None;
+        }
+        let byte = self.bytes[tail % N].load(Ordering::Relaxed);
+        self.tail.store(tail.wrapping_add(1), Ordering::Release);
+        Some(byte)
     }
 }
 
-const RING: usize = 1024;
-static BYTES: [AtomicU8; RING] = [const { AtomicU8::new(0) }; RING];
-/// Written by the interrupt only.
-static HEAD: AtomicUsize = AtomicUsize::new(0);
-/// Written by the reader only.
-static TAIL: AtomicUsize = AtomicUsize::new(0);
+static IN: Ring<1024> = Ring::new();
+/// 5.5 ms of the wire: the node wakes up as often to fill it.
+static OUT: Ring<OUT_BYTES> = Ring::new();
+const OUT_BYTES: usize = 64;
 static LOST: AtomicU32 = AtomicU32::new(0);
 
-/// The program has no table of interrupts: the only one it enables is told apart by its number.
+/// Called by the interrupt when a byte has arrived, or half of what waits to leave has left.
+pub static ON_CHANGE: Hook = Hook::new();
+
+/// The program has no table of interrupts: those that it enables are told apart by their numbers.
 #[exception]
 unsafe fn DefaultHandler(irq: i16) {
-    if irq == IRQ.cast_signed() {
-        receive();
-    } else {
-        defmt::error!("interrupt {} has no handler", irq);
-        crate::board::abort();
+    match u16::try_from(irq) {
+        Ok(chip::uart::IRQ) => {
+            receive();
+            transmit();
+        }
+        #[cfg(daur_chip = "nrf51")]
+        Ok(chip::timer::IRQ) => chip::timer::interrupt(),
+        _ => {
+            defmt::error!("interrupt {} has no handler", irq);
+            crate::board::abort();
+        }
     }
 }
 
 fn receive() {
-    let status = SR.read();
-    if status & (SR_RXNE | SR_ORE) == 0 {
+    let mut changed = false;
+    while let Some(arrival) = chip::uart::take() {
+        match arrival {
+            Arrival::Byte(byte) if IN.put(byte) => changed = true,
+            // Nobody else writes it: a load and a store will do, where there is no compare-and-swap.
+            _ => LOST.store(LOST.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed),
+        }
+    }
+    if changed {
+        ON_CHANGE.call();
+    }
+}
+
+/// Gives the wire what it takes. In QEMU that is all there is, and no interrupt says so; a chip takes one byte or two,
+/// and its interrupt comes again.
+fn transmit() {
+    #[cfg(not(daur_board))]
+    if crate::script::is_stalled() {
+        chip::uart::call_for_room(false);
         return;
     }
-    let byte = DR.read().to_le_bytes()[0];
-    let head = HEAD.load(Ordering::Relaxed);
-    if status & SR_ORE != 0 || head.wrapping_sub(TAIL.load(Ordering::Acquire)) >= RING {
-        LOST.fetch_add(1, Ordering::Relaxed);
-        return;
+    let was_low = OUT.len() <= OUT_BYTES / 2;
+    while chip::uart::has_room() {
+        let Some(byte) = OUT.take() else {
+            chip::uart::call_for_room(false);
+            break;
+        };
+        chip::uart::put(byte);
     }
-    BYTES[head % RING].store(byte, Ordering::Relaxed);
-    HEAD.store(head.wrapping_add(1), Ordering::Release);
+    if !was_low && OUT.len() <= OUT_BYTES / 2 {
+        ON_CHANGE.call();
+    }
+}
+
+/// The wire takes bytes again.
+#[cfg(not(daur_board))]
+pub(crate) fn resume() {
+    chip::uart::call_for_room(true);
+    NVIC::pend(Irq(chip::uart::IRQ));
 }
 
 /// The port, of which there is one.
@@ -85,40 +128,47 @@ pub struct Uart(());
 impl Uart {
     /// Starts the port. It belongs to whoever calls this first: call it once.
     pub fn start() -> Self {
-        AHB1ENR.modify(0, 1);
-        APB2ENR.modify(0, 1 << 4);
-        // PA9 and PA10 become alternate function 7.
-        MODER.modify(0b1111 << 18, 0b1010 << 18);
-        AFRH.modify(0xFF << 4, 0x77 << 4);
-        BRR.write(SYSCLK_HZ.div_ceil(BAUD));
-        CR1.write(CR1_UE_TE_RE | CR1_RXNEIE);
+        chip::uart::start();
         // SAFETY: unmasking breaks no critical section, and the handler shares only atomics.
-        unsafe { NVIC::unmask(Usart1) };
+        unsafe { NVIC::unmask(Irq(chip::uart::IRQ)) };
         Self(())
     }
 
-    /// Sends `bytes`, waiting for the wire: 87 us each.
-    pub fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            while SR.read() & SR_TXE == 0 {}
-            DR.write(u32::from(byte));
+    /// How many bytes [`Self::write`] takes now.
+    pub fn room(&self) -> usize {
+        OUT_BYTES - OUT.len()
+    }
+
+    /// Whether there is room for so much that it is worth waking up for.
+    pub fn has_room(&self) -> bool {
+        OUT.len() <= OUT_BYTES / 2
+    }
+
+    /// Whether all that was written has left.
+    pub fn is_empty(&self) -> bool {
+        OUT.len() == 0
+    }
+
+    /// Takes `bytes` to send, as many as there is room for; says how many. Waits for nothing.
+    pub fn write(&mut self, bytes: &[u8]) -> usize {
+        let taken = bytes.iter().take_while(|byte| OUT.put(**byte)).count();
+        if taken > 0 {
+            // The interrupt may stop calling in between: it is pended after it was asked to call, so it looks again.
+            chip::uart::call_for_room(true);
+            // QEMU's STM32 interrupts for what arrives, never for room.
+            NVIC::pend(Irq(chip::uart::IRQ));
         }
+        taken
     }
 
     /// The oldest byte that has arrived.
     pub fn read(&mut self) -> Option<u8> {
-        let tail = TAIL.load(Ordering::Relaxed);
-        if tail == HEAD.load(Ordering::Acquire) {
-            return None;
-        }
-        let byte = BYTES[tail % RING].load(Ordering::Relaxed);
-        TAIL.store(tail.wrapping_add(1), Ordering::Release);
-        Some(byte)
+        IN.take()
     }
 
     /// Whether a byte has arrived.
     pub fn has_arrived(&self) -> bool {
-        TAIL.load(Ordering::Relaxed) != HEAD.load(Ordering::Acquire)
+        IN.len() != 0
     }
 
     /// Bytes that arrived and found no room, since the start.

@@ -86,16 +86,27 @@ impl HmacKey {
     /// The tag of the parts, one after the other, with nothing between them.
     #[must_use]
     pub fn tag(&self, parts: &[&[u8]]) -> [u8; TAG_LEN] {
-        let mut mac = self.start();
+        let mut hash = self.start();
         for part in parts {
-            mac.update(part);
+            hash.update(part);
         }
-        mac.finish()
+        self.finish(&mut hash)
     }
 
     /// Begins a tag whose message comes piece by piece.
-    pub(crate) fn start(&self) -> Mac<'_> {
-        Mac { hash: Sha::new(self.inner, BLOCK as u64), key: self }
+    pub(crate) fn start(&self) -> Sha {
+        Sha { state: self.inner, block: [0; BLOCK], filled: 0, total: BLOCK as u64 }
+    }
+
+    /// The tag of a message that was [started](Self::start) and has come to its end. In place: on a device a second
+    /// block would be stack that every tag needs.
+    pub(crate) fn finish(&self, hash: &mut Sha) -> [u8; TAG_LEN] {
+        hash.close();
+        hash.block = PADDED;
+        store(hash.state, &mut hash.block);
+        hash.state = self.outer;
+        compress256(&mut hash.state, core::slice::from_ref(&hash.block));
+        bytes(&hash.state)
     }
 
     /// Replaces the first 32 bytes of `block` by their tag; the rest must be [`PADDED`]'s. PBKDF2's inner loop.
@@ -123,29 +134,6 @@ pub(crate) const PADDED: [u8; BLOCK] = {
     block[BLOCK - 2] = 3;
     block
 };
-
-/// A tag in the making.
-pub(crate) struct Mac<'k> {
-    hash: Sha,
-    key: &'k HmacKey,
-}
-
-impl Mac<'_> {
-    pub(crate) fn update(&mut self, data: &[u8]) {
-        self.hash.update(data);
-    }
-
-    pub(crate) fn finish(self) -> [u8; TAG_LEN] {
-        let mut block = PADDED;
-        fill(&mut block, &self.hash.finish());
-        let mut state = self.key.outer;
-        compress256(&mut state, core::slice::from_ref(&block));
-        let mut tag = [0; TAG_LEN];
-        store(state, &mut tag);
-        wipe(&mut block);
-        tag
-    }
-}
 
 /// SHA-256 from any state. Its pieces are cut by `get`, `zip` and `as_chunks`, which cannot fail.
 pub(crate) struct Sha {
@@ -185,6 +173,12 @@ impl Sha {
     }
 
     pub(crate) fn finish(mut self) -> [u8; TAG_LEN] {
+        self.close();
+        bytes(&self.state)
+    }
+
+    /// Pads a message that has come to its end: the state is its hash then.
+    fn close(&mut self) {
         let mut rest = self.block.iter_mut().skip(self.filled);
         if let Some(end) = rest.next() {
             *end = 0x80;
@@ -198,9 +192,6 @@ impl Sha {
             *length = self.total.wrapping_mul(8).to_be_bytes();
         }
         compress256(&mut self.state, core::slice::from_ref(&self.block));
-        let mut hash = [0; TAG_LEN];
-        store(self.state, &mut hash);
-        hash
     }
 }
 
@@ -222,6 +213,13 @@ fn fill(to: &mut [u8], from: &[u8]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to = *from;
     }
+}
+
+/// A hash state as bytes.
+fn bytes(state: &[u32; 8]) -> [u8; TAG_LEN] {
+    let mut bytes = [0; TAG_LEN];
+    store(*state, &mut bytes);
+    bytes
 }
 
 /// Writes a hash state as bytes to the front of `to`.

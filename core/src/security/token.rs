@@ -325,15 +325,20 @@ impl<const N: usize> Keys<N> {
     pub fn new(config: Config, kid: Option<Kid>, secret: &[u8]) -> Result<Self, KeyError> {
         // Out of range settings are brought to the border of what is safe: a machine must not panic.
         let config = Config { max_len: config.max_len.min(MAX_LEN), leeway: config.leeway.min(MAX_LEEWAY), ..config };
-        let mut keys = Self { config, slots: [const { None }; N] };
-        keys.add(kid, secret, Role::Signing)?;
-        Ok(keys)
+        let mut made = Ok(Self { config, slots: [const { None }; N] });
+        if let Ok(keys) = &mut made
+            && let Err(error) = keys.add(kid, secret, Role::Signing)
+        {
+            made = Err(error);
+        }
+        made
     }
 
     /// Takes one more key; one that signs makes the present signing key verify only.
     ///
     /// # Errors
     /// [`KeyError`]; nothing changed then.
+    #[inline(never)]
     pub fn add(&mut self, kid: Option<Kid>, secret: &[u8], role: Role) -> Result<(), KeyError> {
         if secret.len() < MIN_KEY_LEN {
             return Err(KeyError::TooShort);
@@ -402,6 +407,18 @@ impl<const N: usize> Keys<N> {
     /// [`Error`]: the first rule that it breaks.
     #[doc(alias = "verify_token")]
     pub fn verify(&self, token: &str, now: Option<UnixTime>) -> Result<Claims, Error> {
+        // Filled where the caller has it: on a device every copy of the claims is stack.
+        let mut verified = Ok(Claims::default());
+        if let Ok(claims) = &mut verified
+            && let Err(error) = self.verify_into(token, now, claims)
+        {
+            verified = Err(error);
+        }
+        verified
+    }
+
+    #[inline(never)]
+    fn verify_into(&self, token: &str, now: Option<UnixTime>, claims: &mut Claims) -> Result<(), Error> {
         if token.len() > self.config.max_len {
             return Err(Error::TooLong);
         }
@@ -421,28 +438,26 @@ impl<const N: usize> Keys<N> {
         if !right {
             return Err(Error::Tag);
         }
-        let read = claims::read(parts.payload, &self.config.scopes)?;
-        self.admit(&read, now)?;
-        Ok(read.claims)
+        let times = claims::read(parts.payload, &self.config.scopes, claims)?;
+        self.admit(claims, times, now)
     }
 
     /// Whether the claims hold here and now.
-    fn admit(&self, read: &claims::Read, now: Option<UnixTime>) -> Result<(), Error> {
-        let claims = &read.claims;
+    fn admit(&self, claims: &Claims, times: claims::Times, now: Option<UnixTime>) -> Result<(), Error> {
         if self.config.issuer.is_some_and(|issuer| claims.iss != Some(issuer)) {
             return Err(Error::Issuer);
         }
         if claims.aud != self.config.audience {
             return Err(Error::Audience);
         }
-        if read.exp.is_none() && self.config.require_exp {
+        if times.exp.is_none() && self.config.require_exp {
             return Err(Error::Missing);
         }
         let Some(now) = now.map(UnixTime::as_millis) else {
-            return if read.exp.is_some() || read.nbf.is_some() { Err(Error::NoClock) } else { Ok(()) };
+            return if times.exp.is_some() || times.nbf.is_some() { Err(Error::NoClock) } else { Ok(()) };
         };
         let leeway = self.config.leeway.as_millis();
-        if let Some(exp) = read.exp {
+        if let Some(exp) = times.exp {
             if now.saturating_sub(leeway) >= exp.millis {
                 return Err(Error::Expired);
             }
@@ -454,7 +469,7 @@ impl<const N: usize> Keys<N> {
         let ahead = |at: u64, leeway: u64| at > now.saturating_add(leeway);
         // A clock that was set back a little must not lock out whoever has just logged in.
         let issued_ahead = claims.iat.is_some_and(|iat| ahead(iat.saturating_mul(1_000), MAX_LEEWAY.as_millis()));
-        if issued_ahead || read.nbf.is_some_and(|nbf| ahead(nbf.millis, leeway)) {
+        if issued_ahead || times.nbf.is_some_and(|nbf| ahead(nbf.millis, leeway)) {
             return Err(Error::NotYet);
         }
         Ok(())

@@ -3,7 +3,8 @@
 use core::fmt;
 
 use super::cobs::{self, Place};
-use super::record::Record;
+use super::record::{AUDIT, LOST, Record};
+use crate::security::audit::Spelling;
 use crate::time::Instant;
 
 /// The most bytes that a frame has before it is stuffed, check sum included: the `N` of a host's decoder.
@@ -70,7 +71,7 @@ impl Frame {
     /// # Errors
     /// [`EncodeError`] if `out` is too short; [`MAX_ENCODED`] bytes always suffice.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
-        encode(self.seq, self.at, &self.record, out).ok_or(EncodeError)
+        encode(self.seq, self.at, Content::Record(&self.record), out).ok_or(EncodeError)
     }
 
     /// Reads what [`Decoder::feed`](super::decoder::Decoder::feed) has given.
@@ -87,11 +88,32 @@ impl Frame {
     }
 }
 
+/// What a frame carries, borrowed.
+#[derive(Clone, Copy)]
+pub(super) enum Content<'a> {
+    Record(&'a Record),
+    /// A [`Record::Audit`] that is spelt already.
+    Audit(Spelling<'a>),
+    /// A [`Record::Lost`], without the room that other records need.
+    Lost {
+        count: u32,
+        since: Instant,
+    },
+}
+
 /// Encodes a frame whose record need not be copied.
-pub(super) fn encode<P: Place>(seq: u32, at: Instant, record: &Record, place: P) -> Option<usize> {
+pub(super) fn encode<P: Place>(seq: u32, at: Instant, content: Content<'_>, place: P) -> Option<usize> {
     cobs::encode(place, |out| {
         out.small(seq).number(at.as_nanos());
-        record.write(out);
+        match content {
+            Content::Record(record) => record.write(out),
+            Content::Audit(spelling) => {
+                out.byte(AUDIT).bytes(spelling.as_bytes());
+            }
+            Content::Lost { count, since } => {
+                out.byte(LOST).small(count).number(since.as_nanos());
+            }
+        }
     })
 }
 

@@ -3,8 +3,9 @@
 use core::fmt;
 
 use super::cobs::Place;
-use super::frame;
+use super::frame::{self, Content};
 use super::record::Record;
+use crate::security::audit::Spelling;
 use crate::time::{Duration, Instant};
 
 /// Says how long an [`Outbox`] waits for the host.
@@ -226,8 +227,21 @@ impl<const BYTES: usize> Outbox<BYTES> {
     /// # Errors
     /// [`Full`] if there is no room; nothing is lost.
     pub fn offer(&mut self, record: &Record, now: Instant) -> Result<u32, Full> {
+        self.offer_content(Content::Record(record), now)
+    }
+
+    /// The same for a record of the audit chain as the chain has spelt it. On the line it is a [`Record::Audit`]; that
+    /// needs 300 bytes of stack, and this none of them.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; nothing is lost.
+    pub fn offer_audit(&mut self, spelling: Spelling<'_>, now: Instant) -> Result<u32, Full> {
+        self.offer_content(Content::Audit(spelling), now)
+    }
+
+    fn offer_content(&mut self, content: Content<'_>, now: Instant) -> Result<u32, Full> {
         let before = (self.len, self.next, self.lost);
-        let kept = if self.tell_loss(now) { self.append(record, now) } else { None };
+        let kept = if self.tell_loss(now) { self.append(content, now) } else { None };
         self.invariants();
         kept.ok_or_else(|| {
             // A `Lost` without a record behind it would fill the outbox with losses.
@@ -342,8 +356,8 @@ impl<const BYTES: usize> Outbox<BYTES> {
     /// Keeps a `Lost` if there is something to tell; whether nothing remains to be told.
     fn tell_loss(&mut self, now: Instant) -> bool {
         if self.lost > 0 {
-            let record = Record::Lost { count: self.lost, since: self.lost_since };
-            if self.append(&record, now).is_none() {
+            let lost = Content::Lost { count: self.lost, since: self.lost_since };
+            if self.append(lost, now).is_none() {
                 return false;
             }
             self.lost = 0;
@@ -351,11 +365,11 @@ impl<const BYTES: usize> Outbox<BYTES> {
         true
     }
 
-    fn append(&mut self, record: &Record, now: Instant) -> Option<u32> {
+    fn append(&mut self, content: Content<'_>, now: Instant) -> Option<u32> {
         let seq = self.next;
         let free = BYTES.saturating_sub(self.len);
         let tail = wrapped(self.head + self.len, BYTES);
-        let written = frame::encode(seq, now, record, Tail { ring: &mut self.ring, tail, free })?;
+        let written = frame::encode(seq, now, content, Tail { ring: &mut self.ring, tail, free })?;
         self.len += written;
         self.next = seq.wrapping_add(1);
         Some(seq)
@@ -619,6 +633,27 @@ mod tests {
         assert_eq!(outbox.push(&counter(99), T), Err(Full { lost: 1 }));
         assert_eq!(outbox.offer(&counter(99), T), Err(Full { lost: 1 }));
         assert_eq!(outbox.snapshot().lost, 1);
+    }
+
+    #[test]
+    fn a_record_of_the_chain_goes_out_as_it_was_spelt() {
+        let entry = crate::security::audit::longest();
+        let mut outbox = Outbox::<2048>::new(Config::DEFAULT);
+        outbox.offer(&Record::Audit { entry }, T).unwrap();
+        let mut log = crate::security::audit::Log::<1>::new(crate::security::audit::Chain::new(
+            entry.device,
+            entry.boot,
+            [7; 32],
+        ));
+        log.append(&entry.event, T, None).unwrap();
+        let spelling = log.oldest_spelt().unwrap();
+        assert_eq!(outbox.offer_audit(spelling, T), Ok(1));
+        let records: Vec<Record> = drain(&mut outbox, 64, T).iter().map(|frame| frame.record).collect();
+        assert_eq!(records, [Record::Audit { entry }, Record::Audit { entry: log.oldest().unwrap() }]);
+        // Without room nothing is lost, and it stays where it is.
+        let mut small = Outbox::<16>::new(Config::DEFAULT);
+        assert_eq!(small.offer_audit(spelling, T), Err(Full { lost: 0 }));
+        assert_eq!(small.snapshot().bytes, 0);
     }
 
     #[test]

@@ -13,6 +13,11 @@ pub use crate::monitoring::report::Report;
 /// The number of this list of records, sent in [`Record::Hello`]. It grows by one whenever a variant is added.
 pub const SCHEMA: u16 = 4;
 
+/// The number of [`Record::Lost`].
+pub(super) const LOST: u8 = 1;
+/// The number of [`Record::Audit`].
+pub(super) const AUDIT: u8 = 12;
+
 /// Names a series, a breaker or a cache.
 pub type Name = Text<24>;
 
@@ -231,7 +236,7 @@ impl Record {
     const fn number(&self) -> u8 {
         match self {
             Self::Hello { .. } => 0,
-            Self::Lost { .. } => 1,
+            Self::Lost { .. } => LOST,
             Self::Counter { .. } => 2,
             Self::Gauge { .. } => 3,
             Self::Distribution { .. } => 4,
@@ -242,7 +247,7 @@ impl Record {
             Self::Reply { .. } => 9,
             Self::Cache { .. } => 10,
             Self::Health { .. } => 11,
-            Self::Audit { .. } => 12,
+            Self::Audit { .. } => AUDIT,
             Self::LogBefore { .. } => 13,
             Self::Report { .. } => 14,
         }

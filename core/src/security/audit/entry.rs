@@ -73,39 +73,21 @@ impl fmt::Display for Malformed {
 impl core::error::Error for Malformed {}
 
 impl Entry {
-    /// Gives what the tag covers, piece by piece.
-    pub(super) fn covered(&self, put: &mut dyn FnMut(&[u8])) {
-        put(&[VERSION]);
-        put(&self.seq.to_be_bytes());
-        text(self.device.as_bytes(), put);
-        put(&self.boot.0.to_be_bytes());
-        put(&self.at.as_nanos().to_be_bytes());
-        put(&[u8::from(self.unix.is_some())]);
-        if let Some(unix) = self.unix {
-            put(&unix.as_millis().to_be_bytes());
-        }
-        put(&[self.event.kind as u8, self.event.outcome as u8]);
-        text(self.event.actor.as_bytes(), put);
-        text(self.event.source.as_bytes(), put);
-        text(self.event.detail.as_bytes(), put);
+    /// What the tag covers.
+    pub(super) const fn covered(&self) -> Covered<'_> {
+        let Self { seq, device, boot, at, unix, ref event, .. } = *self;
+        Covered { seq, device, boot, at, unix, event }
     }
 
     /// Gives its spelling, piece by piece: what the tag covers, and the tag.
     pub(crate) fn pieces(&self, put: &mut dyn FnMut(&[u8])) {
-        self.covered(put);
+        self.covered().pieces(put);
         put(&self.tag);
     }
 
     /// Writes its spelling.
     pub fn encode<'a>(&self, out: &'a mut [u8; MAX_LEN]) -> &'a [u8] {
-        let mut len = 0;
-        self.pieces(&mut |piece| {
-            for (to, from) in out.iter_mut().skip(len).zip(piece) {
-                *to = *from;
-            }
-            len += piece.len();
-        });
-        out.get(..len).unwrap_or_default()
+        self.covered().write(&self.tag, out)
     }
 
     /// Bytes of its spelling.
@@ -123,6 +105,66 @@ impl Entry {
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader { rest: bytes };
         reader.entry().filter(|_| reader.rest.is_empty()).ok_or(Malformed)
+    }
+}
+
+/// What the tag of a record covers; its event is borrowed, since it is long.
+pub(super) struct Covered<'a> {
+    pub(super) seq: u64,
+    pub(super) device: DeviceId,
+    pub(super) boot: BootId,
+    pub(super) at: Instant,
+    pub(super) unix: Option<UnixTime>,
+    pub(super) event: &'a Event,
+}
+
+impl Covered<'_> {
+    /// Gives it piece by piece.
+    pub(super) fn pieces(&self, put: &mut dyn FnMut(&[u8])) {
+        put(&[VERSION]);
+        put(&self.seq.to_be_bytes());
+        text(self.device.as_bytes(), put);
+        put(&self.boot.0.to_be_bytes());
+        put(&self.at.as_nanos().to_be_bytes());
+        put(&[u8::from(self.unix.is_some())]);
+        if let Some(unix) = self.unix {
+            put(&unix.as_millis().to_be_bytes());
+        }
+        put(&[self.event.kind as u8, self.event.outcome as u8]);
+        text(self.event.actor.as_bytes(), put);
+        text(self.event.source.as_bytes(), put);
+        text(self.event.detail.as_bytes(), put);
+    }
+
+    /// Writes it with its tag.
+    pub(super) fn write<'o>(&self, tag: &[u8; TAG_LEN], out: &'o mut [u8; MAX_LEN]) -> &'o [u8] {
+        let mut len = 0;
+        let mut put = |piece: &[u8]| {
+            for (to, from) in out.iter_mut().skip(len).zip(piece) {
+                *to = *from;
+            }
+            len += piece.len();
+        };
+        self.pieces(&mut put);
+        put(tag);
+        out.get(..len).unwrap_or_default()
+    }
+}
+
+/// Holds the spelling of one record, as a chain has written it: what goes over the line or into a file need not be
+/// read before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spelling<'a>(&'a [u8]);
+
+impl<'a> Spelling<'a> {
+    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, as [`Entry::encode`] gives them.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.0
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::entry::{Entry, MAX_LEN};
+use super::entry::{Entry, MAX_LEN, Spelling};
 use super::event::{Event, Kind, Outcome};
 use super::{Chain, Head};
 use crate::text::Text;
@@ -125,6 +125,30 @@ impl<const N: usize> Log<N> {
     /// The oldest record that nobody has taken.
     #[must_use]
     pub fn oldest(&self) -> Option<Entry> {
+        read(self.oldest_bytes())
+    }
+
+    /// The same, spelt: what a device sends, which need not read it.
+    #[must_use]
+    pub fn oldest_spelt(&self) -> Option<Spelling<'_>> {
+        self.oldest_bytes().map(Spelling::new)
+    }
+
+    /// Gives up the oldest record, which somebody has now: its place may be used again.
+    pub fn take(&mut self) -> Option<Entry> {
+        let taken = self.oldest();
+        self.pass();
+        taken
+    }
+
+    /// The same without reading it; whether there was one.
+    pub fn pass(&mut self) -> bool {
+        let waited = self.waiting > 0;
+        self.waiting = self.waiting.saturating_sub(1);
+        waited
+    }
+
+    fn oldest_bytes(&self) -> Option<&[u8]> {
         if self.waiting == 0 {
             return None;
         }
@@ -132,19 +156,15 @@ impl<const N: usize> Log<N> {
         spelt(self.ring.get(end - self.waiting), self.lens.get(end - self.waiting))
     }
 
-    /// Gives up the oldest record, which somebody has now: its place may be used again.
-    pub fn take(&mut self) -> Option<Entry> {
-        let taken = self.oldest();
-        self.waiting = self.waiting.saturating_sub(1);
-        taken
-    }
-
     /// The last records, at most `limit`, the newest first; taken or not.
     #[doc(alias = "get_recent_events")]
     pub fn recent(&self, limit: usize) -> impl Iterator<Item = Entry> {
         let places = self.ring.iter().zip(&self.lens);
         let newer = places.clone().take(self.next).rev();
-        newer.chain(places.skip(self.next).rev()).filter_map(|(bytes, len)| spelt(Some(bytes), Some(len))).take(limit)
+        newer
+            .chain(places.skip(self.next).rev())
+            .filter_map(|(bytes, len)| read(spelt(Some(bytes), Some(len))))
+            .take(limit)
     }
 
     /// The records that `filter` asks for, the newest first.
@@ -168,32 +188,42 @@ impl<const N: usize> Log<N> {
     fn tell_loss(&mut self, now: Instant, unix: Option<UnixTime>) -> bool {
         let told = self.lost > 0;
         if told {
-            let mut detail = Text::EMPTY;
-            digits(core::mem::take(&mut self.lost), &mut detail);
-            detail.push(" events found no room");
-            let (kind, outcome) = (Kind::Lost, Outcome::Failure);
-            self.keep(&Event { kind, outcome, actor: Text::EMPTY, source: Text::EMPTY, detail }, now, unix);
+            let mut event = Event {
+                kind: Kind::Lost,
+                outcome: Outcome::Failure,
+                actor: Text::EMPTY,
+                source: Text::EMPTY,
+                detail: Text::EMPTY,
+            };
+            digits(core::mem::take(&mut self.lost), &mut event.detail);
+            event.detail.push(" events found no room");
+            self.keep(&event, now, unix);
         }
         told
     }
 
     /// There is room.
+    #[inline(never)]
     fn keep(&mut self, event: &Event, now: Instant, unix: Option<UnixTime>) -> u64 {
-        let entry = self.chain.append(event, now, unix);
-        let seq = entry.seq;
         if let (Some(bytes), Some(len)) = (self.ring.get_mut(self.next), self.lens.get_mut(self.next)) {
-            *len = u16::try_from(entry.encode(bytes).len()).unwrap_or(0);
+            let spelling = self.chain.spell(event, now, unix, bytes);
+            *len = u16::try_from(spelling.as_bytes().len()).unwrap_or(0);
         }
         self.next = if self.next + 1 >= N { 0 } else { self.next + 1 };
         self.waiting += 1;
         debug_assert!(self.waiting <= N);
-        seq
+        self.chain.state.seq
     }
 }
 
-/// The record in a place of the ring.
-fn spelt(bytes: Option<&[u8; MAX_LEN]>, len: Option<&u16>) -> Option<Entry> {
-    Entry::decode(bytes?.get(..usize::from(*len?))?).ok()
+/// The bytes of a place of the ring.
+fn spelt<'a>(bytes: Option<&'a [u8; MAX_LEN]>, len: Option<&u16>) -> Option<&'a [u8]> {
+    bytes?.get(..usize::from(*len?))
+}
+
+/// The record that they spell.
+fn read(bytes: Option<&[u8]>) -> Option<Entry> {
+    Entry::decode(bytes?).ok()
 }
 
 /// A number in decimal digits, without `core::fmt`.
@@ -243,6 +273,21 @@ mod tests {
         assert_eq!(log.take().unwrap().seq, 1);
         assert_eq!((log.oldest().unwrap().seq, seqs(&log)), (2, [3, 2, 1].into()));
         assert_eq!(log.snapshot(), Snapshot { head: log.head(), waiting: 2, lost: 1 });
+    }
+
+    #[test]
+    fn what_is_sent_without_being_read_is_what_reading_gives() {
+        let mut log = log::<2>();
+        assert!(log.oldest_spelt().is_none() && !log.pass());
+        log.append(&event("first"), T, None).unwrap();
+        log.append(&event("second"), T, Some(UnixTime::from_secs(1))).unwrap();
+        for detail in ["first", "second"] {
+            let entry = log.oldest().unwrap();
+            assert_eq!(entry.event.detail, detail);
+            assert_eq!(log.oldest_spelt().unwrap().as_bytes(), entry.encode(&mut [0; MAX_LEN]));
+            assert!(log.pass());
+        }
+        assert!(log.oldest_spelt().is_none() && !log.pass());
     }
 
     #[test]

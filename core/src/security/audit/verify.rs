@@ -189,7 +189,7 @@ impl Verifier {
             return Err(Broken::Missing { seq });
         }
         let key = HmacKey::new(&self.state.key);
-        if !same(&self.state.tag(&key, entry), &entry.tag) {
+        if !same(&self.state.tag(&key, &entry.covered()), &entry.tag) {
             return Err(Broken::Changed { seq });
         }
         match self.kept {

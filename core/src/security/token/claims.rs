@@ -6,9 +6,9 @@ use super::{Claims, Config, Error};
 use crate::security::permission::{Permissions, Scopes};
 use crate::text::Text;
 
-/// Claims and their exact times.
-pub(super) struct Read {
-    pub(super) claims: Claims,
+/// The exact times of claims.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
     pub(super) exp: Option<Date>,
     pub(super) nbf: Option<Date>,
 }
@@ -19,21 +19,27 @@ impl From<Bad> for Error {
     }
 }
 
-/// Reads the payload of a token whose tag was right.
-pub(super) fn read(payload: &[u8], scopes: &Scopes) -> Result<Read, Error> {
-    let mut reader = Reader::new(payload)?;
+/// Reads the payload of a token whose tag was right into `claims`, which are the default's.
+///
+/// Not inlined, and filled where they stay: a device's stack holds its reader while it reads, and the claims once.
+#[inline(never)]
+pub(super) fn read(payload: &[u8], scopes: &Scopes, claims: &mut Claims) -> Result<Times, Error> {
+    let mut reader = Reader::over(payload);
+    reader.open()?;
     let (mut name, mut value) = (Str::new(), Str::new());
-    let mut read = Read { claims: Claims::default(), exp: None, nbf: None };
-    let claims = &mut read.claims;
-    let mut sub = None;
+    let mut times = Times { exp: None, nbf: None };
+    let mut has_sub = false;
     while reader.member(&mut name)? {
         match name.kept() {
-            Some(b"sub") => sub = Some(text(&mut reader, &mut value)?),
-            Some(b"iss") => claims.iss = Some(text(&mut reader, &mut value)?),
-            Some(b"aud") => claims.aud = Some(text(&mut reader, &mut value)?),
-            Some(b"cmd") => claims.cmd = Some(text(&mut reader, &mut value)?),
-            Some(b"exp") => read.exp = Some(reader.date()?),
-            Some(b"nbf") => read.nbf = Some(reader.date()?),
+            Some(b"sub") => {
+                text(&mut reader, &mut value, &mut claims.sub)?;
+                has_sub = true;
+            }
+            Some(b"iss") => text(&mut reader, &mut value, claims.iss.insert(Text::EMPTY))?,
+            Some(b"aud") => text(&mut reader, &mut value, claims.aud.insert(Text::EMPTY))?,
+            Some(b"cmd") => text(&mut reader, &mut value, claims.cmd.insert(Text::EMPTY))?,
+            Some(b"exp") => times.exp = Some(reader.date()?),
+            Some(b"nbf") => times.nbf = Some(reader.date()?),
             Some(b"iat") => claims.iat = Some(reader.date()?.secs),
             Some(b"jti") => {
                 reader.string_value(&mut value)?;
@@ -43,16 +49,18 @@ pub(super) fn read(payload: &[u8], scopes: &Scopes) -> Result<Read, Error> {
             _ => reader.skip(&mut value)?,
         }
     }
-    claims.sub = sub.ok_or(Error::Missing)?;
-    claims.exp = read.exp.map(|date| date.secs);
-    claims.nbf = read.nbf.map(|date| date.secs);
-    Ok(read)
+    if !has_sub {
+        return Err(Error::Missing);
+    }
+    claims.exp = times.exp.map(|date| date.secs);
+    claims.nbf = times.nbf.map(|date| date.secs);
+    Ok(times)
 }
 
-fn text<const M: usize>(reader: &mut Reader<'_>, value: &mut Str) -> Result<Text<M>, Error> {
+fn text<const M: usize>(reader: &mut Reader<'_>, value: &mut Str, place: &mut Text<M>) -> Result<(), Error> {
     reader.string_value(value)?;
     // Too long is refused: a name that is cut is another name.
-    value.as_str().and_then(|text| Text::new(text).ok()).ok_or(Error::TooLong)
+    if value.as_str().is_some_and(|text| place.push(text)) { Ok(()) } else { Err(Error::TooLong) }
 }
 
 /// The number of 32 lower-case hexadecimal digits.

@@ -22,9 +22,13 @@ pub(super) fn write(kid: Option<&Kid>, out: &mut Writer<'_>) {
 
 /// Reads any other spelling. Only what RFC 8725 lets stand: `HS256`, no critical extension, no unencoded payload,
 /// no other type than `JWT`.
+///
+/// Not inlined: its reader would stand on the stack beside the claims'.
+#[inline(never)]
 pub(super) fn scan(header: &[u8]) -> Result<Option<Kid>, Error> {
     let scan = || -> Result<Result<Option<Kid>, Error>, Bad> {
-        let mut reader = Reader::new(header)?;
+        let mut reader = Reader::over(header);
+        reader.open()?;
         let (mut name, mut value) = (Str::new(), Str::new());
         let (mut kid, mut algorithm) = (None, false);
         while reader.member(&mut name)? {

@@ -91,10 +91,14 @@ pub(super) struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    /// Reads the object in `text`.
-    pub(super) fn new(text: &'t [u8]) -> Result<Self, Bad> {
-        let mut reader = Self { bytes: Bytes::new(text), names: [0; MAX_MEMBERS], members: 0 };
-        if reader.token()? == b'{' { Ok(reader) } else { Err(Bad) }
+    /// Stands before the object in `text`.
+    pub(super) fn over(text: &'t [u8]) -> Self {
+        Self { bytes: Bytes::new(text), names: [0; MAX_MEMBERS], members: 0 }
+    }
+
+    /// Moves into the object.
+    pub(super) fn open(&mut self) -> Result<(), Bad> {
+        if self.token()? == b'{' { Ok(()) } else { Err(Bad) }
     }
 
     fn peek(&mut self) -> Result<Option<u8>, Bad> {
