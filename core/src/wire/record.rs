@@ -11,7 +11,7 @@ pub use crate::monitoring::log::Level;
 pub use crate::monitoring::report::Report;
 
 /// The number of this list of records, sent in [`Record::Hello`]. It grows by one whenever a variant is added.
-pub const SCHEMA: u16 = 4;
+pub const SCHEMA: u16 = 5;
 
 /// Names a series, a breaker or a cache.
 pub type Name = Text<24>;
@@ -435,6 +435,10 @@ wire_enum! {
         Limited = "limited",
         /// It was tried and failed.
         Failed = "failed",
+        /// Its time is over, or has not come; the message tells the device's. Since schema 5.
+        Expired = "expired",
+        /// It has a time, and the device does not know what time it is. Since schema 5.
+        NoClock = "no_clock",
     }
 }
 
