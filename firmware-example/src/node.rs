@@ -123,7 +123,8 @@ impl<I2C: I2c> Node<I2C> {
             self.report();
         }
         SENSOR.with(Executor::poll);
-        self.audit.poll(now, None);
+        let unix = self.desk.unix(now);
+        self.audit.poll(now, unix);
         self.tell_audit(now);
         self.tell_log(now);
         self.outbox.poll(now);
@@ -151,11 +152,12 @@ impl<I2C: I2c> Node<I2C> {
         let _ = self.outbox.push(record, Timer.now());
     }
 
-    /// Appends to the audit chain. There is no wall clock here, and the record says so.
+    /// Appends to the audit chain, with the wall time as soon as somebody has told it.
     #[inline(never)]
     fn record(&mut self, event: &Event, now: Instant) {
         // What finds no room is counted and told by the chain itself.
-        let _ = self.audit.append(event, now, None);
+        let unix = self.desk.unix(now);
+        let _ = self.audit.append(event, now, unix);
         self.tell_audit(now);
     }
 
@@ -415,7 +417,11 @@ impl<I2C: I2c> Node<I2C> {
             Err(Refusal { counter, verdict, .. }) => {
                 self.count("commands_refused");
                 self.log(Level::Warn, "command", verdict.as_str());
-                (counter, verdict, Text::EMPTY, false)
+                let message = match verdict {
+                    Verdict::Expired | Verdict::Failed => self.what_time(now),
+                    _ => Text::EMPTY,
+                };
+                (counter, verdict, message, false)
             }
         };
         defmt::info!("command {}: {}", counter, verdict);
@@ -462,6 +468,17 @@ impl<I2C: I2c> Node<I2C> {
             Command::Restart => {
                 message.push("restarting");
             }
+            Command::SetTime(_) => message = self.what_time(Timer.now()),
+        }
+        message
+    }
+
+    /// What the host knows the device's wall time by: this, and when its frame was made.
+    #[inline(never)]
+    fn what_time(&mut self, now: Instant) -> Text<48> {
+        let mut message = Text::EMPTY;
+        if let Some(unix) = self.desk.unix(now) {
+            let _ = write!(message, "time is {}", unix.as_millis());
         }
         message
     }

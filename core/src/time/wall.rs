@@ -181,6 +181,7 @@ impl Wall {
     ///
     /// # Errors
     /// [`SetError`], which tells the bound or the present.
+    #[inline(never)]
     pub fn set(&mut self, unix: UnixTime, now: Instant) -> Result<UnixTime, SetError> {
         let Config { earliest, latest, slack, max_step } = self.config;
         if unix < earliest {
@@ -205,6 +206,7 @@ impl Wall {
     }
 
     /// What time it is; `None` while nobody has told.
+    #[inline(never)]
     pub fn unix(&mut self, now: Instant) -> Option<UnixTime> {
         let (unix, at) = self.set?;
         self.latest = self.latest.max(now);
