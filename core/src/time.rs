@@ -15,6 +15,7 @@ use core::str::FromStr;
 
 #[cfg(feature = "serde")]
 pub mod text;
+pub mod wall;
 
 const NANOS_PER_MICRO: u64 = 1_000;
 const NANOS_PER_MILLI: u64 = 1_000_000;
@@ -352,7 +353,7 @@ impl<C: Clock + ?Sized> Clock for &C {
     }
 }
 
-/// Reads wall time, where there is any.
+/// Reads wall time, where there is any. [`wall::Wall`] keeps it on a device that was told.
 pub trait WallClock {
     /// The present wall time, or `None` while nobody has told it to this device.
     fn unix_now(&self) -> Option<UnixTime>;

@@ -6,7 +6,8 @@ use daur_core::security::keys::KeyError;
 use daur_core::security::permission::Permissions;
 use daur_core::security::token::{Config, Error, Gate, Keys};
 use daur_core::text::Text;
-use daur_core::time::{Duration, Instant};
+use daur_core::time::wall::{self, SetError, Wall};
+use daur_core::time::{Duration, Instant, UnixTime};
 use daur_core::wire::record::Verdict;
 
 use crate::config;
@@ -22,6 +23,8 @@ pub enum Command {
     ResetBreaker,
     /// `restart`: reset the chip.
     Restart,
+    /// `set-time MS`: so many milliseconds since 1970 it is. The answer tells what time it is now.
+    SetTime(UnixTime),
     /// `hang`: the scripted bus ends no transfer any more, until the watchdog bites.
     #[cfg(not(daur_board))]
     Hang,
@@ -42,7 +45,7 @@ impl Command {
             (Some("reset-breaker"), None) => Self::ResetBreaker,
             (Some("restart"), None) => Self::Restart,
             (Some("set-interval"), Some(millis)) => {
-                let interval = millis.parse().map(Duration::from_millis).map_err(|_| Verdict::Invalid)?;
+                let interval = Duration::from_millis(number(millis)?);
                 if !(config::INTERVAL_MIN..=config::INTERVAL_MAX).contains(&interval) {
                     return Err(Verdict::Invalid);
                 }
@@ -52,9 +55,10 @@ impl Command {
             (Some("hang"), None) => Self::Hang,
             #[cfg(not(daur_board))]
             (Some("stall"), Some(millis)) => {
-                Self::Stall(millis.parse().map(Duration::from_millis).map_err(|_| Verdict::Invalid)?)
+                Self::Stall(Duration::from_millis(number(millis)?))
             }
-            (Some("report" | "reset-breaker" | "restart" | "set-interval"), _) => return Err(Verdict::Invalid),
+            (Some("set-time"), Some(millis)) => Self::SetTime(UnixTime::from_millis(number(millis)?)),
+            (Some("report" | "reset-breaker" | "restart" | "set-interval" | "set-time"), _) => return Err(Verdict::Invalid),
             _ => return Err(Verdict::UnknownCommand),
         };
         if words.next().is_some() { Err(Verdict::Invalid) } else { Ok(command) }
@@ -66,11 +70,18 @@ impl Command {
         match self {
             Self::Report => Permissions::READ,
             Self::SetInterval(_) | Self::ResetBreaker => Permissions::WRITE,
-            Self::Restart => Permissions::ADMIN,
+            // Who sets the time decides which commands have expired, and cannot take it back.
+            Self::Restart | Self::SetTime(_) => Permissions::ADMIN,
             #[cfg(not(daur_board))]
             Self::Hang | Self::Stall(_) => Permissions::ADMIN,
         }
     }
+}
+
+/// Once for all commands: inlined, each reading of a number is 200 bytes.
+#[inline(never)]
+fn number(digits: &str) -> Result<u64, Verdict> {
+    digits.parse().map_err(|_| Verdict::Invalid)
 }
 
 /// A command that is to be run.
@@ -101,13 +112,16 @@ pub struct Refusal {
 
 /// Decides which commands are run.
 ///
-/// In this order: how many, who signed it, for which device and which of its lives, whether it is
-/// new, whether the signer may. What costs least comes first, and an attacker learns no more than
+/// In this order: how many, who signed it, for which device, whether it has expired, for which of the device's lives,
+/// whether it is new, whether the signer may. What costs least comes first, and an attacker learns no more than
 /// that the signature is wrong.
+///
+/// A command that may expire is refused while the device has not been told the time, by `set-time`, which is set here.
 pub struct Desk {
     keys: Keys<1>,
     gate: Gate,
     limiter: Limiter,
+    wall: Wall,
 }
 
 impl Desk {
@@ -121,7 +135,13 @@ impl Desk {
             keys: Keys::new(Config::command(device), None, key)?,
             gate: Gate::new(nonce),
             limiter: Limiter::new(config::COMMANDS),
+            wall: Wall::new(wall::Config::DEFAULT),
         })
+    }
+
+    /// What time it is, if anybody has told.
+    pub fn unix(&mut self, now: Instant) -> Option<UnixTime> {
+        self.wall.unix(now)
     }
 
     /// The command in `token`, if it is to be run.
@@ -133,9 +153,11 @@ impl Desk {
         let unsigned = |verdict| Refusal { counter: 0, verdict, user: Text::EMPTY, text: Text::EMPTY };
         self.limiter.check(now).map_err(|_| unsigned(Verdict::Limited))?;
         // Borrowed: moved, the claims would stand on the stack twice.
-        let verified = self.keys.verify(token, None);
+        let verified = self.keys.verify(token, self.wall.unix(now));
         let claims = verified.as_ref().map_err(|error| match error {
             Error::Audience => unsigned(Verdict::WrongDevice),
+            Error::NoClock => unsigned(Verdict::NoClock),
+            Error::Expired | Error::NotYet | Error::Lifetime => unsigned(Verdict::Expired),
             _ => unsigned(Verdict::BadSignature),
         })?;
         let counter = claims.nonce_and_counter().map_or(0, |(_, counter)| counter);
@@ -148,6 +170,12 @@ impl Desk {
             Error::Permission => refused(Verdict::Forbidden),
             _ => refused(Verdict::Invalid),
         })?;
+        if let Ok(Command::SetTime(unix)) = command {
+            self.wall.set(unix, now).map_err(|error| match error {
+                SetError::Behind { .. } | SetError::TooFar { .. } => refused(Verdict::Failed),
+                _ => refused(Verdict::Invalid),
+            })?;
+        }
         command.map(|command| Order { command, counter, user, text }).map_err(refused)
     }
 }

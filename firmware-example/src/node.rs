@@ -133,7 +133,8 @@ impl Node {
             self.report();
         }
         SENSOR.with(Executor::poll);
-        self.audit.poll(now, None);
+        let unix = self.desk.unix(now);
+        self.audit.poll(now, unix);
         self.tell_audit(now);
         self.tell_log(now);
         self.outbox.poll(now);
@@ -173,11 +174,12 @@ impl Node {
         let _ = self.outbox.push(record, Timer.now());
     }
 
-    /// Appends to the audit chain. There is no wall clock here, and the record says so.
+    /// Appends to the audit chain, with the wall time as soon as somebody has told it.
     #[inline(never)]
     fn record(&mut self, event: &Event, now: Instant) {
         // What finds no room is counted and told by the chain itself.
-        let _ = self.audit.append(event, now, None);
+        let unix = self.desk.unix(now);
+        let _ = self.audit.append(event, now, unix);
         self.tell_audit(now);
     }
 
@@ -463,7 +465,11 @@ impl Node {
             Err(Refusal { counter, verdict, .. }) => {
                 self.count("commands_refused");
                 self.log(Level::Warn, "command", verdict.as_str());
-                (counter, verdict, Text::EMPTY, false)
+                let message = match verdict {
+                    Verdict::Expired | Verdict::Failed => self.what_time(now),
+                    _ => Text::EMPTY,
+                };
+                (counter, verdict, message, false)
             }
         };
         defmt::info!("command {}: {}", counter, verdict);
@@ -527,6 +533,17 @@ impl Node {
                 crate::script::stall(time);
                 message.push("stalled");
             }
+            Command::SetTime(_) => message = self.what_time(Timer.now()),
+        }
+        message
+    }
+
+    /// What the host knows the device's wall time by: this, and when its frame was made.
+    #[inline(never)]
+    fn what_time(&mut self, now: Instant) -> Text<48> {
+        let mut message = Text::EMPTY;
+        if let Some(unix) = self.desk.unix(now) {
+            let _ = write!(message, "time is {}", unix.as_millis());
         }
         message
     }

@@ -29,13 +29,17 @@ const level = (d) => (!d.connected ? "red" : silent(d) || d.ready === false ? "a
 const stateWords = (d) => (!d.connected ? "not connected" : silent(d) ? "silent" : d.ready === false ? "not ready" : "connected");
 const stateCell = (d) => [stateWords(d), `state ${{ green: "good", amber: "warn", red: "bad" }[level(d)]}`];
 
+const schema = (d) => (d.schema == null ? "–" : `${d.schema}${d.schema_ahead > 0 ? `, newer than the server’s ${d.schema - d.schema_ahead}: ${count(d.unknown)} skipped` : d.schema_ahead < 0 ? `, older than the server’s ${d.schema - d.schema_ahead}` : ""}`);
+// A quarter of a second is what a line and a frame take.
+const clock = (d) => (d.wall_ahead_ms == null ? "not set" : Math.abs(d.wall_ahead_ms) < 250 ? "as the server’s" : `${span(Math.abs(d.wall_ahead_ms))} ${d.wall_ahead_ms > 0 ? "ahead" : "behind"}`);
+
 function device(el, d) {
   const part = (name) => el.querySelector(`[data-part=${name}]`);
   text(part("name"), d.id || d.endpoint);
   badge(part("state"), level(d), stateWords(d));
   text(part("seen"), d.last_seen_ms == null ? d.link_error || "never seen" : `seen ${span(d.last_seen_ms)} ago`);
   const memory = d.system ? [["Stack used", d.system.stack_size ? percent((d.system.stack_high_water * 1000) / d.system.stack_size) : "–"], ["Idle", percent(d.system.idle_permille)]] : [];
-  facts(part("facts"), [["Firmware", d.firmware ?? "–"], ["Reset by", d.reset_cause ? words(d.reset_cause) : "–"], ["Boot id", d.boot_id ?? "–"], ["Lost", count(d.lost), d.lost ? "warn" : ""], ["Commands", `${count(d.commands_accepted)} taken`], ...memory,
+  facts(part("facts"), [["Firmware", d.firmware ?? "–"], ["Schema", schema(d), d.schema_ahead > 0 ? "warn" : ""], ["Clock", clock(d)], ["Reset by", d.reset_cause ? words(d.reset_cause) : "–"], ["Boot id", d.boot_id ?? "–"], ["Lost", count(d.lost), d.lost ? "warn" : ""], ["Commands", `${count(d.commands_accepted)} taken`], ...memory,
     ...own(d.caches).map(([name, c]) => [`Cache ${name}`, `${percent(c.hits + c.misses ? (c.hits * 1000) / (c.hits + c.misses) : null)} hits`])]);
   keyed(part("breakers"), own(d.breakers), ([name]) => name, () => h("li", {}, h("span", { class: "name mono" }), h("span", { class: "badge" })),
     (li, [name, b]) => { text(li.children[0], name); badge(li.children[1], breakerLevel(b.state), `breaker ${stateName(b.state)}${b.refused ? `, ${count(b.refused)} refused` : ""}`); });

@@ -413,6 +413,16 @@ fn of_device(device: &DeviceStatus, page: &mut Page) {
     let firmware = device.firmware.as_deref().unwrap_or("");
     page.gauge("daur_device_info", "Its life and its firmware, as labels.")
         .sample(&[("device", name), ("boot_id", boot), ("firmware", firmware)], 1_u64);
+    if let Some(schema) = device.schema {
+        page.gauge("daur_device_schema", "The number of its list of records.").sample(&own, u64::from(schema));
+    }
+    if let Some(ahead) = device.schema_ahead {
+        page.gauge("daur_device_schema_ahead", "By how much that is above the server's.").sample(&own, f64::from(ahead));
+    }
+    if let Some(ahead) = device.wall_ahead_ms {
+        let help = "How far its wall time is ahead of the server's.";
+        page.gauge("daur_device_clock_ahead_seconds", help).sample(&own, ahead as f64 / 1e3);
+    }
     page.gauge("daur_device_uptime_seconds", "Time since its reset.")
         .sample(&own, device.device_uptime_ms as f64 / 1e3);
     for (family, help, value) in [

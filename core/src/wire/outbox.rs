@@ -97,7 +97,8 @@ pub struct Snapshot {
 ///    itself.
 /// 3. An acknowledged frame is forgotten, and all before it.
 /// 4. An acknowledgement of nothing new asks for what follows it: the outbox begins again with its oldest frame. So
-///    it does when nothing was acknowledged for `resend_after`.
+///    it does when nothing was acknowledged for `resend_after`, unless that frame is not out yet: on a line so slow that
+///    a frame takes longer it waits once more, since beginning again would never get beyond it.
 /// 5. Only what has been read can be acknowledged; any other number changes nothing.
 /// 6. Whatever begins anew begins with a delimiter, so that a frame cut short does not spoil the next. Its receiver
 ///    counts what was cut as one damaged frame.
@@ -316,10 +317,17 @@ impl<const BYTES: usize> Outbox<BYTES> {
     /// Begins again with the oldest frame if the host has been silent for too long; whether it did.
     pub fn poll(&mut self, now: Instant) -> bool {
         let due = self.resend_at <= now && self.resend_at < Instant::MAX;
-        if due {
-            self.rewind();
+        if !due {
+            return false;
         }
-        due
+        // On a slow line the oldest frame may still be under way: nobody can have acknowledged it.
+        let sent = self.read >= self.end_of_first();
+        if sent {
+            self.rewind();
+        } else {
+            self.await_ack(now);
+        }
+        sent
     }
 
     /// When [`poll`](Self::poll) would do something.
@@ -552,6 +560,27 @@ mod tests {
         assert_eq!(numbers(&drain(&mut outbox, 64, at)), [0]);
         assert_eq!(outbox.poll_at(), Some(at + Duration::from_secs(2)));
         assert_eq!(outbox.snapshot().rewinds, 1);
+    }
+
+    #[test]
+    fn rule_4_a_frame_that_takes_longer_than_the_wait_is_not_begun_again_before_it_is_out() {
+        let mut outbox = Outbox::<256>::new(Config::DEFAULT);
+        outbox.push(&counter(0), T).unwrap();
+        outbox.push(&counter(1), T).unwrap();
+        let mut byte = [0; 1];
+        let mut now = T;
+        // A second a byte. The delimiter in front and the frame's own.
+        let mut zeros = 0;
+        while zeros < 2 {
+            assert!(!outbox.poll(now));
+            assert_eq!(outbox.read(&mut byte, now), 1);
+            zeros += u32::from(byte == [0]);
+            now += Duration::from_secs(1);
+        }
+        let at = outbox.poll_at().unwrap();
+        assert!(!outbox.poll(at - Duration::from_nanos(1)));
+        assert!(outbox.poll(at));
+        assert_eq!((outbox.snapshot().rewinds, outbox.ack(0, at)), (1, 1));
     }
 
     #[test]

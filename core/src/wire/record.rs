@@ -11,7 +11,7 @@ pub use crate::monitoring::log::Level;
 pub use crate::monitoring::report::Report;
 
 /// The number of this list of records, sent in [`Record::Hello`]. It grows by one whenever a variant is added.
-pub const SCHEMA: u16 = 4;
+pub const SCHEMA: u16 = 5;
 
 /// The number of [`Record::Lost`].
 pub(super) const LOST: u8 = 1;
@@ -440,6 +440,10 @@ wire_enum! {
         Limited = "limited",
         /// It was tried and failed.
         Failed = "failed",
+        /// Its time is over, or has not come; the message tells the device's. Since schema 5.
+        Expired = "expired",
+        /// It has a time, and the device does not know what time it is. Since schema 5.
+        NoClock = "no_clock",
     }
 }
 

@@ -55,6 +55,11 @@ pub(super) fn attention(status: &FullStatus) -> Vec<Attention> {
         if let more @ 1.. = not_closed().skip(BREAKERS_SHOWN).count() {
             add("amber", format!("{name}: {more} more breakers are not closed"));
         }
+        // An older one is understood whole; a newer one may say what this server skips.
+        if device.schema_ahead.is_some_and(|ahead| ahead > 0) {
+            let skipped = device.unknown;
+            add("amber", format!("Device {name} speaks a newer schema than this server: {skipped} records skipped"));
+        }
         if device.ready == Some(false) {
             add("amber", format!("Device {name} says it is not ready"));
         }

@@ -1,15 +1,17 @@
 //! What is known of one device, and what its frames change.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use daur_core::id::DeviceId;
-use daur_core::time::Instant;
+use daur_core::time::{Instant, UnixTime, WallClock};
 use daur_core::wire::decoder;
 use daur_core::wire::frame::{DecodeError, Frame};
 use daur_core::wire::inbox::{Arrival, Inbox};
-use daur_core::wire::record::{Record, Verdict};
-use tokio::sync::oneshot;
+use daur_core::wire::record::{Record, SCHEMA, Verdict};
+use tokio::sync::{Notify, oneshot};
 
+use crate::clock::SystemWallClock;
 use crate::security::audit::device::Life;
 
 use super::audit::{Keeper, Store};
@@ -18,6 +20,7 @@ use super::registry::{Config, Reply};
 use super::status::{
     BreakerStatus, CacheStatus, DeviceStatus, ErrorStatus, LogLine, ReportStatus, Series, SeriesValue, SystemStatus,
 };
+use super::time::{DeviceTime, Signer};
 
 /// A command whose answer is awaited.
 pub(super) struct Pending {
@@ -39,6 +42,10 @@ pub(super) struct Device {
     /// Its audit chain.
     pub(super) audit: Keeper,
     log: DeviceLog,
+    time: DeviceTime,
+    /// Told whenever it may have answered what it was told of the time.
+    pub(super) settled: Arc<Notify>,
+    fleet_key: Option<Arc<[u8]>>,
 }
 
 /// The first schema whose devices keep an audit chain.
@@ -64,8 +71,11 @@ impl Device {
             nonce: 0,
             counter: 0,
             pending: None,
+            fleet_key: store.fleet_key.clone(),
             audit: Keeper::new(store),
             log: DeviceLog::new(config.log_lines),
+            time: DeviceTime::default(),
+            settled: Arc::default(),
         }
     }
 
@@ -80,6 +90,7 @@ impl Device {
         status.duplicates = seen.duplicates;
         status.audit = self.audit.status();
         status.log = self.log.lines().clone();
+        status.wall_ahead_ms = self.time.ahead_ms();
         status
     }
 
@@ -98,6 +109,38 @@ impl Device {
         self.status.link_error = Some(error);
         // Its answer, if there is one, will not find its way: tell now.
         self.pending = None;
+        self.time.on_disconnected();
+        self.settled.notify_waiters();
+    }
+
+    /// The counter of the next command: it goes on from the wall clock, since a host that starts anew does not know the
+    /// last one it used.
+    pub(super) fn next_counter(&mut self) -> u64 {
+        let unix_ms = SystemWallClock.unix_now().map_or(0, UnixTime::as_millis);
+        self.counter = unix_ms.max(self.counter.saturating_add(1));
+        self.counter
+    }
+
+    /// Whether a command need not wait until the device knows the time. Where the line is down it need not.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.status.connected || self.time.is_settled()
+    }
+
+    /// When a command that is signed now expires.
+    pub(super) fn expiry(&self, now: Instant) -> Option<u64> {
+        self.time.expiry(self.config.command_lifetime, now)
+    }
+
+    /// What tells the device the time, if that is due and no command is under way.
+    pub(super) fn tell_time(&mut self, now: Instant) -> Option<Vec<u8>> {
+        if self.pending.is_some() || !self.time.is_due(&self.config, now) {
+            return None;
+        }
+        let signer = Signer::new(self.fleet_key.as_ref(), self.id?).ok()?;
+        let counter = self.next_counter();
+        let line = signer.time(self.nonce, counter)?;
+        self.time.on_told(counter, now);
+        Some(line)
     }
 
     /// Adds what a connection's decoder has seen since `before`.
@@ -132,8 +175,9 @@ impl Device {
             Arrival::New { .. } => {
                 let at_ms = at.as_millis();
                 self.status.device_uptime_ms = at_ms;
+                self.time.on_frame(at_ms, now);
                 match record {
-                    Some(record) => self.on_record(&record, at_ms),
+                    Some(record) => self.on_record(&record, at_ms, now),
                     None => self.status.unknown += 1,
                 }
             }
@@ -144,7 +188,7 @@ impl Device {
         answer
     }
 
-    fn on_record(&mut self, record: &Record, at_ms: u64) {
+    fn on_record(&mut self, record: &Record, at_ms: u64, now: Instant) {
         match *record {
             Record::Hello { .. } => self.on_hello(record),
             Record::Lost { count, .. } => self.status.lost_device += u64::from(count),
@@ -177,7 +221,7 @@ impl Device {
                 self.log.recover(LogLine { device_last_at_ms: last_at.as_millis(), repeated, ..line });
             }
             Record::Reply { counter, verdict, message } => {
-                self.on_reply(Reply { counter, verdict, message: message.as_str().to_owned() });
+                self.on_reply(Reply { counter, verdict, message: message.as_str().to_owned() }, at_ms, now);
             }
             Record::Cache { name, hits, misses, len, capacity } => {
                 let status = CacheStatus { hits, misses, len, capacity };
@@ -211,12 +255,17 @@ impl Device {
             (self.status.system, self.status.live, self.status.ready) = (None, None, None);
             self.status.report = None;
         }
+        if another {
+            let able = self.config.tell_time && Signer::new(self.fleet_key.as_ref(), device).is_ok();
+            self.time.on_life(schema, able);
+        }
         self.audit.on_hello(Life { device, boot, nonce }, schema >= AUDITS);
         self.id = Some(device);
         self.nonce = nonce;
         self.status.id = Some(device.to_string());
         self.status.boot_id = boot_id;
         self.status.schema = Some(schema);
+        self.status.schema_ahead = Some(i32::from(schema) - i32::from(SCHEMA));
         self.status.firmware = Some(firmware.as_str().to_owned());
         self.status.reset_cause = Some(reset);
     }
@@ -226,7 +275,12 @@ impl Device {
         self.status.dropped += put(&mut self.status.series, name, series, self.config.max_series);
     }
 
-    fn on_reply(&mut self, reply: Reply) {
+    fn on_reply(&mut self, reply: Reply, at_ms: u64, now: Instant) {
+        let own = self.time.on_reply(&reply, at_ms, self.config.tell_time_every, now);
+        self.settled.notify_waiters();
+        if own {
+            return;
+        }
         match reply.verdict {
             Verdict::Accepted => self.status.commands_accepted += 1,
             _ => self.status.commands_refused += 1,

@@ -12,6 +12,7 @@ mod log;
 mod registry;
 mod status;
 mod task;
+mod time;
 
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use registry::{Config, Registry, Reply, SendError};

@@ -4,18 +4,16 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use daur_core::id::DeviceId;
 use daur_core::reliability::retry::{self, Attempts, Jitter};
 use daur_core::security::audit::Entry;
-use daur_core::security::keys::derive_device_key;
 use daur_core::security::permission::Permissions;
-use daur_core::security::token::{self, Claims, Keys};
 use daur_core::shared::Shared;
 use daur_core::text::Text;
-use daur_core::time::{Duration, WallClock};
-use daur_core::wire::frame::{Downlink, MAX_DOWNLINK, MAX_DOWNLINK_ENCODED};
+use daur_core::time::Duration;
 use daur_core::wire::inbox;
 use daur_core::wire::record::Verdict;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -29,7 +27,8 @@ use super::device::{Device, Pending};
 use super::endpoint::Endpoint;
 use super::status::DeviceStatus;
 use super::task::{self, SharedDevice};
-use crate::clock::{SystemWallClock, TokioClock};
+use super::time::Signer;
+use crate::clock::TokioClock;
 use crate::shared::StdShared;
 
 /// Bounds what a [`Registry`] keeps and waits for.
@@ -49,6 +48,12 @@ pub struct Config {
     pub silence: Duration,
     /// How long a command's answer is waited for.
     pub reply_timeout: Duration,
+    /// How long a command may take to arrive; later the device refuses it, if it knows the time.
+    pub command_lifetime: Duration,
+    /// Whether a device that can know the time is told it, by a signed `set-time`, at the beginning of each life.
+    pub tell_time: bool,
+    /// How soon it is told again if it has not answered, or is late by more than 10 s.
+    pub tell_time_every: Duration,
     /// The most series that one device may have; so for its breakers, its caches and its kinds of errors.
     pub max_series: usize,
     /// The lines of its log that are kept.
@@ -56,7 +61,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Tried again after 250 ms, doubling up to 10 s, for ever; 30 s of silence; 5 s for an answer; 128 series.
+    /// Tried again after 250 ms, doubling up to 10 s, for ever; 30 s of silence; 5 s for an answer; 30 s for a command; 128
+    /// series.
     pub const DEFAULT: Self = Self {
         retry: retry::Config {
             max_attempts: Attempts::Forever,
@@ -72,6 +78,9 @@ impl Config {
         identify_every: Duration::from_secs(1),
         silence: Duration::from_secs(30),
         reply_timeout: Duration::from_secs(5),
+        command_lifetime: Duration::from_secs(30),
+        tell_time: true,
+        tell_time_every: Duration::from_secs(60),
         max_series: 128,
         log_lines: 100,
     };
@@ -93,6 +102,9 @@ impl Default for Config {
 /// 4. A command is signed for one device, one life of it and one use; one is under way at a time.
 /// 5. The records of a device's audit chain are verified in order and, where there is a directory for them, on disk
 ///    before their frames are acknowledged; if they cannot be, the line is broken off, and the device keeps them.
+/// 6. A device that can know the time (schema 5) is told it in each of its lives before any other command, and a command
+///    to one that knows it expires after `command_lifetime`, by the later of the two clocks. One that does not answer
+///    is sent commands without an end.
 ///
 /// # Cost
 /// One task and about 3 KB a device, and what its series take.
@@ -121,7 +133,6 @@ pub struct Registry {
 
 struct Inner {
     config: Config,
-    fleet_key: Option<Vec<u8>>,
     store: Store,
     attached: Mutex<Vec<Attached>>,
 }
@@ -194,8 +205,7 @@ impl Registry {
 
     fn with_store(config: Config, fleet_key: Option<&[u8]>, dir: Option<PathBuf>) -> Self {
         let store = Store { dir, fleet_key: fleet_key.map(Arc::from) };
-        let fleet_key = fleet_key.map(<[u8]>::to_vec);
-        Self { inner: Arc::new(Inner { config, fleet_key, store, attached: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { config, store, attached: Mutex::default() }) }
     }
 
     /// Starts to read the device at `endpoint`. Call it inside a tokio runtime.
@@ -270,14 +280,13 @@ impl Registry {
         let command = Text::new(command).map_err(|_| SendError::TooLong)?;
         let user = Text::new(user).map_err(|_| SendError::TooLong)?;
         let (id, attached) = self.find(device).ok_or(SendError::UnknownDevice)?;
-        let fleet_key = self.inner.fleet_key.as_deref().ok_or(SendError::NoKey)?;
-        let key = derive_device_key(fleet_key, &id);
-        let keys = Keys::<1>::new(token::Config::command(&id), None, &key).map_err(|_| SendError::NoKey)?;
+        let signer = Signer::new(self.inner.store.fleet_key.as_ref(), id)?;
 
+        attached.settle(self.inner.config.reply_timeout).await;
         let (nonce, counter, answer) = attached.reserve()?;
         let _reserved = Reserved { device: &attached.device, counter };
-        let claims = Claims::command(&id, nonce, counter, user, permissions, command);
-        let line = encode(&keys, &claims)?;
+        let exp = attached.device.with(|device, now| device.expiry(now));
+        let line = signer.line((nonce, counter), (user, permissions), command, exp)?;
         attached.commands.try_send(line).map_err(|_| SendError::Disconnected)?;
         match timeout(self.inner.config.reply_timeout.into(), answer).await {
             Ok(Ok(reply)) => Ok(reply),
@@ -332,10 +341,25 @@ impl Attached {
         self.device.with(|device, now| device.status(now))
     }
 
+    /// Waits for the device's answer to being told the time, if it is due: so long at most.
+    async fn settle(&self, limit: Duration) {
+        let settled = self.device.with(|device, _| device.settled.clone());
+        let wait = async {
+            loop {
+                let mut told = pin!(settled.notified());
+                // Before the look, so that what happens between the two is not missed.
+                told.as_mut().enable();
+                if self.device.with(|device, _| device.is_settled()) {
+                    return;
+                }
+                told.await;
+            }
+        };
+        let _ = timeout(limit.into(), wait).await;
+    }
+
     /// Takes the place of the one command that may be under way: the life's nonce, a counter, the answer to come.
     fn reserve(&self) -> Result<(u64, u64, oneshot::Receiver<Reply>), SendError> {
-        // Counters go on from the wall clock, since a host that starts anew does not know the last one it used.
-        let unix_ms = SystemWallClock.unix_now().map_or(0, daur_core::time::UnixTime::as_millis);
         self.device.with(|device, _| {
             if !device.is_connected() {
                 return Err(SendError::Disconnected);
@@ -344,9 +368,9 @@ impl Attached {
                 return Err(SendError::Busy);
             }
             let (answer, receiver) = oneshot::channel();
-            device.counter = unix_ms.max(device.counter.saturating_add(1));
-            device.pending = Some(Pending { counter: device.counter, answer });
-            Ok((device.nonce, device.counter, receiver))
+            let counter = device.next_counter();
+            device.pending = Some(Pending { counter, answer });
+            Ok((device.nonce, counter, receiver))
         })
     }
 }
@@ -361,13 +385,4 @@ impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         self.device.with(|device, _| device.pending.take_if(|pending| pending.counter == self.counter));
     }
-}
-
-fn encode(keys: &Keys<1>, claims: &Claims) -> Result<Vec<u8>, SendError> {
-    let mut text = [0; MAX_DOWNLINK];
-    let token = keys.sign(claims, &mut text).map_err(|_| SendError::TooLong)?;
-    let mut line = vec![0; MAX_DOWNLINK_ENCODED];
-    let len = Downlink::Command { token }.encode(&mut line).map_err(|_| SendError::TooLong)?;
-    line.truncate(len);
-    Ok(line)
 }

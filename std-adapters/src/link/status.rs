@@ -35,6 +35,11 @@ pub struct DeviceStatus {
     pub firmware: Option<String>,
     /// The number of its list of records.
     pub schema: Option<u16>,
+    /// By how much that is above this host's: a newer device may say what the host skips, and counts as `unknown`.
+    pub schema_ahead: Option<i32>,
+    /// How far its wall time is ahead of the host's, in milliseconds, by its last frame; `None` if it does not know the
+    /// time.
+    pub wall_ahead_ms: Option<i64>,
     /// Time since its reset, by the last frame, in milliseconds.
     pub device_uptime_ms: u64,
     /// Number of the last frame taken.
@@ -73,7 +78,7 @@ pub struct DeviceStatus {
     pub ready: Option<bool>,
     /// How everything on it stands, by its own report.
     pub report: Option<ReportStatus>,
-    /// Commands that it accepted.
+    /// Commands that it accepted, but for the host's own that tell it the time.
     pub commands_accepted: u64,
     /// Commands that it refused, whoever sent them.
     pub commands_refused: u64,

@@ -144,13 +144,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
         if answer.identify {
             self.say(&Downlink::Identify).await?;
         }
+        if let Some(line) = self.device.with(Device::tell_time) {
+            self.write(&line).await?;
+        }
         let Some(seq) = ack else { return Ok(()) };
         if self.acked != ack {
             self.acked = ack;
             self.say(&Downlink::Ack { seq }).await?;
         }
-        // The same once more says that the next one is missing.
-        if answer.ask { self.say(&Downlink::Ack { seq }).await } else { Ok(()) }
+        // The same once more says that the next one is missing, or that what comes again and again is here.
+        if answer.ask || answer.identify { self.say(&Downlink::Ack { seq }).await } else { Ok(()) }
     }
 
     /// Stores what came of the device's audit chain: what is acknowledged, the device forgets.

@@ -9,11 +9,12 @@ use daur_core::security::keys::derive_device_key;
 use daur_core::security::permission::Permissions;
 use daur_core::security::token::{self, Gate, Keys};
 use daur_core::text::Text;
-use daur_core::time::{Clock, Duration};
+use daur_core::time::wall::{self, Wall};
+use daur_core::time::{Clock, Duration, Instant, UnixTime};
 use daur_core::wire::decoder::Decoder;
 use daur_core::wire::frame::{Downlink, MAX_DOWNLINK};
 use daur_core::wire::outbox::{self, Outbox};
-use daur_core::wire::record::{BreakerState, Level, Record, Report, ResetCause, Unit, Verdict};
+use daur_core::wire::record::{BreakerState, Level, Record, Report, ResetCause, SCHEMA, Unit, Verdict};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
@@ -39,6 +40,12 @@ struct Node {
     damage: u32,
     identified: Arc<AtomicU32>,
     chain: Chain,
+    schema: u16,
+    /// Wall time, on a device that can know it.
+    wall: Option<Wall>,
+    /// How often it was told the time, and the ends of the other commands, on its own clock.
+    told: u32,
+    ends: Vec<Option<Duration>>,
 }
 
 impl Node {
@@ -54,7 +61,20 @@ impl Node {
             damage: 0,
             identified: Arc::default(),
             chain: Chain::new(Self::id(), BootId(boot), Self::life(boot).first_key(FLEET_KEY)),
+            schema: 2,
+            wall: None,
+            told: 0,
+            ends: Vec::new(),
         };
+        node.hello();
+        node
+    }
+
+    /// One of today's schema, with a clock.
+    fn with_clock(boot: u32) -> Self {
+        let mut node = Self::new(boot, outbox::Config::DEFAULT);
+        (node.schema, node.wall, node.outbox) =
+            (SCHEMA, Some(Wall::new(wall::Config::DEFAULT)), Outbox::new(outbox::Config::DEFAULT));
         node.hello();
         node
     }
@@ -82,7 +102,7 @@ impl Node {
     fn hello(&mut self) {
         let firmware = Text::cut("0.1.0");
         let (device, boot, nonce, reset) = (Self::id(), self.boot, self.nonce, ResetCause::PowerOn);
-        self.push(&Record::Hello { device, boot, nonce, schema: 2, firmware, reset });
+        self.push(&Record::Hello { device, boot, nonce, schema: self.schema, firmware, reset });
     }
 
     fn counter(&mut self, total: u64) {
@@ -97,7 +117,10 @@ impl Node {
                 Downlink::Ack { seq } => {
                     self.outbox.ack(seq, now);
                 }
-                Downlink::Command { token } => answers.push(run(token, &mut self.gate)),
+                Downlink::Command { token } => {
+                    let token = token.to_owned();
+                    answers.push(self.run(&token, now));
+                }
                 Downlink::Identify => {
                     self.identified.fetch_add(1, Ordering::Relaxed);
                     answers.push(Record::Health { live: true, ready: true });
@@ -114,6 +137,39 @@ impl Node {
         }
     }
 
+    /// Verifies and runs a command as firmware does.
+    fn run(&mut self, token: &str, now: Instant) -> Record {
+        let config = token::Config::command(&Self::id());
+        let keys = Keys::<1>::new(config, None, &derive_device_key(FLEET_KEY, &Self::id())).unwrap();
+        let unix = self.wall.as_mut().and_then(|wall| wall.unix(now));
+        let claims = match keys.verify(token, unix) {
+            Ok(claims) => claims,
+            Err(token::Error::Expired) => return answer(0, Verdict::Expired, &self.time(now)),
+            Err(token::Error::NoClock) => return answer(0, Verdict::NoClock, ""),
+            Err(_) => return answer(0, Verdict::BadSignature, ""),
+        };
+        let (_, counter) = claims.nonce_and_counter().unwrap();
+        let command = match self.gate.admit(&claims, Permissions::WRITE) {
+            Ok(command) => command,
+            Err(token::Error::Permission) => return answer(counter, Verdict::Forbidden, ""),
+            Err(_) => return answer(counter, Verdict::Replayed, ""),
+        };
+        let Some(told) = command.as_str().strip_prefix("set-time ") else {
+            let end = |exp| Duration::from_secs(exp) - Duration::from_millis(unix.unwrap().as_millis());
+            self.ends.push(claims.exp.map(end));
+            return answer(counter, Verdict::Accepted, command.as_str());
+        };
+        self.told += 1;
+        let Some(wall) = &mut self.wall else { return answer(counter, Verdict::UnknownCommand, "") };
+        let set = wall.set(UnixTime::from_millis(told.parse().unwrap()), now);
+        answer(counter, if set.is_ok() { Verdict::Accepted } else { Verdict::Failed }, &self.time(now))
+    }
+
+    fn time(&mut self, now: Instant) -> String {
+        let unix = self.wall.as_mut().and_then(|wall| wall.unix(now)).unwrap();
+        format!("time is {}", unix.as_millis())
+    }
+
     fn line(&mut self) -> Vec<u8> {
         let mut line = vec![0; 100];
         self.outbox.poll(TokioClock.now());
@@ -127,19 +183,8 @@ impl Node {
     }
 }
 
-/// Verifies and runs a command as firmware does.
-fn run(token: &str, gate: &mut Gate) -> Record {
-    let keys = Keys::<1>::new(token::Config::command(&Node::id()), None, &derive_device_key(FLEET_KEY, &Node::id()));
-    let answer = |counter, verdict, message: &str| Record::Reply { counter, verdict, message: Text::cut(message) };
-    let Ok(claims) = keys.unwrap().verify(token, None) else {
-        return answer(0, Verdict::BadSignature, "");
-    };
-    let (_, counter) = claims.nonce_and_counter().unwrap();
-    match gate.admit(&claims, Permissions::WRITE) {
-        Ok(command) => answer(counter, Verdict::Accepted, command.as_str()),
-        Err(token::Error::Permission) => answer(counter, Verdict::Forbidden, ""),
-        Err(_) => answer(counter, Verdict::Replayed, ""),
-    }
+fn answer(counter: u64, verdict: Verdict, message: &str) -> Record {
+    Record::Reply { counter, verdict, message: Text::cut(message) }
 }
 
 type SharedNode = Arc<Mutex<Node>>;
@@ -645,4 +690,124 @@ fn an_endpoint_is_read_and_printed() {
     {
         assert_eq!(text.parse::<Endpoint>(), Err(InvalidEndpoint), "{text}");
     }
+}
+
+const LIFETIME: std::ops::RangeInclusive<u64> = 25_000..=31_000;
+
+#[tokio::test(start_paused = true)]
+async fn rule_6_a_device_is_told_the_time_before_any_other_command_and_commands_expire() {
+    let story = Story::new(Node::with_clock(1));
+    story.until("hello", |status| status.id.is_some()).await;
+    // At once: it waits for the device's answer to the host's own.
+    assert_eq!(story.send("first").await.unwrap().verdict, Verdict::Accepted);
+    {
+        let node = story.node.lock().await;
+        assert_eq!((node.told, node.ends.len()), (1, 1));
+        assert!(LIFETIME.contains(&node.ends[0].unwrap().as_millis()), "{:?}", node.ends);
+    }
+    let status = story.status();
+    assert_eq!((status.commands_accepted, status.commands_refused, status.schema_ahead), (1, 0, Some(0)));
+    // Tokio's time passes without the system's: ten minutes later the device is ahead by that, as a clock that is too fast.
+    story.node.lock().await.counter(1);
+    tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+    story.node.lock().await.counter(2);
+    let status = story.until("a frame", |status| reads(status) == Some(2)).await;
+    assert!(status.wall_ahead_ms.is_some_and(|ahead| (550_000..=650_000).contains(&ahead)), "{status:#?}");
+    assert_eq!(story.send("second").await.unwrap().verdict, Verdict::Accepted);
+    let node = story.node.lock().await;
+    assert!(LIFETIME.contains(&node.ends[1].unwrap().as_millis()), "{:?}", node.ends);
+    assert_eq!(node.told, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_6_a_new_life_is_told_anew_and_a_host_that_starts_again_hears_what_time_it_is_there() {
+    let story = Story::new(Node::with_clock(1));
+    story.until("the time", |status| status.wall_ahead_ms.is_some()).await;
+    *story.node.lock().await = Node::with_clock(2);
+    story.cut.store(true, Ordering::Relaxed);
+    story.until("the time of the next life", |status| status.boots == 2 && status.wall_ahead_ms.is_some()).await;
+    assert_eq!(story.node.lock().await.told, 1);
+    // Somebody has set it ten minutes ahead, and it cannot be set back.
+    {
+        let mut node = story.node.lock().await;
+        let now = TokioClock.now();
+        let unix = node.wall.as_mut().unwrap().unix(now).unwrap();
+        let ahead = UnixTime::from_millis(unix.as_millis() + 600_000);
+        node.wall.as_mut().unwrap().set(ahead, now).unwrap();
+    }
+    let again = Story { registry: Registry::new(Config::DEFAULT, Some(FLEET_KEY)), ..story };
+    again.attach();
+    let status = again.until("the time", |status| status.wall_ahead_ms.is_some()).await;
+    assert!(status.wall_ahead_ms.unwrap() > 590_000, "{status:#?}");
+    assert_eq!(again.send("by its clock").await.unwrap().verdict, Verdict::Accepted);
+    let node = again.node.lock().await;
+    assert!(LIFETIME.contains(&node.ends[0].unwrap().as_millis()), "{:?}", node.ends);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_6_one_that_keeps_no_time_is_sent_commands_without_an_end() {
+    // It does not know the command.
+    let mut node = Node::with_clock(1);
+    node.wall = None;
+    let story = Story::new(node);
+    story.until("hello", |status| status.id.is_some()).await;
+    for command in ["one", "two"] {
+        assert_eq!(story.send(command).await.unwrap().verdict, Verdict::Accepted);
+    }
+    assert_eq!((story.status().wall_ahead_ms, story.node.lock().await.told), (None, 1));
+    assert_eq!(story.node.lock().await.ends, [None, None]);
+    // It is of an older schema, or the host is not to tell it, or cannot.
+    for (schema, tell_time, key) in [(4, true, Some(FLEET_KEY)), (SCHEMA, false, Some(FLEET_KEY)), (SCHEMA, true, None)]
+    {
+        let mut node = Node::with_clock(1);
+        (node.schema, node.outbox) = (schema, Outbox::new(outbox::Config::DEFAULT));
+        node.hello();
+        let story = Story::with(node, Config { tell_time, ..Config::DEFAULT }, key);
+        story.until("hello", |status| status.id.is_some()).await;
+        let sent = story.send("one").await.map(|reply| reply.verdict);
+        assert_eq!(sent, if key.is_some() { Ok(Verdict::Accepted) } else { Err(SendError::NoKey) });
+        assert_eq!(story.node.lock().await.told, 0);
+    }
+    let story = Story::with(Node::with_clock(1), Config { tell_time: false, ..Config::DEFAULT }, Some(FLEET_KEY));
+    story.until("hello", |status| status.id.is_some()).await;
+    // A user may tell it, and the host listens.
+    let unix = crate::clock::SystemWallClock;
+    let unix = daur_core::time::WallClock::unix_now(&unix).unwrap().as_millis();
+    assert_eq!(story.send(&format!("set-time {unix}")).await.unwrap().verdict, Verdict::Accepted);
+    assert_eq!(story.send("one").await.unwrap().verdict, Verdict::Accepted);
+    assert!(story.node.lock().await.ends[0].is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_6_a_device_that_does_not_answer_is_not_waited_for_and_told_again_later() {
+    let mut node = Node::with_clock(1);
+    node.mute = true;
+    let story = Story::new(node);
+    story.until("hello", |status| status.id.is_some()).await;
+    for _ in 0..1_000 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        if story.node.lock().await.told > 0 {
+            break;
+        }
+    }
+    assert_eq!(story.node.lock().await.told, 1);
+    {
+        let mut node = story.node.lock().await;
+        node.mute = false;
+        // As if it had not heard.
+        node.wall = Some(Wall::new(wall::Config::DEFAULT));
+    }
+    let before = TokioClock.now();
+    assert_eq!(story.send("one").await.unwrap().verdict, Verdict::Accepted);
+    assert!(TokioClock.now() - before >= Config::DEFAULT.reply_timeout - Duration::from_secs(1));
+    assert_eq!(story.node.lock().await.ends, [None]);
+    // As long as it speaks.
+    for total in 0..100 {
+        story.node.lock().await.counter(total);
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    story.until("the time", |status| status.wall_ahead_ms.is_some()).await;
+    assert_eq!(story.node.lock().await.told, 2);
+    assert_eq!(story.send("two").await.unwrap().verdict, Verdict::Accepted);
+    assert!(story.node.lock().await.ends[1].is_some());
 }

@@ -14,7 +14,7 @@ use daur_core::wire::record::{BreakerState, Level, Record, Report, ResetCause, U
 
 use super::naive;
 
-const FRAMES: &str = include_str!("../../golden/frames.txt");
+pub(super) const FRAMES: &str = include_str!("../../golden/frames.txt");
 const DOWNLINKS: &str = include_str!("../../golden/downlinks.txt");
 
 fn frame(seq: u32, at: u64, record: Record) -> Frame {
@@ -166,6 +166,18 @@ pub(super) fn frames() -> Vec<(&'static str, Frame)> {
                 11_000_000_000,
                 Record::Reply { counter: 0, verdict: Verdict::BadSignature, message: Text::EMPTY },
             ),
+        ),
+        (
+            "reply_expired",
+            frame(
+                143,
+                17_000_000_000,
+                Record::Reply { counter: 0, verdict: Verdict::Expired, message: Text::cut("time is 1800000000000") },
+            ),
+        ),
+        (
+            "reply_no_clock",
+            frame(144, 18_000_000_000, Record::Reply { counter: 0, verdict: Verdict::NoClock, message: Text::EMPTY }),
         ),
         (
             "cache",
@@ -328,7 +340,7 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 /// The lines of a golden file: a name and bytes. What stands behind `#` is for the reader.
-fn golden(file: &'static str) -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn golden(file: &'static str) -> Vec<(&'static str, Vec<u8>)> {
     file.lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(|line| line.split_once(' ').unwrap())
@@ -376,8 +388,8 @@ fn every_downlink_is_written_in_its_golden_bytes_and_read_back() {
 #[test]
 fn there_is_a_golden_frame_of_every_kind() {
     let kinds: std::collections::BTreeSet<_> = frames().iter().map(|(_, frame)| frame.record.kind()).collect();
-    // Twelve kinds in schema 1, the audit's since schema 2, the log's before the reset since schema 3, the report's since schema 4.
-    assert_eq!((kinds.len(), daur_core::wire::record::SCHEMA), (15, 4));
+    // Twelve kinds in schema 1, the audit's since schema 2, the log's before the reset since schema 3, the report's since schema 4. Schema 5 has added two verdicts.
+    assert_eq!((kinds.len(), daur_core::wire::record::SCHEMA), (15, 5));
 }
 
 #[test]

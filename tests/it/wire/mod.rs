@@ -6,3 +6,5 @@ mod frames;
 mod golden;
 mod naive;
 mod sandwich;
+mod skew;
+mod slow;

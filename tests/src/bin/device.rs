@@ -14,7 +14,8 @@ use daur_core::security::keys::derive_device_key;
 use daur_core::security::permission::Permissions;
 use daur_core::security::token::{self, Gate, Keys};
 use daur_core::text::Text;
-use daur_core::time::{Clock, Duration, Instant};
+use daur_core::time::wall::{self, Wall};
+use daur_core::time::{Clock, Duration, Instant, UnixTime};
 use daur_core::wire::decoder::Decoder;
 use daur_core::wire::frame::{Downlink, MAX_DOWNLINK_ENCODED};
 use daur_core::wire::outbox::{self, Outbox};
@@ -51,6 +52,7 @@ struct Device {
     latency: Auto<160>,
     breaker: Breaker,
     interval: Duration,
+    wall: Wall,
 }
 
 impl Device {
@@ -69,6 +71,7 @@ impl Device {
                 ..breaker::Config::DEFAULT
             }),
             interval: Duration::from_millis(250),
+            wall: Wall::new(wall::Config::DEFAULT),
         }
     }
 
@@ -201,13 +204,23 @@ impl Device {
 
     fn command(&mut self, token: &str, keys: &Keys<1>) -> Record {
         let reply = |counter, verdict, message: &str| Record::Reply { counter, verdict, message: Text::cut(message) };
-        let Ok(claims) = keys.verify(token, None) else { return reply(0, Verdict::BadSignature, "") };
+        let now = StdClock.now();
+        let claims = match keys.verify(token, self.wall.unix(now)) {
+            Ok(claims) => claims,
+            Err(token::Error::Expired) => return reply(0, Verdict::Expired, &self.what_time(now)),
+            Err(token::Error::NoClock) => return reply(0, Verdict::NoClock, ""),
+            Err(_) => return reply(0, Verdict::BadSignature, ""),
+        };
         let counter = claims.nonce_and_counter().map_or(0, |(_, counter)| counter);
         let command = match self.gate.admit(&claims, Permissions::WRITE) {
             Ok(command) => command,
             Err(token::Error::Permission) => return reply(counter, Verdict::Forbidden, "write is needed"),
             Err(_) => return reply(counter, Verdict::Replayed, ""),
         };
+        if let Some(millis) = command.as_str().strip_prefix("set-time ") {
+            let set = millis.parse().is_ok_and(|millis| self.wall.set(UnixTime::from_millis(millis), now).is_ok());
+            return reply(counter, if set { Verdict::Accepted } else { Verdict::Failed }, &self.what_time(now));
+        }
         let Some(millis) = command.as_str().strip_prefix("set-interval ") else {
             return reply(counter, Verdict::UnknownCommand, "set-interval MILLISECONDS");
         };
@@ -218,6 +231,10 @@ impl Device {
             }
             _ => reply(counter, Verdict::Invalid, "from 50 to 10000"),
         }
+    }
+
+    fn what_time(&mut self, now: Instant) -> String {
+        self.wall.unix(now).map_or_else(String::new, |unix| format!("time is {}", unix.as_millis()))
     }
 
     /// A full outbox counts by itself.
