@@ -1,4 +1,4 @@
-//! Tells the linker where memory is and which sections the tests and the logs need.
+//! Chooses the chip by the target, and tells the linker where its memory is and which sections the tests and the logs need.
 
 use std::{env, fs, path::PathBuf};
 
@@ -10,9 +10,17 @@ const DEVICE: &str = "node-1";
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    fs::write(out.join("memory.x"), include_bytes!("stm32f405.x")).expect("OUT_DIR can be written");
+    let target = env::var("TARGET").expect("cargo sets TARGET");
+    let (chip, memory) = match target.as_str() {
+        "thumbv6m-none-eabi" => ("nrf51", "nrf51822.x"),
+        "thumbv7m-none-eabi" => ("stm32f1", "stm32f100.x"),
+        "thumbv7em-none-eabihf" => ("stm32f4", "stm32f405.x"),
+        other => panic!("no board for {other}: there are three, see README.md"),
+    };
+    println!("cargo::rustc-cfg=daur_chip=\"{chip}\"");
+    fs::copy(memory, out.join("memory.x")).expect("the memory map is here, and OUT_DIR can be written");
     println!("cargo::rustc-link-search={}", out.display());
-    println!("cargo::rerun-if-changed=stm32f405.x");
+    println!("cargo::rerun-if-changed={memory}");
 
     // The image holds this device's own key. The fleet key, from which it and the host's copy are
     // derived, stays with whoever builds: a file as the host has it, 64

@@ -5,5 +5,6 @@
 set -euo pipefail
 elf=$1
 shift
-exec qemu-system-arm -machine netduinoplus2 -nographic -monitor none \
+machine=$("$(dirname "$0")/machine.sh" "$elf")
+exec qemu-system-arm -machine "$machine" -nographic -monitor none \
     -semihosting-config enable=on,target=native -kernel "$elf" "$@" </dev/null > >(exec defmt-print -e "$elf")

@@ -1,12 +1,6 @@
-//! What differs between QEMU's netduinoplus2 and the chip itself.
+//! What differs between QEMU's machine and the chip itself, and how both reach a register or an interrupt.
 
-/// Processor clock in Hz: QEMU runs the machine at the chip's maximum from the first instruction.
-#[cfg(not(daur_board))]
-pub const SYSCLK_HZ: u32 = 168_000_000;
-
-/// Processor clock in Hz: the chip starts on its internal RC oscillator, and the example stays there.
-#[cfg(daur_board)]
-pub const SYSCLK_HZ: u32 = 16_000_000;
+pub use crate::chip::SYSCLK_HZ;
 
 /// Leaves the machine after a failure that cannot be handled: QEMU ends, a chip starts again.
 pub fn abort() -> ! {
@@ -27,20 +21,17 @@ pub fn finish() -> ! {
 }
 
 /// One memory-mapped register of this chip.
-///
-/// The example needs 17 of them, which is less than a peripheral access crate costs to build, and
-/// what QEMU models of the chip is less than what a HAL waits for.
 #[derive(Clone, Copy)]
 pub(crate) struct Register(usize);
 
 impl Register {
-    /// The register at `offset` of the peripheral at `base`, both from the reference manual RM0090.
+    /// The register at `offset` of the peripheral at `base`, both from the chip's reference manual.
     pub(crate) const fn at(base: usize, offset: usize) -> Self {
         Self(base + offset)
     }
 
     pub(crate) fn read(self) -> u32 {
-        // SAFETY: every `Register` in this crate names an aligned 32-bit register of the STM32F405
+        // SAFETY: every `Register` in this crate names an aligned 32-bit register of the chip it is built for
         // that exists as long as the program runs and is not memory of any Rust object.
         unsafe { core::ptr::with_exposed_provenance::<u32>(self.0).read_volatile() }
     }
@@ -52,7 +43,19 @@ impl Register {
     }
 
     /// Replaces the bits of `mask` by `value`.
+    #[cfg_attr(daur_chip = "nrf51", allow(dead_code, reason = "its registers set and clear single bits by themselves"))]
     pub(crate) fn modify(self, mask: u32, value: u32) {
         self.write(self.read() & !mask | value);
+    }
+}
+
+/// Names an interrupt of this chip to the NVIC.
+#[derive(Clone, Copy)]
+pub(crate) struct Irq(pub(crate) u16);
+
+// SAFETY: every `Irq` in this crate is made of a constant of `chip`, one of that chip's interrupts, and always the same.
+unsafe impl cortex_m::interrupt::InterruptNumber for Irq {
+    fn number(self) -> u16 {
+        self.0
     }
 }

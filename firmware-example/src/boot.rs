@@ -99,66 +99,21 @@ impl BootSource for Scripted {
     }
 }
 
+/// The source on the board: its entropy and its reset flags.
 #[cfg(daur_board)]
-pub use chip::Chip;
+#[derive(Clone, Copy, Debug)]
+pub struct Chip;
 
 #[cfg(daur_board)]
-mod chip {
-    use super::{Boot, BootId, BootSource, ResetCause, count_start};
-    use crate::board::Register;
-
-    const RCC: usize = 0x4002_3800;
-    const CR: Register = Register::at(RCC, 0x00);
-    const PLLCFGR: Register = Register::at(RCC, 0x04);
-    const AHB2ENR: Register = Register::at(RCC, 0x34);
-    const CSR: Register = Register::at(RCC, 0x74);
-    const RNG: usize = 0x5006_0800;
-    const RNG_CR: Register = Register::at(RNG, 0x00);
-    const RNG_SR: Register = Register::at(RNG, 0x04);
-    const RNG_DR: Register = Register::at(RNG, 0x08);
-
-    /// The source on the board: its random number generator and its reset flags.
-    #[derive(Clone, Copy, Debug)]
-    pub struct Chip;
-
-    impl BootSource for Chip {
-        fn boot(&mut self) -> Boot {
-            let last = count_start();
-            let flags = CSR.read();
-            // RMVF: the flags add up over resets unless they are cleared.
-            CSR.modify(0, 1 << 24);
-            let cause = match flags {
-                _ if last.fault => ResetCause::Fault,
-                f if f & (0b11 << 29) != 0 => ResetCause::Watchdog,
-                f if f & (1 << 28) != 0 => ResetCause::Software,
-                f if f & (1 << 27) != 0 || !last.remembered => ResetCause::PowerOn,
-                f if f & (1 << 25) != 0 => ResetCause::BrownOut,
-                f if f & (1 << 26) != 0 => ResetCause::Pin,
-                _ => ResetCause::Unknown,
-            };
-            start_generator();
-            let nonce = (u64::from(draw()) << 32) | u64::from(draw());
-            Boot { id: BootId(last.starts), nonce, cause }
-        }
-    }
-
-    /// The generator runs on the PLL's 48 MHz: 16 MHz / 16 * 192 / 4. The processor stays on its oscillator.
-    fn start_generator() {
-        PLLCFGR.write(16 | (192 << 6) | (0b01 << 16) | (4 << 24));
-        CR.modify(0, 1 << 24);
-        while CR.read() & (1 << 25) == 0 {}
-        AHB2ENR.modify(0, 1 << 6);
-        RNG_CR.write(1 << 2);
-    }
-
-    fn draw() -> u32 {
-        // Bits 1 and 2: the generator's clock or its noise is faulty. Without entropy a command could
-        // be replayed, so the device does not start.
-        while RNG_SR.read() & 1 == 0 {
-            if RNG_SR.read() & 0b110 != 0 {
-                defmt::panic!("the random number generator is faulty");
-            }
-        }
-        RNG_DR.read()
+impl BootSource for Chip {
+    fn boot(&mut self) -> Boot {
+        let last = count_start();
+        let cause = match crate::chip::reset::cause() {
+            _ if last.fault => ResetCause::Fault,
+            Some(cause) => cause,
+            None if !last.remembered => ResetCause::PowerOn,
+            None => ResetCause::Unknown,
+        };
+        Boot { id: BootId(last.starts), nonce: crate::chip::reset::nonce(), cause }
     }
 }

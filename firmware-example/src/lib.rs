@@ -12,6 +12,7 @@ use defmt_semihosting as _;
 
 pub mod board;
 pub mod boot;
+pub mod chip;
 pub mod clock;
 pub mod command;
 pub mod config;

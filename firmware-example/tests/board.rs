@@ -14,7 +14,7 @@ mod tests {
     use daur_firmware::clock::{self, Delay, Timer};
     use daur_firmware::command::Command;
     use daur_firmware::sensor::{Script, ScriptedBus};
-    use daur_firmware::{board, config, stack};
+    use daur_firmware::{config, stack};
     use embedded_hal::delay::DelayNs;
 
     #[init]
@@ -37,14 +37,16 @@ mod tests {
         assert!((25..=27).contains(&waited.as_millis()));
     }
 
+    /// Where the timer is SysTick; the nRF51's counts on through the end of a millisecond.
     #[test]
+    #[cfg(not(daur_chip = "nrf51"))]
     fn clock_takes_the_end_of_a_millisecond_for_the_beginning_of_the_next() {
         // The last tick, the end with its interrupt waiting, the first tick of the next: never back.
         assert_eq!(clock::reading(7, 1, false, 1), Some(7_999));
         assert_eq!(clock::reading(7, 1, false, 0), None);
         assert_eq!(clock::reading(7, 0, true, 0), Some(8_000));
         assert_eq!(clock::reading(8, 0, false, 0), Some(8_000));
-        assert_eq!(clock::reading(8, 0, false, board::SYSCLK_HZ / 1_000 - 1), Some(8_000));
+        assert_eq!(clock::reading(8, 0, false, daur_firmware::board::SYSCLK_HZ / 1_000 - 1), Some(8_000));
         assert_eq!(clock::reading(u32::MAX, 0, true, 0), Some(0));
     }
 
@@ -74,14 +76,15 @@ mod tests {
 
     #[test]
     fn stack_mark_rises_with_use_and_stays() {
+        // The bytes are in its own frame: were they in the test's, an interrupt could still raise the mark later.
         #[inline(never)]
-        fn deep(bytes: &mut [u8; 8_192]) {
-            core::hint::black_box(bytes).fill(1);
+        fn deep() {
+            core::hint::black_box(&mut [1_u8; 2_048]);
         }
         let before = stack::high_water();
-        deep(&mut [0; 8_192]);
+        deep();
         let after = stack::high_water();
-        assert!(after >= before.max(8_192) && after <= stack::size());
+        assert!(after >= before.max(2_048) && after <= stack::size());
         assert_eq!(stack::high_water(), after);
     }
 
