@@ -10,10 +10,15 @@ import sys
 
 HEAD = {
     "sizes": """# Bytes that each image of one core machine takes beyond an empty one; the whole example in full.
-# `code` is flash. A machine in a static takes its initial value in flash once more, as many bytes as RAM,
-# unless that is all zero. Compared by `.ci/device sizes`, written by `.ci/device --accept sizes`.
+# flash: its code. A machine in a static takes its initial value in flash once more, as many bytes as RAM,
+#        unless that is all zero.
+# RAM:   what is static: the machine itself.
+# stack: what the calls of the image take at most, on any path, with their arguments and results: a bound read off the
+#        code by `.ci/device-stack.py`. What an interrupt pushes comes on top. That of the whole example is measured
+#        while it runs, by `.ci/device example`.
+# Compared by `.ci/device sizes`, written by `.ci/device --accept sizes`.
 #
-# machine            target        code     RAM
+# machine              target       flash     RAM   stack
 """,
     "instructions": """# Instructions of one call on QEMU's microbit (thumbv6m, Cortex-M0), mps2-an385 (thumbv7m, Cortex-M3) and
 # netduinoplus2 (thumbv7em, Cortex-M4).
@@ -23,25 +28,31 @@ HEAD = {
 # operation                      target      instructions
 """,
 }
-# Hard limits, whatever the table says: (machine, target, column) -> bytes.
+# Hard limits, whatever the table says: (machine, target) -> bytes of flash, RAM and stack.
 BUDGETS = {
-    ("breaker", "thumbv6m", 0): 700,
-    ("breaker", "thumbv6m", 1): 80,
+    ("breaker", "thumbv6m"): (700, 80, None),
 }
+COLUMNS = ["flash", "RAM", "stack"]
 TOLERANCE = 0.02
 
 
 def sizes(lines):
-    rows = {}
+    """Of llvm-size `TEXT DATA BSS DEC HEX ELF`, of device-stack.py `ELF STACK`."""
+    rows, stacks = {}, {}
     for line in lines:
-        image, target, text, data, bss, *_ = line.split()
-        rows[image, target] = (int(text), int(data) + int(bss))
+        *numbers, elf = reversed(line.split()) if len(line.split()) == 2 else line.split()
+        target, image = elf.split("/")[1].split("-")[0], elf.split("/")[-1]
+        if len(numbers) == 1:
+            stacks[image, target] = int(numbers[0])
+        else:
+            text, data, bss = map(int, numbers[:3])
+            rows[image, target] = (text, data + bss) if image != "daur-firmware" else (text + data, data + bss)
     for (image, target), (code, ram) in rows.items():
         if image == "daur-firmware":
-            yield (image, target), (code, ram)
+            yield (image, target), (code, ram, None)
         elif image != "empty":
-            empty = rows["empty", target]
-            yield (image, target), (code - empty[0], ram)
+            empty = "empty", target
+            yield (image, target), (code - rows[empty][0], ram, max(stacks[image, target] - stacks[empty], 0))
 
 
 def instructions(lines):
@@ -54,8 +65,15 @@ def instructions(lines):
 
 def show(kind, key, values):
     if kind == "sizes":
-        return f"{key[0]:<20} {key[1]:<10} {values[0]:>7} {values[1]:>7}"
+        columns = ["-" if value is None else value for value in values]
+        return f"{key[0]:<22} {key[1]:<10} {columns[0]:>7} {columns[1]:>7} {columns[2]:>7}"
     return f"{key[0]:<32} {key[1]:<10} {values[0]:>10}"
+
+
+def differs(new, old, least):
+    if new is None or old is None:
+        return new != old
+    return abs(new - old) > max(old * TOLERANCE, least)
 
 
 def main():
@@ -68,20 +86,19 @@ def main():
             file.write(HEAD[kind] + "".join(show(kind, *row) + "\n" for row in sorted(measured.items())))
     with open(path) as file:
         rows = [line.split() for line in file if not line.startswith("#")]
-    table = {(row[0], row[1]): tuple(map(int, row[2:])) for row in rows}
+    table = {(row[0], row[1]): tuple(None if value == "-" else int(value) for value in row[2:]) for row in rows}
     faults = [f"{' '.join(key)}: is not measured any more" for key in table.keys() - measured.keys()]
     for key, values in sorted(measured.items()):
         print(show(kind, key, values))
         before = table.get(key)
         if before is None:
             faults.append(f"{' '.join(key)}: is not in the table")
-        elif any(abs(new - old) > max(old * TOLERANCE, 8 if kind == "sizes" else 1) for new, old in zip(values, before)):
+        elif len(values) != len(before) or any(map(differs, values, before, [8 if kind == "sizes" else 1] * len(values))):
             faults.append(f"{' '.join(key)}: {values} instead of {before}")
-        if kind == "sizes":
-            for column, value in enumerate(values):
-                budget = BUDGETS.get((*key, column))
+        if kind == "sizes" and key in BUDGETS:
+            for column, value, budget in zip(COLUMNS, values, BUDGETS[key]):
                 if budget is not None and value > budget:
-                    faults.append(f"{' '.join(key)}: {value} bytes of {'code' if column == 0 else 'RAM'}, {budget} are allowed")
+                    faults.append(f"{' '.join(key)}: {value} bytes of {column}, {budget} are allowed")
     for fault in faults:
         print(f"FAIL  {fault}")
     if faults:

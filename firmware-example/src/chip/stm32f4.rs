@@ -12,49 +12,59 @@ pub const SYSCLK_HZ: u32 = if cfg!(daur_board) { 16_000_000 } else { 168_000_000
 
 const RCC: usize = 0x4002_3800;
 
-/// The serial port: USART1, 115200 baud, PA9 out and PA10 in.
+/// The serial port, 115200 baud. On the board USART6, PC6 out and PC7 in, which both a Netduino Plus 2 (D1, D0) and a Feather
+/// STM32F405 (D6, D5) have on their headers; PA9 and PA10 are on neither's. In QEMU USART1, whose is the first `-serial`.
 pub mod uart {
     use super::super::Arrival;
     use super::{RCC, Register, Usart};
 
     /// Its interrupt's number.
-    pub const IRQ: u16 = 37;
+    pub const IRQ: u16 = if cfg!(daur_board) { 71 } else { 37 };
 
-    const GPIOA: usize = 0x4002_0000;
+    const GPIO: usize = if cfg!(daur_board) { 0x4002_0800 } else { 0x4002_0000 };
+    const GPIO_ENABLE: u32 = if cfg!(daur_board) { 1 << 2 } else { 1 };
+    const USART: Usart = Usart(if cfg!(daur_board) { 0x4001_1400 } else { 0x4001_1000 });
+    const USART_ENABLE: u32 = if cfg!(daur_board) { 1 << 5 } else { 1 << 4 };
     const AHB1ENR: Register = Register::at(RCC, 0x30);
     const APB2ENR: Register = Register::at(RCC, 0x44);
-    const MODER: Register = Register::at(GPIOA, 0x00);
-    const AFRH: Register = Register::at(GPIOA, 0x24);
-    const USART1: Usart = Usart(0x4001_1000);
+    const MODER: Register = Register::at(GPIO, 0x00);
+    const AFRL: Register = Register::at(GPIO, 0x20);
+    const AFRH: Register = Register::at(GPIO, 0x24);
 
     /// Begins to receive, with an interrupt for each byte, which the caller has still to unmask.
     pub fn start() {
-        AHB1ENR.modify(0, 1);
-        APB2ENR.modify(0, 1 << 4);
-        // PA9 and PA10 become alternate function 7.
-        MODER.modify(0b1111 << 18, 0b1010 << 18);
-        AFRH.modify(0xFF << 4, 0x77 << 4);
-        USART1.start();
+        AHB1ENR.modify(0, GPIO_ENABLE);
+        APB2ENR.modify(0, USART_ENABLE);
+        if cfg!(daur_board) {
+            // PC6 and PC7 become alternate function 8.
+            MODER.modify(0b1111 << 12, 0b1010 << 12);
+            AFRL.modify(0xFF << 24, 0x88 << 24);
+        } else {
+            // PA9 and PA10 become alternate function 7.
+            MODER.modify(0b1111 << 18, 0b1010 << 18);
+            AFRH.modify(0xFF << 4, 0x77 << 4);
+        }
+        USART.start();
     }
 
     /// What has arrived. The interrupt comes again until it is taken.
     pub fn take() -> Option<Arrival> {
-        USART1.take()
+        USART.take()
     }
 
     /// Whether a byte may be [`put`].
     pub fn has_room() -> bool {
-        USART1.has_room()
+        USART.has_room()
     }
 
     /// Sends a byte, for which there is room.
     pub fn put(byte: u8) {
-        USART1.put(byte);
+        USART.put(byte);
     }
 
     /// Makes the interrupt come, too, as long as there is room for a byte to send.
     pub fn call_for_room(on: bool) {
-        USART1.call_for_room(on);
+        USART.call_for_room(on);
     }
 }
 
