@@ -226,7 +226,9 @@ mod tests {
             assert_eq!((from.number(), from.0.len()), (Some(number), 0));
             assert_eq!(Bytes(&bytes[..bytes.len() - 1]).number(), None, "cut short");
         }
-        for bytes in [&[0x80, 0][..], &[0xFF; 10], &[0x80; 11], &[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 2]] {
+        for bytes in
+            [&[0x80, 0][..], &[0xFF; 10], &[0x80; 11], &[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 2]]
+        {
             assert_eq!(Bytes(bytes).number(), None, "{bytes:?}");
         }
     }

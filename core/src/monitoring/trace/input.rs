@@ -3,11 +3,11 @@
 use super::code::{Bytes, Get, Put};
 use crate::performance::cache::Inserted;
 use crate::reliability::breaker::{self, Event, Open};
+use crate::reliability::bulkhead;
 use crate::reliability::executor::{Admit, Cause, Next};
 use crate::reliability::health::{CheckConfig, Outcome, Status};
 use crate::reliability::limiter::Limited;
 use crate::reliability::retry::{Class, Decision, Reason};
-use crate::reliability::bulkhead;
 use crate::text::Text;
 use crate::time::{Duration, Instant};
 

@@ -103,7 +103,9 @@ impl fmt::Display for ReplayError {
             Self::Undeclared { machine } => write!(f, "machine {machine} is not declared before it"),
             Self::Setup { machine } => write!(f, "machine {machine} cannot be made here"),
             Self::Input { machine } => write!(f, "it is no input for machine {machine} in its state"),
-            Self::Count { expected, found } => write!(f, "the trace says that it has {expected} inputs, and has {found}"),
+            Self::Count { expected, found } => {
+                write!(f, "the trace says that it has {expected} inputs, and has {found}")
+            }
         }
     }
 }
