@@ -1,7 +1,7 @@
 //! The command line: what to serve, who may log in, the keys, the audit, devices.
 //!
 //! Data goes to stdout, messages to stderr. Exit codes: 0 done, 1 failed, 2 a wrong command line; those of
-//! `audit verify`: 0 intact, 1 broken, 2 not checked.
+//! `audit verify`: 0 intact, 1 broken, 2 not checked; those of `replay`: 0 equal, 1 diverged, 2 not run to its end.
 
 mod remote;
 
@@ -28,7 +28,7 @@ use crate::{chain, client, keys, report, users};
 /// What the help ends with.
 const CODES: &str = "\
 Exit codes: 0 done, 1 failed or refused, 2 a wrong command line.
-Of `audit verify`: 0 intact, 1 broken, 2 not checked.
+Of `audit verify`: 0 intact, 1 broken, 2 not checked; of `replay`: 0 equal, 1 diverged, 2 not run to its end.
 
 Data goes to stdout, messages to stderr. Only lines of the log on a terminal have colours, and none with NO_COLOR.";
 
@@ -74,6 +74,24 @@ enum Command {
     Grafana,
     /// A report in a file: of a server that runs, or of what a data directory keeps
     Report(ReportArgs),
+    /// Run a device's trace through the same machines, and show how their states change: exit code 0 if all is as it was on
+    /// the device, 1 if not, 2 if it cannot be run to its end
+    Replay(ReplayArgs),
+}
+
+#[derive(Args, Debug)]
+struct ReplayArgs {
+    /// The trace, as a device wrote it; `-` for stdin
+    file: PathBuf,
+    /// Show every input, not only those that change how a machine stands
+    #[arg(long)]
+    all: bool,
+    /// Show the inputs and run none: of a trace too whose beginning is missing
+    #[arg(long, conflicts_with = "all")]
+    list: bool,
+    /// As JSON, an object a line
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Subcommand, Debug)]
@@ -361,6 +379,8 @@ pub enum Task {
     Print(String),
     /// A report.
     Report(Box<report::Work>),
+    /// A trace once more.
+    Replay(crate::replay::Work),
     /// Something that a server that runs does; whether its answer is shown as JSON.
     Remote(client::Server, crate::remote::Work, bool),
 }
@@ -388,16 +408,19 @@ impl Cli {
             Some(Command::Config(ConfigOf::Check(check))) => check.task()?,
             Some(Command::Completions { shell }) => Task::Print(completions(shell)?),
             Some(Command::Grafana) => Task::Print(crate::metrics::GRAFANA.to_owned()),
+            Some(Command::Replay(ReplayArgs { file, all, list, json })) => {
+                Task::Replay(crate::replay::Work { file, all, list, json })
+            }
             Some(Command::Report(args)) => Task::Report(Box::new(args.work()?)),
         })
     }
 }
 
 impl Cli {
-    /// Whether a chain is to be checked.
+    /// Whether a chain is to be checked, or a trace: what cannot be is told apart from what is wrong.
     #[must_use]
     pub const fn verifies(&self) -> bool {
-        matches!(self.command, Some(Command::Audit(Audit::Verify(_))))
+        matches!(self.command, Some(Command::Audit(Audit::Verify(_)) | Command::Replay(_)))
     }
 }
 

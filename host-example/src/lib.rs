@@ -20,7 +20,7 @@
 //!   again.
 //! * [`problem`]: what a client is told when it is refused.
 //! * [`app`]: all of it together; [`cli`], [`config`], [`settings`]: how it is set up.
-//! * [`users`], [`keys`], [`chain`], [`report`]: what the command line does beside a server that runs; [`remote`],
+//! * [`users`], [`keys`], [`chain`], [`report`], [`replay`]: what the command line does beside a server that runs; [`remote`],
 //!   [`client`]: what it asks of one; [`progress`]: how far it has come.
 #![forbid(unsafe_code)]
 
@@ -52,6 +52,7 @@ pub mod pool;
 pub mod problem;
 pub mod progress;
 pub mod remote;
+pub mod replay;
 pub mod report;
 pub mod reports;
 pub mod results;
@@ -105,6 +106,7 @@ fn run(cli: Cli) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
         Task::Audit(dir, work) => chain::run(&dir, work),
         Task::Print(text) => std::io::stdout().write_all(text.as_bytes()).map(|()| true).map_err(Into::into),
         Task::Remote(server, work, as_json) => runtime.block_on(remote::run(&server, work, as_json)),
+        Task::Replay(work) => replay::run(&work),
         Task::Report(work) => runtime.block_on(report::run(*work)).map(|()| true),
     };
     // A password that is being hashed is not worth waiting for.

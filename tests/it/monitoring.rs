@@ -7,6 +7,7 @@ mod metrics;
 mod profiler;
 mod report;
 mod system_machine;
+mod trace;
 
 #[cfg(feature = "host")]
 mod prometheus;

@@ -7,6 +7,7 @@ pub mod metrics;
 pub mod profiler;
 pub mod report;
 pub mod system;
+pub mod trace;
 
 #[cfg_attr(not(target_pointer_width = "64"), path = "long/halves.rs")]
 mod long;

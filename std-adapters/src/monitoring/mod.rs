@@ -12,3 +12,4 @@ pub mod profiler;
 pub mod prometheus;
 #[cfg(all(feature = "sysinfo", feature = "tokio"))]
 pub mod system;
+pub mod trace;
