@@ -128,7 +128,7 @@ impl App {
         let gate = Arc::new(Gate::open(config.policy, &dir, pool.clone())?);
         let fleet_key = fleet_key(&config, &dir)?;
         let boot = BootId(u32::from_le_bytes(os_bytes::<4>().map_err(|error| error.to_string())?));
-        let (audit, writer) = audit::open(&dir.database(), boot, |key| dir.keep_audit_key(key))?;
+        let (audit, writer) = audit::open(&dir, boot)?;
         let results = Arc::new(Results::open(dir.cache(), config.cache, pool.clone())?);
         let commands =
             Commands::new(config.command.clone(), config.policy, dir.work(), Arc::clone(&results), stop.clone())?;
@@ -163,7 +163,7 @@ impl App {
             notifications: Notifications::new()?,
             memory,
             registry,
-            health: Health::new(&dir.database()),
+            health: Health::new(&dir),
             jobs: Arc::default(),
             monitor,
             history,

@@ -9,7 +9,7 @@
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
@@ -155,20 +155,26 @@ const BATCHES: batch::Config = batch::Config {
     retry: retry::Config::DEFAULT,
 };
 
-/// Opens the chain of the database at `path` and starts its thread.
-///
-/// A new chain's first key is handed to `keep_key`, which stores it; if it cannot, there is no new chain.
+/// Where the chain of a data directory is: beside the users, if no server of today has been there yet.
 ///
 /// # Errors
-/// The store's, and those of `keep_key`.
-pub fn open(
-    path: &Path,
-    boot: BootId,
-    keep_key: impl FnOnce(&[u8; 32]) -> std::io::Result<()>,
-) -> Result<(Audit, Writer), Box<dyn std::error::Error + Send + Sync>> {
+/// The store's.
+pub fn place(dir: &DataDir) -> Result<PathBuf, Error> {
+    Ok(if AuditLog::is_at(&dir.database())? { dir.database() } else { dir.audit() })
+}
+
+/// Opens the chain of a data directory and starts its thread.
+///
+/// A new chain's first key is stored; if it cannot be, there is no new chain.
+///
+/// # Errors
+/// The store's, and those of the key.
+pub fn open(dir: &DataDir, boot: BootId) -> Result<(Audit, Writer), Box<dyn std::error::Error + Send + Sync>> {
     let device = DeviceId::new("host")?;
-    let (mut log, _) =
-        AuditLog::open_with(path, device, boot, keep_key).map_err(|error| format!("the audit chain: {error}"))?;
+    let path = dir.audit();
+    let opened = AuditLog::move_to(&dir.database(), &path)
+        .and_then(|_| AuditLog::open_with(&path, device, boot, |key| dir.keep_audit_key(key)));
+    let (mut log, _) = opened.map_err(|error| format!("the audit chain: {error}"))?;
     let counts = Arc::new(Counts::default());
     *counts.head() = log.head();
     let of_thread = Arc::clone(&counts);
@@ -186,7 +192,7 @@ pub fn open(
 /// # Errors
 /// The store's.
 pub async fn record_once(dir: &DataDir, event: Event) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let (audit, writer) = open(&dir.database(), BootId(0), |key| dir.keep_audit_key(key))?;
+    let (audit, writer) = open(dir, BootId(0))?;
     let recorded = audit.record(event).await;
     writer.close().await;
     recorded.map_err(|_| "the audit could not be written".into())

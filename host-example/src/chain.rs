@@ -11,7 +11,7 @@ use daur_std::security::audit::{AuditLog, device, lines, verify_lines};
 use daur_std::security::keys;
 use serde_json::json;
 
-use crate::audit::{Wanted, head_text};
+use crate::audit::{self, Wanted, head_text};
 use crate::cli::{one_line, time_text};
 use crate::config::DataDir;
 use crate::progress::Progress;
@@ -122,7 +122,7 @@ fn check(data_dir: &Path, of: &Of, key: Option<&Path>, head: Option<Head>) -> Re
     };
     Ok(match of {
         Of::Database => {
-            let database = DataDir::existing(data_dir)?.database();
+            let database = audit::place(&DataDir::existing(data_dir)?)?;
             AuditLog::check_at(&database, key("audit.key")?, head)?
         }
         Of::File(file) => {
@@ -148,7 +148,7 @@ pub fn last(data_dir: &Path, limit: u32) -> Result<(Head, Vec<Entry>), Error> {
 
 /// The chain of a data directory; there is one, and it is not changed.
 fn log(data_dir: &Path) -> Result<AuditLog, Error> {
-    let database = DataDir::existing(data_dir)?.database();
+    let database = audit::place(&DataDir::existing(data_dir)?)?;
     let none = |_: &[u8; 32]| Err(io::Error::new(ErrorKind::NotFound, "there is no audit chain yet"));
     let (log, _) = AuditLog::open_with(&database, DeviceId::new("host")?, BootId(0), none)?;
     Ok(log)

@@ -109,17 +109,19 @@ impl DataDir {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let dir = Self(path.canonicalize()?);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.work())?;
-        // SQLite would make it readable by others; its side files take the mode of the database.
-        fs::OpenOptions::new().append(true).create(true).mode(0o600).open(dir.database())?;
-        // One that was brought from elsewhere may be so, and hashes and the audit's key with it.
-        for side in ["", "-wal", "-shm"] {
-            let mut file = dir.database().into_os_string();
-            file.push(side);
-            match fs::metadata(&file) {
-                Ok(found) if found.permissions().mode() & 0o077 != 0 => {
-                    fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+        for database in [dir.database(), dir.audit()] {
+            // SQLite would make it readable by others; its side files take the mode of the database.
+            fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&database)?;
+            // One that was brought from elsewhere may be so, and hashes and the audit's key with it.
+            for side in ["", "-wal", "-shm"] {
+                let mut file = database.clone().into_os_string();
+                file.push(side);
+                match fs::metadata(&file) {
+                    Ok(found) if found.permissions().mode() & 0o077 != 0 => {
+                        fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+                    }
+                    _ => {}
                 }
-                _ => {}
             }
         }
         Ok(dir)
@@ -141,10 +143,16 @@ impl DataDir {
         &self.0
     }
 
-    /// Users and the audit chain.
+    /// Users and sessions.
     #[must_use]
     pub fn database(&self) -> PathBuf {
         self.0.join("daur.db")
+    }
+
+    /// The audit chain. It is written to all the time; what is asked with every request is in a file by itself.
+    #[must_use]
+    pub fn audit(&self) -> PathBuf {
+        self.0.join("audit.db")
     }
 
     /// Results of commands.
@@ -201,7 +209,7 @@ impl DataDir {
                 format!(
                     "{} belongs to a chain that is not in {}: bring that back, or move the key aside to begin anew",
                     path.display(),
-                    self.database().display()
+                    self.audit().display()
                 ),
             ),
             kind => io::Error::new(kind, format!("{}: {error}", path.display())),

@@ -29,6 +29,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
 
 use crate::app::App;
+use crate::config::DataDir;
 
 /// Says how often the checks run, and what they ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,8 +99,8 @@ pub struct Health {
     /// What runs and judges them.
     pub checker: HealthChecker,
     heartbeat: AtomicU64,
-    /// Which file the database is, by its device and number.
-    database: Option<(u64, u64)>,
+    /// Which files the databases of users and audit are, by device and number.
+    databases: [Option<(u64, u64)>; 2],
     told: Mutex<Told>,
     /// The audit was tried, and has not answered in time.
     audit_hangs: AtomicBool,
@@ -113,13 +114,13 @@ struct Told {
 }
 
 impl Health {
-    /// No checks yet; see [`Health::register`]. The file at `database` is the one that has been opened.
+    /// No checks yet; see [`Health::register`]. The databases of `dir` are those that have been opened.
     #[must_use]
-    pub fn new(database: &Path) -> Self {
+    pub fn new(dir: &DataDir) -> Self {
         Self {
             checker: HealthChecker::default(),
             heartbeat: AtomicU64::new(now()),
-            database: identity(database),
+            databases: [dir.database(), dir.audit()].map(|path| identity(&path)),
             told: Mutex::default(),
             audit_hangs: AtomicBool::new(false),
         }
@@ -214,12 +215,15 @@ const NO_AUDIT: &str = "the audit log cannot be written";
 /// Asks the disk, not what a connection has in its memory: that one would not see that the file is gone.
 fn database(app: &App) -> Verdict {
     let path = app.dir.database();
-    match identity(&path) {
-        None => return Verdict::fail("the database is not there any more"),
-        found if found != app.health.database => {
-            return Verdict::fail("the database is another file than at the start");
+    let named = [(&path, "the database"), (&app.dir.audit(), "the audit's database")];
+    for ((path, name), opened) in named.into_iter().zip(app.health.databases) {
+        match identity(path) {
+            None => return Verdict::fail(format!("{name} is not there any more")),
+            found if found != opened => {
+                return Verdict::fail(format!("{name} is another file than at the start"));
+            }
+            Some(_) => {}
         }
-        Some(_) => {}
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let asked = Connection::open_with_flags(path, flags).and_then(|disk| {

@@ -33,6 +33,12 @@ fn open(path: &std::path::Path) -> rusqlite::Result<rusqlite::Connection> {
     Ok(db)
 }
 
+/// A number that changes when another connection, of whichever process, has written to the file.
+#[cfg(feature = "sqlite")]
+fn data_version(db: &rusqlite::Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+}
+
 /// A directory of one test, removed at its end.
 #[cfg(test)]
 pub(crate) struct TestDir(std::path::PathBuf);

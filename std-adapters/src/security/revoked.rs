@@ -8,7 +8,7 @@ use daur_core::security::token::{Claims, MAX_LEEWAY};
 use daur_core::time::UnixTime;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::schema;
+use super::{data_version, schema};
 
 /// Revoked tokens, and users with a watermark, that are remembered at a time.
 pub const CAPACITY: usize = 65_536;
@@ -258,7 +258,7 @@ impl Revoked {
 
     /// Reads what other connections have written since the last time.
     fn catch_up(&mut self) -> Result<(), Error> {
-        let version: i64 = self.db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        let version = data_version(&self.db)?;
         if version == self.version {
             return Ok(());
         }

@@ -17,7 +17,7 @@ fn verify(data: &Path, more: &[&str]) -> (Option<i32>, String) {
 }
 
 fn tamper(data: &Path, sql: &str) {
-    Connection::open(data.join("daur.db")).unwrap().execute_batch(sql).unwrap();
+    Connection::open(data.join("audit.db")).unwrap().execute_batch(sql).unwrap();
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn what_the_chain_goes_on_from_is_part_of_it() {
     host.stop();
     let data = host.data();
     let head = program(&data, &["audit", "head"], "").good();
-    let kept = Connection::open(data.join("daur.db")).unwrap();
+    let kept = Connection::open(data.join("audit.db")).unwrap();
     kept.execute_batch("CREATE TEMP TABLE kept AS SELECT * FROM audit_state").unwrap();
     for sql in [
         "DELETE FROM audit_state",
@@ -252,4 +252,42 @@ fn a_program_that_is_killed_loses_no_event_that_it_answered_for() {
     assert!(acknowledged.len() >= ACKNOWLEDGED);
     let lost: Vec<&String> = acknowledged.iter().filter(|command| !told.contains(command.as_str())).collect();
     assert!(lost.is_empty(), "{lost:?}");
+}
+
+#[test]
+fn a_directory_of_a_server_that_kept_the_chain_beside_the_users_goes_on_with_both() {
+    let mut host = Host::start();
+    let ada = host.token("ada");
+    host.command(&ada, "uname");
+    let before = host.data();
+    let mut head = String::new();
+    host.restart(|data| {
+        // As it was laid out then.
+        let db = Connection::open(data.join("daur.db")).unwrap();
+        db.execute("ATTACH ?1 AS own", [data.join("audit.db").to_str().unwrap()]).unwrap();
+        for table in ["audit", "audit_state"] {
+            db.execute_batch(&format!("INSERT INTO main.{table} SELECT * FROM own.{table}")).unwrap();
+        }
+        drop(db);
+        for side in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(data.join(format!("audit.db{side}")));
+        }
+        // Whoever only looks finds it there.
+        head = program(data, &["audit", "head"], "").good();
+        assert_eq!(verify(data, &["--head", head.trim_end()]).0, Some(0));
+        assert!(!data.join("audit.db").exists());
+    });
+    assert_eq!(host.command(&ada, "uname").status, 200, "the session has outlived it");
+    let listed = host.get(&ada, "/api/audit?kind=command").json();
+    assert_eq!(listed["events"].as_array().unwrap().len(), 2);
+    host.stop();
+    let left: i64 = Connection::open(before.join("daur.db"))
+        .unwrap()
+        .query_row("SELECT (SELECT count(*) FROM audit) + (SELECT count(*) FROM audit_state)", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(left, 0);
+    let (code, said) = verify(&before, &[]);
+    assert!(code == Some(0) && said.starts_with("intact"), "{said}");
+    let seq = |head: &str| head.split(':').next().unwrap().parse::<u64>().unwrap();
+    assert!(seq(&program(&before, &["audit", "head"], "").good()) > seq(&head));
 }

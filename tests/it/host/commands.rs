@@ -233,7 +233,7 @@ fn who_waits_for_anothers_command_does_not_wait_for_all_that_fail() {
 fn while_the_audit_cannot_be_written_no_more_commands_run() {
     let host = Host::start();
     let ada = host.token("ada");
-    let disk = rusqlite::Connection::open(host.dir.0.join("data/daur.db")).unwrap();
+    let disk = rusqlite::Connection::open(host.dir.0.join("data/audit.db")).unwrap();
     disk.execute_batch("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(FAIL, 'full'); END").unwrap();
     // The first one finds out, the others are not even started.
     for n in 0..4 {

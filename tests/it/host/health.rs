@@ -94,6 +94,11 @@ fn a_database_that_is_gone_or_damaged_is_not_ready_though_its_connections_do_not
     assert!(eventually(|| host.check(&ada, "database")["reason"] == another));
     std::fs::rename(&aside, &file).unwrap();
     assert!(eventually(|| host.probe("/readyz") == 200));
+    let audit = host.dir.0.join("data/audit.db");
+    std::fs::rename(&audit, &aside).unwrap();
+    assert!(eventually(|| host.check(&ada, "database")["reason"] == "the audit's database is not there any more"));
+    std::fs::rename(&aside, &audit).unwrap();
+    assert!(eventually(|| host.probe("/readyz") == 200));
 
     let mut disk = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
     std::io::Write::write_all(&mut disk, &[0xA5; 4096]).unwrap();
@@ -107,7 +112,7 @@ fn a_database_that_is_gone_or_damaged_is_not_ready_though_its_connections_do_not
 fn rule_6_an_audit_that_can_be_written_again_is_found_out_without_a_request() {
     let host = often(|config| config.health.failure_threshold = 3);
     let ada = host.token("ada");
-    let disk = rusqlite::Connection::open(host.dir.0.join("data/daur.db")).unwrap();
+    let disk = rusqlite::Connection::open(host.dir.0.join("data/audit.db")).unwrap();
     disk.execute_batch("ALTER TABLE audit RENAME TO gone").unwrap();
     host.command(&ada, "date").is_problem(500, "internal");
     assert_eq!(host.probe("/readyz"), 503, "rule 7: one failure is enough");

@@ -156,7 +156,7 @@ fn what_is_written_lies_in_the_data_directory_and_is_for_its_owner_alone() {
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&data), 0o700);
-    for file in ["token.key", "fleet.key", "audit.key", "daur.db", "cache.db"] {
+    for file in ["token.key", "fleet.key", "audit.key", "daur.db", "audit.db", "cache.db"] {
         assert_eq!(mode(&data.join(file)), 0o600, "{file}");
     }
     child.kill().unwrap();
@@ -167,7 +167,7 @@ fn what_is_written_lies_in_the_data_directory_and_is_for_its_owner_alone() {
 #[test]
 fn a_database_that_others_could_read_is_for_its_owner_alone_from_now_on() {
     let dir = Dir::new();
-    let names = ["daur.db", "daur.db-wal", "daur.db-shm"];
+    let names = ["daur.db", "daur.db-wal", "daur.db-shm", "audit.db", "audit.db-wal", "audit.db-shm"];
     for name in names {
         std::fs::write(dir.0.join(name), "").unwrap();
         std::fs::set_permissions(dir.0.join(name), PermissionsExt::from_mode(0o644)).unwrap();
@@ -234,7 +234,7 @@ fn a_program_that_is_stopped_as_soon_as_it_speaks_ends_in_order() {
 fn a_database_that_was_exchanged_is_refused_until_its_old_key_is_moved_aside() {
     let dir = Dir::new();
     assert!(add_user(&dir, "ada", PASSWORD).status.success());
-    std::fs::write(dir.0.join("daur.db"), "").unwrap();
+    std::fs::write(dir.0.join("audit.db"), "").unwrap();
     // Also the second time: the first one has not begun a chain whose key nobody has.
     for _ in 0..2 {
         let output =

@@ -83,8 +83,9 @@ fn what_cannot_be_audited_begins_no_session() {
     let host = Host::start();
     let first = host.token("bob");
     let db = Connection::open(host.data().join("daur.db")).unwrap();
+    let audit = Connection::open(host.data().join("audit.db")).unwrap();
     let count = || -> i64 { db.query_row("SELECT count(*) FROM sessions", [], |row| row.get(0)).unwrap() };
-    db.execute_batch("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END").unwrap();
+    audit.execute_batch("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END").unwrap();
     // That it cannot be is known after the first.
     host.login("bob", PASSWORD).is_problem(500, "internal");
     let before = count();
@@ -92,7 +93,7 @@ fn what_cannot_be_audited_begins_no_session() {
         host.login("bob", PASSWORD).is_problem(500, "internal");
     }
     assert_eq!(count(), before);
-    db.execute_batch("DROP TRIGGER full").unwrap();
+    audit.execute_batch("DROP TRIGGER full").unwrap();
     assert_eq!(host.login("bob", PASSWORD).status, 200);
     assert_eq!(host.get(&first, "/api/status").status, 200, "no session has ended for one that nobody was told of");
 }

@@ -10,7 +10,7 @@ use daur_core::security::audit::{
 };
 use daur_core::text::Text;
 use daur_core::time::{Instant, UnixTime};
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql, Transaction, TransactionBehavior, params};
 
 use super::lines;
 use crate::security::{keys, open, schema};
@@ -36,6 +36,8 @@ pub enum Error {
     },
     /// What should take an export did not.
     Export(io::Error),
+    /// A chain cannot be moved to where another one is.
+    Two,
 }
 
 impl fmt::Display for Error {
@@ -48,6 +50,7 @@ impl fmt::Display for Error {
             Self::Broken(broken) => broken.fmt(f),
             Self::Unreadable { seq } => write!(f, "audit record {seq} cannot be read"),
             Self::Export(error) => write!(f, "the audit log cannot be exported: {error}"),
+            Self::Two => f.write_str("there are two audit chains, one where the other should be moved to"),
         }
     }
 }
@@ -59,7 +62,7 @@ impl std::error::Error for Error {
             Self::Schema(error) => Some(error),
             Self::Random(error) | Self::Key(error) | Self::Export(error) => Some(error),
             Self::Broken(broken) => Some(broken),
-            Self::Unreadable { .. } => None,
+            Self::Unreadable { .. } | Self::Two => None,
         }
     }
 }
@@ -164,6 +167,60 @@ impl AuditLog {
         };
         transaction.commit()?;
         Ok((Self { db, device, boot, head }, key))
+    }
+
+    /// Whether the database at `path` has a chain. It is not changed, and not made.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`] if it cannot be read.
+    pub fn is_at(path: &Path) -> Result<bool, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(path, flags)?;
+        db.busy_timeout(std::time::Duration::from_secs(5))?;
+        let table = "SELECT 1 FROM sqlite_schema WHERE name = 'audit_state'";
+        Ok(db.prepare(table)?.exists([])? && state(&db)?.is_some())
+    }
+
+    /// Moves the chain of the database `from` into the one at `to`, if there is one; says whether there was. So a chain
+    /// that began beside users and sessions comes to a file of its own, and they to one that is seldom written to.
+    ///
+    /// It is on disk in its new place before it is gone from the old one. What was interrupted is done to its end by the next
+    /// call.
+    ///
+    /// # Errors
+    /// [`Error::Sqlite`]; [`Error::Two`] if `to` has another one. Then it is where it was.
+    pub fn move_to(from: &Path, to: &Path) -> Result<bool, Error> {
+        let mut old = schema::open(from)?;
+        old.pragma_update(None, "secure_delete", "ON")?;
+        // Held until it is gone: nobody goes on with it here meanwhile.
+        let leaving = old.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let Some(present) = state(&leaving)? else { return Ok(false) };
+        let mut new = schema::open(to)?;
+        new.pragma_update(None, "secure_delete", "ON")?;
+        let path = from.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(from.to_owned()))?;
+        new.execute("ATTACH ?1 AS old", [path])?;
+        let coming = new.transaction()?;
+        match state(&coming)? {
+            None => coming.execute_batch(&format!(
+                "INSERT INTO main.audit ({COLUMNS}) SELECT {COLUMNS} FROM old.audit;
+                 INSERT INTO main.audit_state SELECT * FROM old.audit_state"
+            ))?,
+            // It has come, and perhaps gone on.
+            Some(state) if state.key == present.key => {}
+            Some(_) => {
+                let known = "SELECT 1 FROM main.audit WHERE seq = ?1 AND tag = ?2";
+                if !coming.prepare(known)?.exists(params![present.seq.cast_signed(), present.tag])? {
+                    return Err(Error::Two);
+                }
+            }
+        }
+        coming.commit()?;
+        drop(new);
+        leaving.execute_batch("DELETE FROM audit; DELETE FROM audit_state")?;
+        leaving.commit()?;
+        // Room is given back when it can be.
+        let _ = old.execute_batch("VACUUM");
+        Ok(true)
     }
 
     /// Appends events: all of them are on disk when it returns, or none. Gives the chain's new end.
@@ -551,6 +608,41 @@ mod tests {
         assert_eq!((kept, key.is_some()), (key, true));
         log.append(&[event(1)]).unwrap();
         assert_eq!(log.verify(key.unwrap(), None).unwrap(), log.head());
+    }
+
+    #[test]
+    fn a_chain_moves_to_a_file_of_its_own_also_when_that_was_interrupted() {
+        let dir = test_dir("move");
+        let (from, to) = (dir.path().join("daur.db"), dir.path().join("audit.db"));
+        assert!(!AuditLog::move_to(&from, &to).unwrap());
+        assert!(!to.exists(), "there was nothing to move");
+        let (log, key) = ten(&from);
+        let head = log.head();
+        drop(log);
+        let kept = dir.path().join("kept.db");
+        Connection::open(&from).unwrap().execute("VACUUM INTO ?1", [kept.to_str().unwrap()]).unwrap();
+        assert!(AuditLog::is_at(&from).unwrap());
+        assert!(AuditLog::move_to(&from, &to).unwrap());
+        assert!(!AuditLog::is_at(&from).unwrap() && AuditLog::is_at(&to).unwrap());
+        assert!(!AuditLog::move_to(&from, &to).unwrap());
+        assert_eq!(AuditLog::verify_at(&to, key, Some(head)).unwrap(), head);
+        // As if the power had gone before it left, and then after it went on: `kept` has it still.
+        for _ in 0..2 {
+            std::fs::copy(&kept, &from).unwrap();
+            assert!(AuditLog::move_to(&from, &to).unwrap());
+            let (mut log, none) = open_log(&to, 3);
+            assert_eq!(none, None);
+            log.append(&[event(11)]).unwrap();
+        }
+        assert_eq!(AuditLog::verify_at(&to, key, None).unwrap().seq, 12);
+        // Not over another one, nor over an earlier end of itself: somebody has gone on where it was.
+        let other = dir.path().join("other.db");
+        drop(ten(&other));
+        assert!(matches!(AuditLog::move_to(&other, &to), Err(Error::Two)));
+        std::fs::copy(&kept, &from).unwrap();
+        open_log(&from, 4).0.append(&[event(0)]).unwrap();
+        assert!(matches!(AuditLog::move_to(&from, &to), Err(Error::Two)));
+        assert!(AuditLog::is_at(&from).unwrap());
     }
 
     #[test]
