@@ -9,7 +9,6 @@ use daur_core::monitoring::log::Level;
 use daur_core::text::Text;
 use daur_core::time::Clock;
 use daur_core::wire::decoder::Decoder;
-use daur_core::wire::frame::MAX_DOWNLINK;
 use daur_firmware::boot::{self, Boot, BootSource};
 use daur_firmware::clock::{self, Timer};
 use daur_firmware::node::Node;
@@ -57,9 +56,9 @@ fn main() -> ! {
     let bus = ScriptedBus::new(Script::DEFAULT, Timer);
     let Ok(device) = DeviceId::new(config::DEVICE) else { board::abort() };
     let mut node = Node::new(boot, device, &config::DEVICE_KEY, bus);
-    node.start();
+    node.start(&config::DEVICE_KEY);
     let mut uart = Uart::start();
-    let mut decoder = Decoder::<MAX_DOWNLINK>::new();
+    let mut decoder = Decoder::<{ config::room::DOWNLINK }>::new();
     let mut lost = 0;
 
     loop {

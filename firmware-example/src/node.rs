@@ -5,12 +5,11 @@ use core::fmt::Write;
 use daur_core::hal::blocking;
 use daur_core::id::DeviceId;
 use daur_core::monitoring::errors::{self, Errors};
-use daur_core::monitoring::histogram::Window;
 use daur_core::monitoring::log::Recorded;
 use daur_core::monitoring::metrics::{self, Collector, Kind};
-use daur_core::monitoring::profiler::{Outcome, Profiler};
+use daur_core::monitoring::profiler::Outcome;
 use daur_core::monitoring::report::Report;
-use daur_core::performance::cache::{self, Cache, Lru};
+use daur_core::performance::cache;
 use daur_core::reliability::breaker::State;
 use daur_core::reliability::executor::{Executor, Failure};
 use daur_core::reliability::fallback::{Fallback, Source};
@@ -29,6 +28,7 @@ use shtcx::{PowerMode, ShtC3};
 use crate::boot::Boot;
 use crate::clock::{Delay, Timer};
 use crate::command::{Command, Desk, Order, Refusal};
+use crate::config::room;
 use crate::{board, config, log, stack};
 
 /// The calls to the sensor. A static, as an interrupt or a second task would need it.
@@ -50,18 +50,18 @@ pub struct Node<I2C: I2c> {
     device: DeviceId,
     sensor: ShtC3<I2C>,
     fallback: Fallback<Reading, shtcx::Error<I2C::Error>>,
-    registers: Cache<u8, u8, 4, Lru<u8>>,
-    metrics: Collector<&'static str, 10, 1, i32>,
-    errors: Errors<4, 2>,
-    profiler: Profiler<1, 2, Window<u32, 64>>,
+    registers: room::Registers,
+    metrics: Collector<&'static str, { room::SERIES }, 0, i32>,
+    errors: Errors<{ room::KINDS }, { room::ERRORS }>,
+    profiler: room::Times,
     health: Health<1>,
     readable: Option<CheckId>,
     desk: Desk,
-    audit: Log<4>,
+    audit: Log<{ room::AUDIT }>,
     /// The last command was one too many, and the audit has it.
     limited: bool,
     /// Frames on their way to the host.
-    pub outbox: Outbox<2048>,
+    pub outbox: Outbox<{ room::OUTBOX }>,
     interval: Duration,
     read_at: Instant,
     report_at: Instant,
@@ -74,7 +74,6 @@ impl<I2C: I2c> Node<I2C> {
     /// Not inlined: what it is made of leaves the stack, and it is made where its caller keeps it.
     #[inline(never)]
     pub fn new(boot: Boot, device: DeviceId, key: &[u8; 32], bus: I2C) -> Self {
-        let Ok(desk) = Desk::new(&device, boot.nonce, key) else { board::abort() };
         // The host derives the same key, and verifies from it what this life's audit says.
         let chain = Chain::new(device, boot.id, audit::first_key(key, boot.id, boot.nonce));
         Self {
@@ -82,13 +81,13 @@ impl<I2C: I2c> Node<I2C> {
             device,
             sensor: shtcx::shtc3(bus),
             fallback: Fallback::new(Source::LastGood { max_age: config::LAST_GOOD_FOR }),
-            registers: Cache::new(cache::Config { ttl: Some(config::REGISTERS_FOR), ..cache::Config::DEFAULT }),
+            registers: room::Registers::new(cache::Config { ttl: Some(config::REGISTERS_FOR), ..cache::Config::DEFAULT }),
             metrics: Collector::new(metrics::Config::DEFAULT),
             errors: Errors::new(errors::Config::DEFAULT),
-            profiler: Profiler::new(),
+            profiler: room::Times::new(),
             health: Health::new(health::Config::DEFAULT),
             readable: None,
-            desk,
+            desk: Desk::new(&device, boot.nonce),
             audit: Log::new(chain),
             limited: false,
             outbox: Outbox::new(outbox::Config::DEFAULT),
@@ -99,9 +98,12 @@ impl<I2C: I2c> Node<I2C> {
         }
     }
 
-    /// Begins: the first frame of a life says whose it is.
+    /// Begins, known by `key`: the first frame of a life says whose it is.
     #[inline(never)]
-    pub fn start(&mut self) {
+    pub fn start(&mut self, key: &[u8; 32]) {
+        if self.desk.open(key).is_err() {
+            board::abort();
+        }
         SENSOR.with(|executor, _| executor.reseed(self.boot.nonce));
         self.readable = self.health.add("sensor", CheckConfig::READINESS).ok();
         self.say_hello();
@@ -349,6 +351,9 @@ impl<I2C: I2c> Node<I2C> {
     #[inline(never)]
     fn tell_cache(&mut self) {
         let cache = self.registers.snapshot();
+        if cache.capacity == 0 {
+            return;
+        }
         self.push(&Record::Cache {
             name: Text::cut("registers"),
             hits: cache.hits,

@@ -11,7 +11,7 @@ use cortex_m_rt::exception;
 use crate::board::Irq;
 use crate::chip::{self, Arrival};
 
-const RING: usize = 1024;
+const RING: usize = crate::config::room::LINE;
 static BYTES: [AtomicU8; RING] = [const { AtomicU8::new(0) }; RING];
 /// Written by the interrupt only.
 static HEAD: AtomicUsize = AtomicUsize::new(0);
