@@ -74,12 +74,13 @@ pub mod room {
     pub const LINE: usize = 256;
     /// Bytes of frames that the host has not acknowledged.
     pub const OUTBOX: usize = 768;
-    /// Bytes of one message of the host: a command for three permissions with 48 characters.
-    pub const DOWNLINK: usize = 448;
+    /// Bytes of one message of the host: of a command with three permissions and a date, a name of 32 characters and 50
+    /// of text.
+    pub const DOWNLINK: usize = 384;
     /// Records of the audit chain that wait for the outbox.
     pub const AUDIT: usize = 1;
     /// Lines of the log that a reset leaves alone.
-    pub const LINES: usize = 4;
+    pub const LINES: usize = 3;
     /// Series of metrics: the first that are counted or set.
     pub const SERIES: usize = 7;
     /// Kinds of errors that are counted.

@@ -110,6 +110,11 @@ impl<I2C: I2c> Node<I2C> {
         // First, while no new line has taken the place of one.
         self.tell_log(Timer.now());
         self.log(Level::Info, "node", self.boot.cause.as_str());
+        self.audit_start();
+    }
+
+    #[inline(never)]
+    fn audit_start(&mut self) {
         let event = Event::new(Happened::Start, Ended::Success, "", "", self.boot.cause.as_str());
         self.record(&event, Timer.now());
     }
@@ -299,7 +304,9 @@ impl<I2C: I2c> Node<I2C> {
         self.ask_identifier(now);
         self.tell_system(now);
         let lost = self.outbox.snapshot().lost;
-        self.set("outbox_lost", lost.cast_signed());
+        if lost > 0 {
+            self.set("outbox_lost", lost.cast_signed());
+        }
         self.tell_metrics(now);
         self.tell_breaker();
         self.tell_cache();
