@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Plays the host to the firmware in QEMU, with nothing of daur in it.
 
-    device-link.py ELF
+    device-link.py ELF..
 
 Frames, check sums, postcard, tokens and keys are written here a second time, from their specifications
 alone, so that a fault common to both ends of daur does not pass. Real time passes: about 40 s.

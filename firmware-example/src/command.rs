@@ -2,9 +2,9 @@
 
 use daur_core::id::DeviceId;
 use daur_core::reliability::limiter::Limiter;
-use daur_core::security::keys::KeyError;
+use daur_core::security::keys::{KeyError, Role};
 use daur_core::security::permission::Permissions;
-use daur_core::security::token::{Config, Error, Gate, Keys};
+use daur_core::security::token::{Claims, Config, Error, Gate, Keys};
 use daur_core::text::Text;
 use daur_core::time::{Duration, Instant};
 use daur_core::wire::record::Verdict;
@@ -99,6 +99,13 @@ pub struct Refusal {
     pub text: Text<64>,
 }
 
+impl Refusal {
+    /// Of a token in which nothing holds.
+    const fn unsigned(verdict: Verdict) -> Self {
+        Self { counter: 0, verdict, user: Text::EMPTY, text: Text::EMPTY }
+    }
+}
+
 /// Decides which commands are run.
 ///
 /// In this order: how many, who signed it, for which device and which of its lives, whether it is
@@ -111,17 +118,23 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// For `device`, whose present life is `nonce`.
+    /// For `device`, whose present life is `nonce`. Nothing is admitted before [`open`](Self::open).
+    #[inline]
+    #[must_use]
+    pub fn new(device: &DeviceId, nonce: u64) -> Self {
+        Self {
+            keys: Keys::empty(Config::command(device)),
+            gate: Gate::new(nonce),
+            limiter: Limiter::new(config::COMMANDS),
+        }
+    }
+
+    /// Admits what is signed with `key`. Apart from [`new`](Self::new), so that the key is absorbed where it stays.
     ///
     /// # Errors
     /// [`KeyError`] if the key is too short.
-    #[inline(never)]
-    pub fn new(device: &DeviceId, nonce: u64, key: &[u8]) -> Result<Self, KeyError> {
-        Ok(Self {
-            keys: Keys::new(Config::command(device), None, key)?,
-            gate: Gate::new(nonce),
-            limiter: Limiter::new(config::COMMANDS),
-        })
+    pub fn open(&mut self, key: &[u8]) -> Result<(), KeyError> {
+        self.keys.add(None, key, Role::Signing)
     }
 
     /// The command in `token`, if it is to be run.
@@ -130,14 +143,20 @@ impl Desk {
     /// [`Refusal`], which is what the host is told.
     #[inline(never)]
     pub fn admit(&mut self, token: &str, now: Instant) -> Result<Order, Refusal> {
-        let unsigned = |verdict| Refusal { counter: 0, verdict, user: Text::EMPTY, text: Text::EMPTY };
-        self.limiter.check(now).map_err(|_| unsigned(Verdict::Limited))?;
-        // Borrowed: moved, the claims would stand on the stack twice.
-        let verified = self.keys.verify(token, None);
-        let claims = verified.as_ref().map_err(|error| match error {
-            Error::Audience => unsigned(Verdict::WrongDevice),
-            _ => unsigned(Verdict::BadSignature),
-        })?;
+        if self.limiter.check(now).is_err() {
+            return Err(Refusal::unsigned(Verdict::Limited));
+        }
+        let mut claims = Claims::default();
+        match self.keys.verify_into(token, None, &mut claims) {
+            Ok(()) => self.judge(&claims),
+            Err(Error::Audience) => Err(Refusal::unsigned(Verdict::WrongDevice)),
+            Err(_) => Err(Refusal::unsigned(Verdict::BadSignature)),
+        }
+    }
+
+    /// What a command that is signed comes to. Not inlined: it begins when the stack of the verification is free again.
+    #[inline(never)]
+    fn judge(&mut self, claims: &Claims) -> Result<Order, Refusal> {
         let counter = claims.nonce_and_counter().map_or(0, |(_, counter)| counter);
         let (user, text) = (claims.sub, claims.cmd.unwrap_or(Text::EMPTY));
         let refused = |verdict| Refusal { counter, verdict, user, text };

@@ -7,8 +7,10 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use daur_core::monitoring::log::{Config, Level, Log, Record, Recorded, Snapshot};
 use daur_core::time::Instant;
 
-/// Eight lines of up to 64 bytes.
-type Ring = Log<8>;
+use crate::config::room;
+
+/// Lines of up to 64 bytes.
+type Ring = Log<{ room::LINES }>;
 
 #[unsafe(link_section = ".uninit.log")]
 static mut RING: MaybeUninit<Ring> = MaybeUninit::uninit();
