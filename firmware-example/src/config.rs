@@ -63,8 +63,7 @@ pub mod room {
     /// What the sensor says of itself.
     pub type Registers = daur_core::performance::cache::Cache<u8, u8, 4, daur_core::performance::cache::Lru<u8>>;
     /// How long reading takes: one operation, its two slowest calls, a histogram of 64 cells.
-    pub type Times =
-        daur_core::monitoring::profiler::Profiler<1, 2, daur_core::monitoring::histogram::Window<u32, 64>>;
+    pub type Times = daur_core::monitoring::profiler::Profiler<1, 2, daur_core::monitoring::histogram::Window<u32, 64>>;
 }
 
 /// The same for 8 KiB of RAM, of which the node takes 6, its stack included.

@@ -33,6 +33,7 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     }
     // The next life tells the host.
     let _ = log::record(Level::Error, "node", place.as_str(), Timer.now());
+    log::error("panic", place.as_str(), Timer.now());
     board::abort()
 }
 

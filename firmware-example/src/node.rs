@@ -81,7 +81,10 @@ impl<I2C: I2c> Node<I2C> {
             device,
             sensor: shtcx::shtc3(bus),
             fallback: Fallback::new(Source::LastGood { max_age: config::LAST_GOOD_FOR }),
-            registers: room::Registers::new(cache::Config { ttl: Some(config::REGISTERS_FOR), ..cache::Config::DEFAULT }),
+            registers: room::Registers::new(cache::Config {
+                ttl: Some(config::REGISTERS_FOR),
+                ..cache::Config::DEFAULT
+            }),
             metrics: Collector::new(metrics::Config::DEFAULT),
             errors: Errors::new(errors::Config::DEFAULT),
             profiler: room::Times::new(),
@@ -184,7 +187,7 @@ impl<I2C: I2c> Node<I2C> {
     /// Hands on what the log has kept over the reset, as far as the outbox has room.
     #[inline(never)]
     fn tell_log(&mut self, now: Instant) {
-        while let Some(line) = log::untold() {
+        while let Some((place, line)) = log::untold() {
             let record = Record::LogBefore {
                 number: line.number,
                 at: line.at,
@@ -197,7 +200,7 @@ impl<I2C: I2c> Node<I2C> {
             if self.outbox.offer(&record, now).is_err() {
                 break;
             }
-            log::told(line.number);
+            log::told(place, line.number);
         }
     }
 
@@ -255,6 +258,7 @@ impl<I2C: I2c> Node<I2C> {
                 _ => ("timeout", "the sensor took too long"),
             };
             self.errors.record(kind, message, now);
+            log::error(kind, message, now);
             self.log(Level::Warn, "sensor", message);
         }
         self.judge(before, execution.success(), execution.elapsed, now);
