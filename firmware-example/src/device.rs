@@ -135,5 +135,6 @@ pub fn on_panic(info: &PanicInfo<'_>) -> ! {
     }
     // The next life tells the host.
     let _ = log::record(Level::Error, "node", place.as_str(), Timer.now());
+    log::error("panic", place.as_str(), Timer.now());
     board::abort()
 }

@@ -205,7 +205,7 @@ impl Node {
     /// Hands on what the log has kept over the reset, as far as the outbox has room.
     #[inline(never)]
     fn tell_log(&mut self, now: Instant) {
-        while let Some(line) = log::untold() {
+        while let Some((place, line)) = log::untold() {
             let record = Record::LogBefore {
                 number: line.number,
                 at: line.at,
@@ -218,7 +218,7 @@ impl Node {
             if self.outbox.offer(&record, now).is_err() {
                 break;
             }
-            log::told(line.number);
+            log::told(place, line.number);
         }
     }
 
@@ -280,6 +280,7 @@ impl Node {
                 _ => ("timeout", "the sensor took too long"),
             };
             self.errors.record(kind, message, now);
+            log::error(kind, message, now);
             self.log(Level::Warn, "sensor", message);
         }
         self.judge(before, execution.success(), execution.elapsed, now);
