@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Plays the host to the firmware in QEMU, with nothing of daur in it.
 
-    device-link.py ELF
+    device-link.py ELF..
 
 Frames, check sums, postcard, tokens and keys are written here a second time, from their specifications
 alone, so that a fault common to both ends of daur does not pass. Real time passes: about 40 s.
@@ -319,6 +319,10 @@ def journey(link):
     line = link.until("what was said last before the reset is told after it", 3,
                       lambda r: r["record"] == "log_before" and r["message"] == "reset by command" and r)
     assert (line["target"], line["level"], line["repeated"]) == ("node", 2, 0), line
+    error = link.until("so is its last error, with its kind and its time", 3,
+                       lambda r: r["record"] == "log_before" and r["level"] == 0 and r)
+    kinds = {"i2c": "the sensor does not answer", "crc": "the sensor's checksum is wrong", "breaker": "the sensor is left alone"}
+    assert kinds.get(error["target"]) == error["message"] and 0 < error["at"] <= error["last_at"] <= line["at"], error
     link.until("its clock begins anew", 3, lambda r: r["record"] == "system" and r["uptime"] < 3_000_000_000)
     assert again["boot"] == hello["boot"] + 1 and again["nonce"] != nonce and again["reset"] == 3, again
     first, second = Trail(key, hello["boot"], nonce), Trail(key, again["boot"], again["nonce"])

@@ -18,6 +18,10 @@ fn main() {
         other => panic!("no board for {other}: there are three, see README.md"),
     };
     println!("cargo::rustc-cfg=daur_chip=\"{chip}\"");
+    // The full profile takes 12 KiB of RAM, the small one 6: see `config::room`.
+    if chip != "stm32f4" {
+        println!("cargo::rustc-cfg=daur_small");
+    }
     fs::copy(memory, out.join("memory.x")).expect("the memory map is here, and OUT_DIR can be written");
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rerun-if-changed={memory}");

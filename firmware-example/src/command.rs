@@ -2,9 +2,9 @@
 
 use daur_core::id::DeviceId;
 use daur_core::reliability::limiter::Limiter;
-use daur_core::security::keys::KeyError;
+use daur_core::security::keys::{KeyError, Role};
 use daur_core::security::permission::Permissions;
-use daur_core::security::token::{Config, Error, Gate, Keys};
+use daur_core::security::token::{Claims, Config, Error, Gate, Keys};
 use daur_core::text::Text;
 use daur_core::time::wall::{self, SetError, Wall};
 use daur_core::time::{Duration, Instant, UnixTime};
@@ -110,6 +110,13 @@ pub struct Refusal {
     pub text: Text<64>,
 }
 
+impl Refusal {
+    /// Of a token in which nothing holds.
+    const fn unsigned(verdict: Verdict) -> Self {
+        Self { counter: 0, verdict, user: Text::EMPTY, text: Text::EMPTY }
+    }
+}
+
 /// Decides which commands are run.
 ///
 /// In this order: how many, who signed it, for which device, whether it has expired, for which of the device's lives,
@@ -125,18 +132,24 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// For `device`, whose present life is `nonce`.
-    ///
-    /// # Errors
-    /// [`KeyError`] if the key is too short.
-    #[inline(never)]
-    pub fn new(device: &DeviceId, nonce: u64, key: &[u8]) -> Result<Self, KeyError> {
-        Ok(Self {
-            keys: Keys::new(Config::command(device), None, key)?,
+    /// For `device`, whose present life is `nonce`. Nothing is admitted before [`open`](Self::open).
+    #[inline]
+    #[must_use]
+    pub fn new(device: &DeviceId, nonce: u64) -> Self {
+        Self {
+            keys: Keys::empty(Config::command(device)),
             gate: Gate::new(nonce),
             limiter: Limiter::new(config::COMMANDS),
             wall: Wall::new(wall::Config::DEFAULT),
-        })
+        }
+    }
+
+    /// Admits what is signed with `key`. Apart from [`new`](Self::new), so that the key is absorbed where it stays.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the key is too short.
+    pub fn open(&mut self, key: &[u8]) -> Result<(), KeyError> {
+        self.keys.add(None, key, Role::Signing)
     }
 
     /// What time it is, if anybody has told.
@@ -150,16 +163,22 @@ impl Desk {
     /// [`Refusal`], which is what the host is told.
     #[inline(never)]
     pub fn admit(&mut self, token: &str, now: Instant) -> Result<Order, Refusal> {
-        let unsigned = |verdict| Refusal { counter: 0, verdict, user: Text::EMPTY, text: Text::EMPTY };
-        self.limiter.check(now).map_err(|_| unsigned(Verdict::Limited))?;
-        // Borrowed: moved, the claims would stand on the stack twice.
-        let verified = self.keys.verify(token, self.wall.unix(now));
-        let claims = verified.as_ref().map_err(|error| match error {
-            Error::Audience => unsigned(Verdict::WrongDevice),
-            Error::NoClock => unsigned(Verdict::NoClock),
-            Error::Expired | Error::NotYet | Error::Lifetime => unsigned(Verdict::Expired),
-            _ => unsigned(Verdict::BadSignature),
-        })?;
+        if self.limiter.check(now).is_err() {
+            return Err(Refusal::unsigned(Verdict::Limited));
+        }
+        let mut claims = Claims::default();
+        match self.keys.verify_into(token, self.wall.unix(now), &mut claims) {
+            Ok(()) => self.judge(&claims, now),
+            Err(Error::Audience) => Err(Refusal::unsigned(Verdict::WrongDevice)),
+            Err(Error::NoClock) => Err(Refusal::unsigned(Verdict::NoClock)),
+            Err(Error::Expired | Error::NotYet | Error::Lifetime) => Err(Refusal::unsigned(Verdict::Expired)),
+            Err(_) => Err(Refusal::unsigned(Verdict::BadSignature)),
+        }
+    }
+
+    /// What a command that is signed comes to. Not inlined: it begins when the stack of the verification is free again.
+    #[inline(never)]
+    fn judge(&mut self, claims: &Claims, now: Instant) -> Result<Order, Refusal> {
         let counter = claims.nonce_and_counter().map_or(0, |(_, counter)| counter);
         let (user, text) = (claims.sub, claims.cmd.unwrap_or(Text::EMPTY));
         let refused = |verdict| Refusal { counter, verdict, user, text };

@@ -56,3 +56,60 @@ pub const LAST_BYTES: Duration = Duration::from_millis(1);
 
 /// How many commands are looked at: a signature costs about 40,000 instructions to refuse.
 pub const COMMANDS: limiter::Config = limiter::Config { rate: 2, period: Duration::from_secs(1), burst: 8 };
+
+/// How much room the node's parts have. The chip's RAM decides, by its target: `build.rs`.
+#[cfg(not(daur_small))]
+pub mod room {
+    /// Bytes that wait for the node; a power of two.
+    pub const LINE: usize = 1024;
+    /// Bytes of frames that the host has not acknowledged.
+    pub const OUTBOX: usize = 2048;
+    /// Bytes of one message of the host.
+    pub const DOWNLINK: usize = daur_core::wire::frame::MAX_DOWNLINK;
+    /// Records of the audit chain that wait for the outbox.
+    pub const AUDIT: usize = 4;
+    /// Lines of the log that a reset leaves alone.
+    pub const LINES: usize = 8;
+    /// Series of metrics.
+    pub const SERIES: usize = 14;
+    /// Kinds of errors that are counted.
+    pub const KINDS: usize = 4;
+    /// Errors that are kept whole.
+    pub const ERRORS: usize = 2;
+
+    /// What has to be heard of, or the watchdog is not fed: in the order of [`Task`](crate::node::Task).
+    pub const TASKS: [&str; 3] = ["report task", "sensor task", "link task"];
+
+    pub use daur_core::monitoring::profiler::Span;
+
+    /// What the sensor says of itself.
+    pub type Registers = daur_core::performance::cache::Cache<u8, u8, 4, daur_core::performance::cache::Lru<u8>>;
+    /// How long reading takes: one operation, its two slowest calls, a histogram of 64 cells.
+    pub type Times = daur_core::monitoring::profiler::Profiler<1, 2, daur_core::monitoring::histogram::Window<u32, 64>>;
+}
+
+/// The same for 8 KiB of RAM, of which the node takes 6, its stack included.
+#[cfg(daur_small)]
+pub mod room {
+    /// Bytes that wait for the node; a power of two: those of the 12 ms that it waits for the sensor.
+    pub const LINE: usize = 256;
+    /// Bytes of frames that the host has not acknowledged.
+    pub const OUTBOX: usize = 768;
+    /// Bytes of one message of the host: of a command with three permissions and a date, a name of 32 characters and 50
+    /// of text.
+    pub const DOWNLINK: usize = 384;
+    /// Records of the audit chain that wait for the outbox.
+    pub const AUDIT: usize = 1;
+    /// Lines of the log that a reset leaves alone.
+    pub const LINES: usize = 3;
+    /// Series of metrics: the first that are counted or set.
+    pub const SERIES: usize = 7;
+    /// Kinds of errors that are counted.
+    pub const KINDS: usize = 2;
+    /// Errors that are kept whole.
+    pub const ERRORS: usize = 1;
+    /// What has to be heard of, or the watchdog is not fed: one loop, of which the report is part.
+    pub const TASKS: [&str; 1] = ["loop"];
+
+    pub use crate::absent::{Registers, Span, Times};
+}

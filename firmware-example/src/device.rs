@@ -9,7 +9,6 @@ use daur_core::monitoring::log::Level;
 use daur_core::text::Text;
 use daur_core::time::{Clock, Instant};
 use daur_core::wire::decoder::Decoder;
-use daur_core::wire::frame::MAX_DOWNLINK;
 
 use crate::boot::{self, Boot, BootSource};
 use crate::clock::{self, Timer};
@@ -23,7 +22,7 @@ pub struct Device<'a> {
     /// What it knows: where it was made, since moved it would stand on the stack twice.
     pub node: &'a mut Node,
     uart: Uart,
-    decoder: Decoder<MAX_DOWNLINK>,
+    decoder: Decoder<{ config::room::DOWNLINK }>,
     line_lost: u32,
     dog: Dog,
 }
@@ -53,7 +52,7 @@ impl<'a> Device<'a> {
     pub fn start(node: &'a mut Node) -> Self {
         let mut device = Self { node, uart: Uart::start(), decoder: Decoder::new(), line_lost: 0, dog: Dog::default() };
         device.dog.start(config::WATCHDOG);
-        device.node.start();
+        device.node.start(&config::DEVICE_KEY);
         device
     }
 
@@ -136,5 +135,6 @@ pub fn on_panic(info: &PanicInfo<'_>) -> ! {
     }
     // The next life tells the host.
     let _ = log::record(Level::Error, "node", place.as_str(), Timer.now());
+    log::error("panic", place.as_str(), Timer.now());
     board::abort()
 }

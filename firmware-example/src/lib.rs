@@ -10,6 +10,8 @@ use defmt_rtt as _;
 #[cfg(not(daur_board))]
 use defmt_semihosting as _;
 
+#[cfg(daur_small)]
+pub mod absent;
 pub mod board;
 pub mod boot;
 pub mod chip;

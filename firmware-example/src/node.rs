@@ -4,12 +4,11 @@ use core::fmt::Write;
 
 use daur_core::id::DeviceId;
 use daur_core::monitoring::errors::{self, Errors};
-use daur_core::monitoring::histogram::Window;
 use daur_core::monitoring::log::Recorded;
 use daur_core::monitoring::metrics::{self, Collector, Kind};
-use daur_core::monitoring::profiler::{Outcome, Profiler, Span};
+use daur_core::monitoring::profiler::Outcome;
 use daur_core::monitoring::report::Report;
-use daur_core::performance::cache::{self, Cache, Lru};
+use daur_core::performance::cache;
 use daur_core::reliability::breaker::State;
 use daur_core::reliability::executor::{Execution, Executor, Failure};
 use daur_core::reliability::fallback::{Fallback, Source};
@@ -25,6 +24,7 @@ use daur_core::wire::record::{BreakerState, Level, Record, SCHEMA, Unit, Verdict
 use crate::boot::Boot;
 use crate::clock::Timer;
 use crate::command::{Command, Desk, Order, Refusal};
+use crate::config::room;
 use crate::probe::{Fault, Reading};
 use crate::reader::CALLS as SENSOR;
 use crate::{board, config, idle, log, stack};
@@ -32,12 +32,12 @@ use crate::{board, config, idle, log, stack};
 /// What runs by itself, and shows now and then that it does: parts of one loop, or tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
+    /// Does what is not the others', and reports.
+    Report,
     /// Reads the sensor.
     Sensor,
     /// Hears the host.
     Link,
-    /// Does the rest, and reports.
-    Report,
 }
 
 /// A reading that has begun: see [`Node::begin_read`].
@@ -45,7 +45,7 @@ pub struct Read {
     /// Whether the sensor is to say what it is, too.
     pub identify: bool,
     before: State,
-    span: Span,
+    span: room::Span,
 }
 
 /// The sensor's register that tells its kind.
@@ -56,19 +56,19 @@ pub struct Node {
     boot: Boot,
     device: DeviceId,
     fallback: Fallback<Reading, Fault>,
-    registers: Cache<u8, u8, 4, Lru<u8>>,
-    metrics: Collector<&'static str, 10, 1, i32>,
-    errors: Errors<4, 2>,
-    profiler: Profiler<1, 2, Window<u32, 64>>,
-    health: Health<4>,
+    registers: room::Registers,
+    metrics: Collector<&'static str, { room::SERIES }, 0, i32>,
+    errors: Errors<{ room::KINDS }, { room::ERRORS }>,
+    profiler: room::Times,
+    health: Health<{ 1 + room::TASKS.len() }>,
     readable: Option<CheckId>,
-    beats: [Option<CheckId>; 3],
+    beats: [Option<CheckId>; room::TASKS.len()],
     desk: Desk,
-    audit: Log<4>,
+    audit: Log<{ room::AUDIT }>,
     /// The last command was one too many, and the audit has it.
     limited: bool,
     /// Frames on their way to the host.
-    pub outbox: Outbox<2048>,
+    pub outbox: Outbox<{ room::OUTBOX }>,
     interval: Duration,
     read_at: Instant,
     report_at: Instant,
@@ -80,21 +80,23 @@ impl Node {
     /// Not inlined: what it is made of leaves the stack, and it is made where its caller keeps it.
     #[inline(never)]
     pub fn new(boot: Boot, device: DeviceId, key: &[u8; 32]) -> Self {
-        let Ok(desk) = Desk::new(&device, boot.nonce, key) else { board::abort() };
         // The host derives the same key, and verifies from it what this life's audit says.
         let chain = Chain::new(device, boot.id, audit::first_key(key, boot.id, boot.nonce));
         Self {
             boot,
             device,
             fallback: Fallback::new(Source::LastGood { max_age: config::LAST_GOOD_FOR }),
-            registers: Cache::new(cache::Config { ttl: Some(config::REGISTERS_FOR), ..cache::Config::DEFAULT }),
+            registers: room::Registers::new(cache::Config {
+                ttl: Some(config::REGISTERS_FOR),
+                ..cache::Config::DEFAULT
+            }),
             metrics: Collector::new(metrics::Config::DEFAULT),
             errors: Errors::new(errors::Config::DEFAULT),
-            profiler: Profiler::new(),
+            profiler: room::Times::new(),
             health: Health::new(health::Config::DEFAULT),
             readable: None,
-            beats: [None; 3],
-            desk,
+            beats: [None; room::TASKS.len()],
+            desk: Desk::new(&device, boot.nonce),
             audit: Log::new(chain),
             limited: false,
             outbox: Outbox::new(outbox::Config::DEFAULT),
@@ -104,18 +106,25 @@ impl Node {
         }
     }
 
-    /// Begins: the first frame of a life says whose it is.
+    /// Begins, known by `key`: the first frame of a life says whose it is.
     #[inline(never)]
-    pub fn start(&mut self) {
+    pub fn start(&mut self, key: &[u8; 32]) {
+        if self.desk.open(key).is_err() {
+            board::abort();
+        }
         SENSOR.with(|executor, _| executor.reseed(self.boot.nonce));
         self.readable = self.health.add("sensor", CheckConfig::READINESS).ok();
-        // In the order of `Task`.
-        self.beats = ["sensor task", "link task", "report task"].map(|name| self.health.add(name, config::ALIVE).ok());
+        self.beats = room::TASKS.map(|name| self.health.add(name, config::ALIVE).ok());
         self.health.poll(Timer.now());
         self.say_hello();
         // First, while no new line has taken the place of one.
         self.tell_log(Timer.now());
         self.log(Level::Info, "node", self.boot.cause.as_str());
+        self.audit_start();
+    }
+
+    #[inline(never)]
+    fn audit_start(&mut self) {
         let event = Event::new(Happened::Start, Ended::Success, "", "", self.boot.cause.as_str());
         self.record(&event, Timer.now());
     }
@@ -198,7 +207,7 @@ impl Node {
     /// Hands on what the log has kept over the reset, as far as the outbox has room.
     #[inline(never)]
     fn tell_log(&mut self, now: Instant) {
-        while let Some(line) = log::untold() {
+        while let Some((place, line)) = log::untold() {
             let record = Record::LogBefore {
                 number: line.number,
                 at: line.at,
@@ -211,7 +220,7 @@ impl Node {
             if self.outbox.offer(&record, now).is_err() {
                 break;
             }
-            log::told(line.number);
+            log::told(place, line.number);
         }
     }
 
@@ -273,6 +282,7 @@ impl Node {
                 _ => ("timeout", "the sensor took too long"),
             };
             self.errors.record(kind, message, now);
+            log::error(kind, message, now);
             self.log(Level::Warn, "sensor", message);
         }
         self.judge(before, execution.success(), execution.elapsed, now);
@@ -324,7 +334,9 @@ impl Node {
         let now = Timer.now();
         self.tell_system(now);
         let lost = self.outbox.snapshot().lost;
-        self.set("outbox_lost", lost.cast_signed());
+        if lost > 0 {
+            self.set("outbox_lost", lost.cast_signed());
+        }
         self.tell_metrics(now);
         self.tell_breaker();
         self.tell_cache();
@@ -376,6 +388,9 @@ impl Node {
     #[inline(never)]
     fn tell_cache(&mut self) {
         let cache = self.registers.snapshot();
+        if cache.capacity == 0 {
+            return;
+        }
         self.push(&Record::Cache {
             name: Text::cut("registers"),
             hits: cache.hits,

@@ -53,7 +53,7 @@ impl<const N: usize> Ring<N> {
     }
 }
 
-static IN: Ring<1024> = Ring::new();
+static IN: Ring<{ crate::config::room::LINE }> = Ring::new();
 /// 5.5 ms of the wire: the node wakes up as often to fill it.
 static OUT: Ring<OUT_BYTES> = Ring::new();
 const OUT_BYTES: usize = 64;

@@ -32,6 +32,7 @@ pub(crate) use entry::spelling;
 #[cfg(test)]
 pub(crate) use entry::tests::longest;
 pub use entry::{Entry, MAX_LEN, Malformed, Spelling};
+use event::Told;
 pub use event::{Event, Kind, Outcome};
 pub use filter::Filter;
 pub use log::{Full, Log, Snapshot};
@@ -199,6 +200,16 @@ impl Chain {
     pub fn spell<'o>(
         &mut self,
         event: &Event,
+        now: Instant,
+        unix: Option<UnixTime>,
+        out: &'o mut [u8; MAX_LEN],
+    ) -> Spelling<'o> {
+        self.spell_told(event.told(), now, unix, out)
+    }
+
+    fn spell_told<'o>(
+        &mut self,
+        event: Told<'_>,
         now: Instant,
         unix: Option<UnixTime>,
         out: &'o mut [u8; MAX_LEN],

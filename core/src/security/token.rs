@@ -175,6 +175,11 @@ impl Claims {
         }
     }
 
+    #[inline(never)]
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     /// The boot nonce and the counter of a command's `jti`.
     #[must_use]
     pub fn nonce_and_counter(&self) -> Option<(u64, u64)> {
@@ -318,14 +323,23 @@ pub struct Keys<const N: usize> {
 }
 
 impl<const N: usize> Keys<N> {
+    /// A ring without a key, which neither signs nor verifies until [`add`](Self::add) gives it one: for a device, where
+    /// it is made in its place so.
+    #[inline]
+    #[must_use]
+    pub fn empty(mut config: Config) -> Self {
+        // Out of range settings are brought to the border of what is safe: a machine must not panic.
+        config.max_len = config.max_len.min(MAX_LEN);
+        config.leeway = config.leeway.min(MAX_LEEWAY);
+        Self { config, slots: [const { None }; N] }
+    }
+
     /// A ring with one key, which signs.
     ///
     /// # Errors
     /// [`KeyError::TooShort`]; [`KeyError::Full`] for `N == 0`.
     pub fn new(config: Config, kid: Option<Kid>, secret: &[u8]) -> Result<Self, KeyError> {
-        // Out of range settings are brought to the border of what is safe: a machine must not panic.
-        let config = Config { max_len: config.max_len.min(MAX_LEN), leeway: config.leeway.min(MAX_LEEWAY), ..config };
-        let mut made = Ok(Self { config, slots: [const { None }; N] });
+        let mut made = Ok(Self::empty(config));
         if let Ok(keys) = &mut made
             && let Err(error) = keys.add(kid, secret, Role::Signing)
         {
@@ -407,18 +421,27 @@ impl<const N: usize> Keys<N> {
     /// [`Error`]: the first rule that it breaks.
     #[doc(alias = "verify_token")]
     pub fn verify(&self, token: &str, now: Option<UnixTime>) -> Result<Claims, Error> {
-        // Filled where the caller has it: on a device every copy of the claims is stack.
-        let mut verified = Ok(Claims::default());
-        if let Ok(claims) = &mut verified
-            && let Err(error) = self.verify_into(token, now, claims)
-        {
-            verified = Err(error);
+        let mut claims = Claims::default();
+        self.verify_into(token, now, &mut claims)?;
+        Ok(claims)
+    }
+
+    /// The same, into claims that the caller has: on a device each copy of them is 256 bytes of stack. What was in them
+    /// is gone, and of a token that is refused nothing is in them.
+    ///
+    /// # Errors
+    /// [`Error`]: the first rule that it breaks.
+    pub fn verify_into(&self, token: &str, now: Option<UnixTime>, claims: &mut Claims) -> Result<(), Error> {
+        claims.clear();
+        let checked = self.check(token, now, claims);
+        if checked.is_err() {
+            claims.clear();
         }
-        verified
+        checked
     }
 
     #[inline(never)]
-    fn verify_into(&self, token: &str, now: Option<UnixTime>, claims: &mut Claims) -> Result<(), Error> {
+    fn check(&self, token: &str, now: Option<UnixTime>, claims: &mut Claims) -> Result<(), Error> {
         if token.len() > self.config.max_len {
             return Err(Error::TooLong);
         }

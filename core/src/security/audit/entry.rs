@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::event::{Event, Kind, Outcome};
+use super::event::{Event, Kind, Outcome, Told};
 use crate::id::{BootId, DeviceId};
 use crate::security::keys::TAG_LEN;
 use crate::text::Text;
@@ -74,9 +74,9 @@ impl core::error::Error for Malformed {}
 
 impl Entry {
     /// What the tag covers.
-    pub(super) const fn covered(&self) -> Covered<'_> {
+    pub(super) fn covered(&self) -> Covered<'_> {
         let Self { seq, device, boot, at, unix, ref event, .. } = *self;
-        Covered { seq, device, boot, at, unix, event }
+        Covered { seq, device, boot, at, unix, event: event.told() }
     }
 
     /// Gives its spelling, piece by piece: what the tag covers, and the tag.
@@ -115,7 +115,7 @@ pub(super) struct Covered<'a> {
     pub(super) boot: BootId,
     pub(super) at: Instant,
     pub(super) unix: Option<UnixTime>,
-    pub(super) event: &'a Event,
+    pub(super) event: Told<'a>,
 }
 
 impl Covered<'_> {
@@ -131,9 +131,9 @@ impl Covered<'_> {
             put(&unix.as_millis().to_be_bytes());
         }
         put(&[self.event.kind as u8, self.event.outcome as u8]);
-        text(self.event.actor.as_bytes(), put);
-        text(self.event.source.as_bytes(), put);
-        text(self.event.detail.as_bytes(), put);
+        text(self.event.actor, put);
+        text(self.event.source, put);
+        text(self.event.detail, put);
     }
 
     /// Writes it with its tag.

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::entry::{Entry, MAX_LEN, Spelling};
-use super::event::{Event, Kind, Outcome};
+use super::event::{Event, Kind, Outcome, Told};
 use super::{Chain, Head};
 use crate::text::Text;
 use crate::time::{Instant, UnixTime};
@@ -114,7 +114,7 @@ impl<const N: usize> Log<N> {
             return Err(Full { lost: self.lost });
         }
         self.tell_loss(now, unix);
-        Ok(self.keep(event, now, unix))
+        Ok(self.keep(event.told(), now, unix))
     }
 
     /// Tells a loss if nothing else is waiting; whether it did.
@@ -188,25 +188,20 @@ impl<const N: usize> Log<N> {
     fn tell_loss(&mut self, now: Instant, unix: Option<UnixTime>) -> bool {
         let told = self.lost > 0;
         if told {
-            let mut event = Event {
-                kind: Kind::Lost,
-                outcome: Outcome::Failure,
-                actor: Text::EMPTY,
-                source: Text::EMPTY,
-                detail: Text::EMPTY,
-            };
-            digits(core::mem::take(&mut self.lost), &mut event.detail);
-            event.detail.push(" events found no room");
-            self.keep(&event, now, unix);
+            let mut detail = Text::<32>::EMPTY;
+            digits(core::mem::take(&mut self.lost), &mut detail);
+            detail.push(" events found no room");
+            let (kind, outcome, detail) = (Kind::Lost, Outcome::Failure, detail.as_bytes());
+            self.keep(Told { kind, outcome, actor: &[], source: &[], detail }, now, unix);
         }
         told
     }
 
     /// There is room.
     #[inline(never)]
-    fn keep(&mut self, event: &Event, now: Instant, unix: Option<UnixTime>) -> u64 {
+    fn keep(&mut self, event: Told<'_>, now: Instant, unix: Option<UnixTime>) -> u64 {
         if let (Some(bytes), Some(len)) = (self.ring.get_mut(self.next), self.lens.get_mut(self.next)) {
-            let spelling = self.chain.spell(event, now, unix, bytes);
+            let spelling = self.chain.spell_told(event, now, unix, bytes);
             *len = u16::try_from(spelling.as_bytes().len()).unwrap_or(0);
         }
         self.next = if self.next + 1 >= N { 0 } else { self.next + 1 };

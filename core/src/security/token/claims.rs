@@ -26,27 +26,28 @@ impl From<Bad> for Error {
 pub(super) fn read(payload: &[u8], scopes: &Scopes, claims: &mut Claims) -> Result<Times, Error> {
     let mut reader = Reader::over(payload);
     reader.open()?;
-    let (mut name, mut value) = (Str::new(), Str::new());
+    // A member's name until it is known, and its value then.
+    let mut read = Str::new();
     let mut times = Times { exp: None, nbf: None };
     let mut has_sub = false;
-    while reader.member(&mut name)? {
-        match name.kept() {
+    while reader.member(&mut read)? {
+        match read.kept() {
             Some(b"sub") => {
-                text(&mut reader, &mut value, &mut claims.sub)?;
+                text(&mut reader, &mut read, &mut claims.sub)?;
                 has_sub = true;
             }
-            Some(b"iss") => text(&mut reader, &mut value, claims.iss.insert(Text::EMPTY))?,
-            Some(b"aud") => text(&mut reader, &mut value, claims.aud.insert(Text::EMPTY))?,
-            Some(b"cmd") => text(&mut reader, &mut value, claims.cmd.insert(Text::EMPTY))?,
+            Some(b"iss") => text(&mut reader, &mut read, claims.iss.insert(Text::EMPTY))?,
+            Some(b"aud") => text(&mut reader, &mut read, claims.aud.insert(Text::EMPTY))?,
+            Some(b"cmd") => text(&mut reader, &mut read, claims.cmd.insert(Text::EMPTY))?,
             Some(b"exp") => times.exp = Some(reader.date()?),
             Some(b"nbf") => times.nbf = Some(reader.date()?),
             Some(b"iat") => claims.iat = Some(reader.date()?.secs),
             Some(b"jti") => {
-                reader.string_value(&mut value)?;
-                claims.jti = Some(value.as_str().and_then(number).ok_or(Error::Claims)?);
+                reader.string_value(&mut read)?;
+                claims.jti = Some(read.as_str().and_then(number).ok_or(Error::Claims)?);
             }
-            Some(b"permissions") => claims.permissions = permissions(&mut reader, &mut value, scopes)?,
-            _ => reader.skip(&mut value)?,
+            Some(b"permissions") => claims.permissions = permissions(&mut reader, &mut read, scopes)?,
+            _ => reader.skip(&mut read)?,
         }
     }
     if !has_sub {

@@ -474,3 +474,34 @@ fn a_number_of_any_length_reads_back() {
         assert_eq!(claims.nbf, Some(value));
     }
 }
+
+#[test]
+fn a_ring_without_a_key_neither_signs_nor_verifies_until_it_has_one() {
+    let with = Keys::<1>::new(Config::DEFAULT, None, &[7; 32]).unwrap();
+    let claims = Claims { exp: Some(NOW.as_millis() / 1_000 + 60), ..Claims::default() };
+    let mut buffer = [0; 512];
+    let token = String::from(with.sign(&claims, &mut buffer).unwrap());
+    let mut keys = Keys::<1>::empty(Config { max_len: usize::MAX, ..Config::DEFAULT });
+    assert_eq!(keys.sign(&claims, &mut buffer).err(), Some(Error::UnknownKey));
+    assert_eq!(keys.verify(&token, Some(NOW)).err(), Some(Error::UnknownKey));
+    keys.add(None, &[7; 32], Role::Signing).unwrap();
+    assert_eq!(keys.verify(&token, Some(NOW)), with.verify(&token, Some(NOW)));
+    assert!(keys.verify(&token, Some(NOW)).is_ok());
+}
+
+#[test]
+fn claims_that_are_filled_in_place_are_those_of_verify_and_nothing_of_a_refused_token() {
+    let keys = Keys::<1>::new(Config::DEFAULT, None, &[7; 32]).unwrap();
+    let exp = Some(NOW.as_millis() / 1_000 + 60);
+    let claims = Claims { sub: Text::cut("alice"), cmd: Some(Text::cut("report")), exp, ..Claims::default() };
+    let mut buffer = [0; 512];
+    let token = String::from(keys.sign(&claims, &mut buffer).unwrap());
+    let mut read = Claims { iss: Some(Text::cut("before")), ..Claims::default() };
+    assert_eq!(keys.verify_into(&token, Some(NOW), &mut read), Ok(()));
+    assert_eq!(Ok(read), keys.verify(&token, Some(NOW)));
+    assert_eq!((read.sub, read.iss), (claims.sub, None));
+    // Its signature holds, and its time has passed.
+    let later = UnixTime::from_secs(NOW.as_millis() / 1_000 + 3_600);
+    assert_eq!(keys.verify_into(&token, Some(later), &mut read), Err(Error::Expired));
+    assert_eq!(read, Claims::default());
+}
