@@ -20,6 +20,9 @@ use daur_std::security::audit::device as chains;
 use daur_std::security::keys;
 use serde_json::{Value, json};
 
+mod link;
+mod proxy;
+
 const HOST: &str = env!("CARGO_BIN_EXE_daur-host-under-test");
 const PASSWORD: &str = "correct horse battery";
 /// Many periods of the scripted bus: a machine that is busy takes its time.
@@ -95,12 +98,35 @@ struct Host {
 impl Host {
     /// Attached to `device`, whose key it derives from the fleet key in `fleet_key`.
     fn start(device: &Device, fleet_key: &KeyFile) -> Self {
+        Self::at(&device.endpoint, fleet_key)
+    }
+
+    fn at(endpoint: &str, fleet_key: &KeyFile) -> Self {
+        Self::at_all(&[endpoint], fleet_key)
+    }
+
+    fn at_all(endpoints: &[&str], fleet_key: &KeyFile) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("journey-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         add_user(&dir);
+        Self::run(endpoints, fleet_key, dir)
+    }
+
+    /// Killed without notice, something is done in its absence, and another one on the same data takes over.
+    fn killed<T>(mut self, endpoint: &str, fleet_key: &KeyFile, meanwhile: impl FnOnce() -> T) -> (Self, T) {
+        self.program.0.kill().unwrap();
+        self.program.0.wait().unwrap();
+        let done = meanwhile();
+        (Self::run(&[endpoint], fleet_key, std::mem::take(&mut self.dir)), done)
+    }
+
+    fn run(endpoints: &[&str], fleet_key: &KeyFile, dir: PathBuf) -> Self {
+        let devices = endpoints.iter().flat_map(|endpoint| ["--device", endpoint]);
         let mut child = Command::new(HOST)
-            .args(["serve", "--listen", "127.0.0.1:0", "--device", &device.endpoint, "--data-dir"])
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(devices)
+            .arg("--data-dir")
             .arg(&dir)
             .arg("--fleet-key-file")
             .arg(&fleet_key.0)
@@ -140,16 +166,26 @@ impl Host {
 
     /// The device as `/api/status` shows it.
     fn device(&self) -> Value {
+        self.device_of(0)
+    }
+
+    fn device_of(&self, place: usize) -> Value {
         let status: Value = serde_json::from_str(&self.get("/api/status")).unwrap();
-        status["devices"][0].clone()
+        status["devices"][place].clone()
     }
 
     /// The device's status as soon as `done` holds.
     #[track_caller]
     fn until(&self, what: &str, done: impl Fn(&Value) -> bool) -> Value {
+        self.until_of(0, what, done)
+    }
+
+    /// The same of another of its devices.
+    #[track_caller]
+    fn until_of(&self, place: usize, what: &str, done: impl Fn(&Value) -> bool) -> Value {
         let began = Instant::now();
         loop {
-            let device = self.device();
+            let device = self.device_of(place);
             if done(&device) {
                 return device;
             }
@@ -178,7 +214,9 @@ impl Drop for Host {
     fn drop(&mut self) {
         let _ = self.program.0.kill();
         let _ = self.program.0.wait();
-        let _ = std::fs::remove_dir_all(&self.dir);
+        if !self.dir.as_os_str().is_empty() {
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
     }
 }
 
@@ -387,12 +425,13 @@ fn a_chain_begun_on_the_device_verifies_on_the_host_and_a_tampered_copy_is_refus
     let device = Device::start();
     let host = Host::start(&device, &KeyFile::of_the_example());
     let records = |device: &Value| device["audit"]["records"].as_u64().unwrap_or(0);
-    host.until("its start", |device| records(device) == 1 && device["audit"]["verdict"] == "verified");
+    // Its start, and that its host has told it the time.
+    host.until("its start", |device| records(device) == 2 && device["audit"]["verdict"] == "verified");
     assert_eq!(host.command("set-interval 200")["verdict"], "accepted");
     assert_eq!(host.command("self-destruct")["verdict"], "unknown_command");
     assert_eq!(host.command("restart")["verdict"], "accepted");
     // The next life begins a chain of its own.
-    let second = host.until("the second life", |device| device["boot_id"] == "00000002" && records(device) == 1);
+    let second = host.until("the second life", |device| device["boot_id"] == "00000002" && records(device) >= 1);
     assert_eq!((second["audit"]["broken"].is_null(), second["audit"]["kept"].as_bool()), (true, Some(true)));
 
     let fleet_key = std::fs::read_to_string(example().join("demo-fleet.key")).unwrap();
@@ -401,16 +440,17 @@ fn a_chain_begun_on_the_device_verifies_on_the_host_and_a_tampered_copy_is_refus
     assert_eq!(chains.iter().map(|(life, _)| life.boot.0).collect::<Vec<_>>(), [1, 2]);
     let (_, path) = &chains[0];
     let report = chains::check_at(path, &fleet_key, None).unwrap();
-    assert_eq!((report.integrity, report.end.seq), (Ok(()), 4));
+    assert_eq!((report.integrity, report.end.seq), (Ok(()), 5));
     let text = std::fs::read_to_string(path).unwrap();
     let told: Vec<_> = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
     let shown = |n: usize| {
         (told[n]["kind"].as_str().unwrap(), told[n]["actor"].as_str().unwrap(), told[n]["detail"].as_str().unwrap())
     };
     assert_eq!(shown(0), ("start", "", "power_on"));
-    assert_eq!(shown(1), ("command", "ada", "set-interval 200"));
-    assert_eq!(shown(2), ("access_denied", "ada", "unknown_command: self-destruct"));
-    assert_eq!(shown(3), ("command", "ada", "restart"));
+    assert!(matches!(shown(1), ("command", "host", told) if told.starts_with("set-time ")), "{:?}", shown(1));
+    assert_eq!(shown(2), ("command", "ada", "set-interval 200"));
+    assert_eq!(shown(3), ("access_denied", "ada", "unknown_command: self-destruct"));
+    assert_eq!(shown(4), ("command", "ada", "restart"));
 
     // Copies that somebody has written to, under the same name.
     let head = Some(report.end);
@@ -419,8 +459,8 @@ fn a_chain_begun_on_the_device_verifies_on_the_host_and_a_tampered_copy_is_refus
     let copy = copies.join(path.file_name().unwrap());
     let lines: Vec<_> = text.split_inclusive('\n').collect();
     for (tampered, expected) in [
-        (text.replacen("set-interval 200", "set-interval 900", 1), Err(Broken::Unreadable { seq: 2 })),
-        ([lines[0], lines[2], lines[3]].concat(), Err(Broken::Missing { seq: 2 })),
+        (text.replacen("set-interval 200", "set-interval 900", 1), Err(Broken::Unreadable { seq: 3 })),
+        ([lines[0], lines[2], lines[3], lines[4]].concat(), Err(Broken::Missing { seq: 2 })),
         ([lines[0], lines[1], lines[1]].concat(), Err(Broken::Missing { seq: 3 })),
         ([lines[0], lines[1]].concat(), Err(Broken::Truncated { seq: 2 })),
         (text.clone(), Ok(())),
