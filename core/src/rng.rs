@@ -93,6 +93,13 @@ mod tests {
         assert_ne!(Rng::new(1).next_u32(), Rng::new(1 << 32).next_u32());
     }
 
+    /// The same figures stand in `firmware-example/tests/observability.rs`.
+    #[test]
+    fn the_first_numbers_of_a_seed_never_change() {
+        let mut rng = Rng::new(7);
+        assert_eq!((rng.next_u32(), rng.next_u64()), (0x90B5_EF7F, 0xADE8_5831_5AF2_5C1F));
+    }
+
     #[test]
     fn a_range_is_covered_to_both_ends_and_never_left() {
         let mut rng = Rng::new(3);

@@ -10,7 +10,6 @@ use daur_core::time::Instant;
 /// Eight lines of up to 64 bytes.
 type Ring = Log<8>;
 
-#[used]
 #[unsafe(link_section = ".uninit.log")]
 static mut RING: MaybeUninit<Ring> = MaybeUninit::uninit();
 
