@@ -29,8 +29,10 @@ HEAD = {
 """,
 }
 # Hard limits, whatever the table says: (machine, target) -> bytes of flash, RAM and stack.
+# The wire's way out has none: COBS, frames and the outbox are 1.7 KB of it, the 15 kinds of record the rest.
 BUDGETS = {
     ("breaker", "thumbv6m"): (700, 80, None),
+    ("decoder", "thumbv6m"): (2400, None, None),
 }
 COLUMNS = ["flash", "RAM", "stack"]
 TOLERANCE = 0.02

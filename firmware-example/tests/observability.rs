@@ -374,8 +374,8 @@ mod tests {
         {
             assert_eq!(ticks.extend(counter), extended);
         }
-        static SHARED: CsShared<Option<Instant>, FnClock<fn() -> Instant>> =
-            CsShared::new(None, FnClock::new(|| Timer.now()));
+        type Read = FnClock<fn() -> Instant>;
+        static SHARED: CsShared<Option<Instant>, Read> = CsShared::new(None, FnClock::new(|| Timer.now()));
         let before = Timer.now();
         let seen = SHARED.with(|last, now| {
             *last = Some(now);

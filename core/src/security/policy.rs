@@ -26,7 +26,8 @@ pub const MAX_EMAIL_LEN: usize = 254;
 ///    `forbidden_commands`, be it by way of another program.
 ///
 /// # Cost
-/// Some 250 bytes on a 32-bit device, in flash where it is `const`; its lists are borrowed.
+/// Where it is `const`, what a machine takes of it. Read at run time it is 184 bytes of RAM and 14,652 of flash on thumbv6m
+/// (image `policy`), most of which are the default's lists.
 ///
 /// # Errors
 /// [`ConfigError`] says which field, and what is allowed.

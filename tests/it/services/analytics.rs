@@ -150,7 +150,7 @@ mod sketch {
         for user in 0..1_000_u32 {
             users.insert(&user.to_le_bytes());
         }
-        // As `firmware-example/tests/machines.rs` has it.
+        // As `firmware-example/tests/observability.rs` has it.
         assert_eq!(users.estimate(), 942);
     }
 

@@ -6,6 +6,9 @@
 #![no_std]
 #![no_main]
 
+#[path = "instructions/rest.rs"]
+mod rest;
+
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use daur_core::id::{BootId, DeviceId};
@@ -117,6 +120,7 @@ fn main() -> ! {
     notifications();
     results();
     scheduler();
+    rest::all();
     semihosting::process::exit(0);
 }
 
