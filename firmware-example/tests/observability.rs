@@ -402,4 +402,32 @@ mod tests {
         let shown = sanitize::sanitize("red \x1b[31malert\r\nnext", &sanitize::Rules::DEFAULT, &mut buffer);
         assert_eq!((shown.text, shown.removed, shown.cut), ("red [31malert next", 2, false));
     }
+
+    /// Machines: monitoring::trace.
+    #[test]
+    fn a_trace_has_the_same_bytes_on_every_target() {
+        use daur_core::monitoring::trace::{self, Head, Input, Keep, Reader, Setup, Trace, Writer};
+        use daur_core::reliability::limiter::{self, Limiter};
+        // As `tests/it/monitoring/trace.rs` has it on the host, answers and states in its sums.
+        const FILE: [u8; 76] = *b"DAURTRC\x01\x08boiler-7\x03\x01\x16\x01\x03\x80\x89\x7a\x08commands\x03\x03\x80\x94\xeb\xdc\x03\x04\
+            \x03\x9c\x03\x04\x05\x02\xbc\x06\x7f\x3f\x06\x1c\x03\xff\x88\x7a\x01\x05\x02\xe7\xf0\xde\x7a\x06\x04\x03\xa3\x29\x9d\xf2\x1a\xc0\x56\x98";
+        let config = limiter::Config { rate: 3, period: Duration::from_secs(1), burst: 4 };
+        let mut trace: Trace<256> = Trace::new(trace::Config { keep: Keep::First, every: 1 });
+        let mut limiter = Limiter::new(config);
+        let now = Instant::from_millis(1);
+        trace.declare(3, Text::cut("commands"), &Setup::Limiter { config }, now);
+        assert!(trace.drive(3, &mut limiter, &Input::Check { n: 4 }, now).is_some());
+        assert!(trace.drive(3, &mut limiter, &Input::Check { n: 1 }, Instant::ZERO).is_some());
+        let (mut file, mut len) = ([0; 76], 0);
+        let mut put = |byte| {
+            file[len] = byte;
+            len += 1;
+        };
+        let head = Head { device: DeviceId::new("boiler-7").unwrap(), boot: BootId(3), every: 1 };
+        let mut writer = Writer::begin(&head, &mut put);
+        writer.copy(&trace);
+        writer.end(&trace);
+        assert_eq!((len, file), (76, FILE));
+        assert_eq!(Reader::open(&file).unwrap().count(), 6);
+    }
 }

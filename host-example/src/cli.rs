@@ -28,7 +28,8 @@ use crate::{chain, client, keys, report, users};
 /// What the help ends with.
 const CODES: &str = "\
 Exit codes: 0 done, 1 failed or refused, 2 a wrong command line.
-Of `audit verify`: 0 intact, 1 broken, 2 not checked; of `replay`: 0 equal, 1 diverged, 2 not run to its end.
+Of `audit verify`: 0 intact, 1 broken, 2 not checked.
+Of `replay`: 0 equal, 1 diverged, 2 not run to its end.
 
 Data goes to stdout, messages to stderr. Only lines of the log on a terminal have colours, and none with NO_COLOR.";
 
@@ -74,8 +75,7 @@ enum Command {
     Grafana,
     /// A report in a file: of a server that runs, or of what a data directory keeps
     Report(ReportArgs),
-    /// Run a device's trace through the same machines, and show how their states change: exit code 0 if all is as it was on
-    /// the device, 1 if not, 2 if it cannot be run to its end
+    /// Run a device's trace through the same machines: exit code 0 if all is as it was there, 1 if not, 2 if it cannot be run
     Replay(ReplayArgs),
 }
 

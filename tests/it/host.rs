@@ -22,6 +22,7 @@ mod models;
 mod notifications;
 mod openapi;
 mod process;
+mod replay;
 mod reports;
 mod results;
 mod secrets;

@@ -10,7 +10,7 @@ use daur_core::id::{BootId, DeviceId};
 use daur_core::monitoring::errors::{self, Errors};
 use daur_core::monitoring::trace::{self, Answer, Head, Input, Keep, Observe, Setup, Trace, Writer};
 use daur_core::performance::cache::{self, Cache, Lru};
-use daur_core::reliability::breaker::{self, Breaker};
+use daur_core::reliability::breaker::{self, Breaker, State};
 use daur_core::reliability::executor::{self, Admit, Executor, Run};
 use daur_core::reliability::health::{self, CheckConfig, CheckId, Health};
 use daur_core::reliability::limiter::Limiter;
@@ -168,18 +168,19 @@ impl Rig {
         let now = self.now;
         let place = self.draw(RUNS as u64 - 1) as usize;
         let call = place as u8;
-        let fails = self.draw(9) < 4;
+        let fails = self.draw(9) < 6;
         let class = match self.draw(9) {
             0 => Class::Permanent,
             1 => Class::Ignored,
             2 => Class::TransientAfter(Duration::from_millis(self.rng.at_most(500))),
             _ => Class::Transient,
         };
-        let odd = self.draw(60);
+        let odd = self.draw(90);
+        let forced = self.sensor.breaker().state() == State::ForcedOpen;
         let Self { sensor, trace, .. } = self;
         let (Some(run), Some(permit)) = (self.runs.get_mut(place), self.permits.get_mut(place)) else { return };
         let (input, answer) = match (run.as_mut(), permit.take()) {
-            _ if odd == 0 => (Input::Reset, sensor.breaker().reset(now).into()),
+            _ if odd == 0 || forced && odd < 15 => (Input::Reset, sensor.breaker().reset(now).into()),
             _ if odd == 1 => (Input::ForceOpen, sensor.breaker().force_open(now).into()),
             (_, kept) if odd < 5 => {
                 *permit = kept;

@@ -55,7 +55,9 @@ fn the_help_of_every_subcommand_is_what_is_kept_of_it() {
         assert_eq!(now, kept);
     }
     assert_eq!(all.len(), kept.len());
-    for command in ["serve", "user add", "token issue", "audit verify", "report", "device send", "completions"] {
+    for command in
+        ["serve", "user add", "token issue", "audit verify", "report", "device send", "completions", "replay"]
+    {
         assert!(kept.contains(&format!("$ daur-host {command} --help\n")), "{command}");
     }
     // Nothing of it is left unsaid.
@@ -76,6 +78,7 @@ fn exit_codes_are_those_that_the_help_says() {
     let help = run(&["--help"], &[], "").good();
     assert!(help.contains("Exit codes: 0 done, 1 failed or refused, 2 a wrong command line."), "{help}");
     assert!(help.contains("Of `audit verify`: 0 intact, 1 broken, 2 not checked."), "{help}");
+    assert!(help.contains("Of `replay`: 0 equal, 1 diverged, 2 not run to its end."), "{help}");
     assert!(run(&["--version"], &[], "").good().starts_with("daur-host "));
     let add = ["user", "add", "ada", "--password-stdin", "--permissions", "read,admin", "--data-dir", data];
     run(&add, &[], PASSWORD).good();

@@ -58,8 +58,8 @@ pub trait Observe {
 
 /// Replays inputs: a machine that a trace can drive.
 pub trait Machine: Observe {
-    /// Does what the input says, and gives the answer; `None` if it is none for such a machine, or for none in its state:
-    /// a success of a call that was not admitted.
+    /// Does what the input says, and gives the answer; `None`, and nothing has changed, if it is none for such a machine, or
+    /// for none in its state: a success of a call that was not admitted.
     fn apply(&mut self, input: &Input, now: Instant) -> Option<Answer>;
 
     /// How it stands, to be shown.
@@ -216,11 +216,14 @@ impl<M: Mode, const CALLS: usize> Machine for Runs<M, CALLS> {
         let Self { executor, runs } = self;
         Some(match *input {
             Input::Start { call } => {
-                *runs.get_mut(usize::from(call))? = Some((executor.start(now), None));
+                // The place first: an input that is refused has changed nothing.
+                let place = runs.get_mut(usize::from(call))?;
+                *place = Some((executor.start(now), None));
                 Answer::Done
             }
             Input::StartBy { call, deadline } => {
-                *runs.get_mut(usize::from(call))? = Some((executor.start_by(Deadline::at(deadline), now), None));
+                let place = runs.get_mut(usize::from(call))?;
+                *place = Some((executor.start_by(Deadline::at(deadline), now), None));
                 Answer::Done
             }
             Input::Admit { call } => {

@@ -371,6 +371,7 @@ fn monitoring() {
     let mut metrics: Collector<&'static str, 4, 4, i32> = Collector::new(metrics::Config::DEFAULT);
     measure("collector_add", || _ = black_box(black_box(&mut metrics).add(black_box("reads"), black_box(1), now())));
     const { assert!(size_of::<Counter>() <= 8 && size_of::<Tally>() <= 24) };
+    traces();
     log();
     analytics();
     errors();
@@ -417,6 +418,27 @@ fn log() {
     measure("log_filtered", || {
         let _ = black_box(black_box(&mut log).record(Level::Trace, "sensor", black_box("left out"), now()));
     });
+}
+
+#[inline(never)]
+fn traces() {
+    use daur_core::monitoring::trace::{Answer, Config, Input, Trace};
+    // Full of them, so that each record drops one.
+    let limiter = Limiter::new(limiter::Config::DEFAULT);
+    let mut trace: Trace<256> = Trace::new(Config::DEFAULT);
+    let record = |every: &str, trace: &mut Trace<256>| {
+        let mut step = 1_000_000_000;
+        measure(every, || {
+            step += 1_000_000;
+            let input = black_box(Input::Check { n: 1 });
+            black_box(&mut *trace).record(0, &input, &Answer::Done, &limiter, Instant::from_nanos(black_box(step)));
+        });
+    };
+    for _ in 0..20 {
+        trace.record(0, &Input::Check { n: 1 }, &Answer::Done, &limiter, now());
+    }
+    record("trace_record_checked", &mut trace);
+    record("trace_record", &mut Trace::new(Config { every: u16::MAX, ..Config::DEFAULT }));
 }
 
 #[inline(never)]
