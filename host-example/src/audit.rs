@@ -19,7 +19,7 @@ use daur_core::reliability::retry;
 use daur_core::security::audit::{Entry, Event, Filter, Head, Kind, Outcome};
 use daur_core::time::{Clock, Duration, Instant, UnixTime, WallClock};
 use daur_std::clock::{StdClock, SystemWallClock};
-use daur_std::performance::batch::{self, Batching, Builder, Sender};
+use daur_std::performance::batch::{self, Batching, Builder, Refused, Sender};
 use daur_std::security::audit::{AuditLog, Error};
 use daur_std::security::keys;
 use tokio::sync::{Mutex, oneshot};
@@ -212,16 +212,28 @@ impl Audit {
     ///
     /// # Errors
     /// `internal` if it cannot be.
-    pub async fn record(&self, event: Event) -> Result<(), Problem> {
+    pub fn record(&self, event: Event) -> impl Future<Output = Result<(), Problem>> + Send {
         let (done, written) = oneshot::channel();
-        let sent = self.work.send(slot(Work::Append(Box::new(stamp(event)), Some(done)))).await;
-        if sent.is_ok() && written.await.unwrap_or(false) {
-            return Ok(());
+        // There is room nearly always: then nothing but the answer is carried along.
+        let full = match self.work.try_send(slot(Work::Append(Box::new(stamp(event)), Some(done)))) {
+            Ok(()) => None,
+            Err(Refused::Full(slot)) => Some(Box::pin(self.work.send(slot))),
+            // The slot is dropped, and with it who would answer.
+            Err(_) => None,
+        };
+        async move {
+            if let Some(full) = full {
+                // As above.
+                let _ = full.await;
+            }
+            if written.await.unwrap_or(false) {
+                return Ok(());
+            }
+            Err(Problem::new(
+                Code::Internal,
+                "The audit log could not be written. What was asked for may have been done; nothing more is, until it can.",
+            ))
         }
-        Err(Problem::new(
-            Code::Internal,
-            "The audit log could not be written. What was asked for may have been done; nothing more is, until it can.",
-        ))
     }
 
     /// Fails if the last attempt to write did, and so does another one now.

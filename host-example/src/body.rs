@@ -3,6 +3,9 @@
 //! A client that is refused while it still sends would see its connection break before it reads the
 //! answer. So what it still sends is read and thrown away, up to a bound, before it gets the 413.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -88,7 +91,13 @@ async fn read(request: Request<Body>, limit: usize) -> Result<Vec<u8>, Problem> 
         }
         Ok(true)
     };
-    match time::timeout(patience, arrival).await {
+    let mut arrival = pin!(arrival);
+    // Most are there already, and need no timer.
+    let arrived = match poll_fn(|context| Poll::Ready(arrival.as_mut().poll(context))).await {
+        Poll::Ready(arrived) => Ok(arrived),
+        Poll::Pending => time::timeout(patience, arrival).await,
+    };
+    match arrived {
         Ok(Ok(true)) => Ok(bytes),
         Ok(Ok(false)) => {
             drain(&mut body).await;

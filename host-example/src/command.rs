@@ -34,10 +34,11 @@ use daur_core::security::policy::Policy;
 use daur_core::shared::Shared;
 use daur_core::time::{Clock, Duration, Instant};
 use daur_std::clock::StdClock;
+use daur_std::performance::cache::{self, SharedCache};
 use daur_std::reliability::bulkhead::SharedBulkhead;
 use daur_std::reliability::executor;
 use daur_std::rng::os_seed;
-use daur_std::services::result_cache::{self, Computed};
+use daur_std::services::result_cache::{self, Computed, Key};
 use daur_std::shared::StdShared;
 use tokio::sync::{oneshot, watch};
 use tokio::time;
@@ -97,6 +98,7 @@ pub struct Commands {
     results: Arc<Results>,
     last_good: Arc<LastGood>,
     programs: Vec<Program>,
+    admitted: SharedCache<String, Arc<Admitted>>,
     places: SharedBulkhead<WAITING>,
     budget: Option<StdShared<Budget>>,
     stop: watch::Receiver<bool>,
@@ -117,11 +119,16 @@ impl From<Problem> for Stop {
 }
 
 /// A command that the policy admits.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Admitted {
     program: usize,
     words: Vec<String>,
+    key: Key,
 }
+
+/// Lines whose verdict is remembered, and their length at most. The policy does not change while the server runs.
+const REMEMBERED: usize = 1_024;
+const REMEMBERED_LEN: usize = 256;
 
 impl Commands {
     /// Commands that `policy` admits, run in `dir`, their outputs kept in `results`.
@@ -184,6 +191,7 @@ impl Commands {
             places,
             budget: config.budget.map(Budget::try_new).transpose()?.map(StdShared::new),
             policy_mark: hasher.finish().to_le_bytes(),
+            admitted: SharedCache::try_new(cache::Config { max_size: REMEMBERED, ..cache::Config::DEFAULT })?,
             config,
             policy,
             dir,
@@ -196,7 +204,19 @@ impl Commands {
     ///
     /// # Errors
     /// `invalid_command`, `forbidden_command`.
-    pub fn admit(&self, line: &str) -> Result<Admitted, Problem> {
+    pub fn admit(&self, line: &str) -> Result<Arc<Admitted>, Problem> {
+        if let Some(known) = self.admitted.get(line) {
+            return Ok(known);
+        }
+        let admitted = Arc::new(self.judge(line)?);
+        if line.len() <= REMEMBERED_LEN {
+            // One that finds no place is judged again.
+            let _ = self.admitted.insert(line.to_owned(), Arc::clone(&admitted));
+        }
+        Ok(admitted)
+    }
+
+    fn judge(&self, line: &str) -> Result<Admitted, Problem> {
         let max_len = self.policy.max_command_len;
         if line.len() > max_len {
             return Err(Problem::new(Code::InvalidCommand, format!("A command has {max_len} bytes at most.")));
@@ -217,7 +237,10 @@ impl Commands {
         let program = words.first().and_then(|name| self.programs.iter().position(|program| program.name == name));
         // The list has admitted it, so it is in the list.
         let program = program.ok_or_else(|| Problem::new(Code::ForbiddenCommand, "The program is not on the list."))?;
-        Ok(Admitted { program, words })
+        let dir = self.dir.as_os_str().as_encoded_bytes();
+        let parts = [&self.policy_mark[..], dir].into_iter().chain(words.iter().map(String::as_bytes));
+        let key = result_cache::key(parts);
+        Ok(Admitted { program, words, key })
     }
 
     /// The program of an admitted command.
@@ -234,24 +257,19 @@ impl Commands {
         Some(state)
     }
 
-    /// The output of an admitted command: kept, or fresh.
+    /// The output of an admitted command, if it is in memory.
+    pub fn kept(&self, command: &Admitted) -> Option<Result<Answer, Problem>> {
+        let began = StdClock.now();
+        let kept = self.results.in_memory(&command.key)?;
+        Some(read(&kept.value).map(|output| shown(output, true, None, 0, began)))
+    }
+
+    /// The output of an admitted command: kept, or fresh. A large future.
     ///
     /// # Errors
     /// `timeout`, `circuit_open`, `overloaded`, `internal`.
     pub async fn run(&self, command: &Admitted) -> Result<Answer, Problem> {
-        let began = StdClock.now();
-        let dir = self.dir.as_os_str().as_encoded_bytes();
-        let parts = [&self.policy_mark[..], dir].into_iter().chain(command.words.iter().map(String::as_bytes));
-        let key = result_cache::key(parts);
-        if let Some(answer) = self.results.in_memory(&key) {
-            return Ok(shown(read(&answer.value)?, true, None, 0, began));
-        }
-        // A large future, which a command that is kept need not carry along.
-        Box::pin(self.run_or_share(command, &key, began)).await
-    }
-
-    /// As [`run`](Self::run), of what is not in memory.
-    async fn run_or_share(&self, command: &Admitted, key: &[u8], began: Instant) -> Result<Answer, Problem> {
+        let (began, key) = (StdClock.now(), &command.key);
         let mut attempts = 0;
         let (begun, mut begins) = oneshot::channel();
         let compute = async || {

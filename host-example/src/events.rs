@@ -5,7 +5,8 @@
 //!    refuses. It is not the [`audit`](crate::audit), of which nothing is lost.
 //! 2. Events are written in batches, each in one transaction: when there are `batch` of them, or the first of them has
 //!    waited for `wait`. What waits when the server stops is written.
-//! 3. The latest `rows` events are kept; the counts by name outlive them, and the server.
+//! 3. The latest `rows` events are kept, with those that came in one batch with the oldest of them; the counts by name
+//!    outlive them, and the server.
 //! 4. Kinds, names and outcomes come from fixed lists: nothing that a client made up, no user, no text.
 
 use std::borrow::Cow;
@@ -155,7 +156,7 @@ pub fn open(path: &Path, config: Config) -> Result<(Events, Writer), Error> {
     db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     // An event is worth no wait for the disk; a batch is whole or not there.
     db.pragma_update(None, "synchronous", "NORMAL")?;
-    db.execute_batch(SCHEMA)?;
+    lay_out(&mut db)?;
     let shared = Arc::new(Shared::default());
     *shared.totals() = totals(&db)?;
     shared.rows.store(rows(&db)?, Ordering::Relaxed);
@@ -184,14 +185,14 @@ pub fn totals_at(path: &Path) -> Result<Vec<Total>, Error> {
     Ok(named(&totals(&db)?))
 }
 
-const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS events (
-    number INTEGER PRIMARY KEY,
-    at_ms INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    name TEXT NOT NULL,
-    outcome TEXT NOT NULL,
-    took_us INTEGER NOT NULL
+/// A batch is a row, which costs a tenth of a row for each of its events; the view shows these.
+const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS batches (
+    last INTEGER PRIMARY KEY,
+    first INTEGER NOT NULL,
+    events TEXT NOT NULL
 ) STRICT;
+CREATE VIEW IF NOT EXISTS events AS SELECT first + key AS number, value->>0 AS at_ms, value->>1 AS kind, value->>2 AS name,
+    value->>3 AS outcome, value->>4 AS took_us FROM batches, json_each(batches.events);
 CREATE TABLE IF NOT EXISTS totals (
     kind TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -199,6 +200,25 @@ CREATE TABLE IF NOT EXISTS totals (
     count INTEGER NOT NULL,
     PRIMARY KEY (kind, name, outcome)
 ) STRICT, WITHOUT ROWID;";
+
+/// Makes what is not there yet, and batches of the events that an earlier program kept in a table.
+fn lay_out(db: &mut Connection) -> Result<(), rusqlite::Error> {
+    let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let old = change.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'events'")?.exists([])?;
+    if old {
+        change.execute_batch("ALTER TABLE events RENAME TO old")?;
+    }
+    change.execute_batch(SCHEMA)?;
+    if old {
+        change.execute_batch(
+            "INSERT INTO batches SELECT max(number), min(number),
+                 json_group_array(json_array(at_ms, kind, name, outcome, took_us) ORDER BY number)
+             FROM old GROUP BY number / 256;
+             DROP TABLE old",
+        )?;
+    }
+    change.commit()
+}
 
 fn totals(db: &Connection) -> Result<BTreeMap<Name, u64>, rusqlite::Error> {
     let mut statement = db.prepare("SELECT kind, name, outcome, count FROM totals")?;
@@ -210,14 +230,19 @@ fn totals(db: &Connection) -> Result<BTreeMap<Name, u64>, rusqlite::Error> {
 /// Writes one batch, all or nothing of it.
 fn write(db: &mut Connection, events: &[Event], keep: u64, shared: &Shared) -> Result<(), rusqlite::Error> {
     let mut sums: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
+    let mut told = Vec::with_capacity(events.len());
+    for Event { at, kind, name, outcome, took } in events {
+        told.push((at.as_millis(), kind, name, outcome, took.as_micros()));
+        *sums.entry((kind, name.as_ref(), outcome)).or_default() += 1;
+    }
+    let told = serde_json::to_string(&told).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     let batch = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
-        let mut insert = batch
-            .prepare_cached("INSERT INTO events (at_ms, kind, name, outcome, took_us) VALUES (?1, ?2, ?3, ?4, ?5)")?;
-        for Event { at, kind, name, outcome, took } in events {
-            insert.execute(params![whole(at.as_millis()), kind, name.as_ref(), outcome, whole(took.as_micros())])?;
-            *sums.entry((kind, name.as_ref(), outcome)).or_default() += 1;
-        }
+        let mut insert = batch.prepare_cached(
+            "INSERT INTO batches SELECT before + ?1, before + 1, ?2
+             FROM (SELECT coalesce(max(last), 0) AS before FROM batches)",
+        )?;
+        insert.execute(params![whole(events.len() as u64), told])?;
         let mut add = batch.prepare_cached(
             "INSERT INTO totals VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (kind, name, outcome) DO UPDATE SET count = count + excluded.count",
@@ -226,7 +251,7 @@ fn write(db: &mut Connection, events: &[Event], keep: u64, shared: &Shared) -> R
             add.execute(params![kind, name, outcome, whole(*count)])?;
         }
         let mut forget =
-            batch.prepare_cached("DELETE FROM events WHERE number <= (SELECT max(number) FROM events) - ?1")?;
+            batch.prepare_cached("DELETE FROM batches WHERE last <= (SELECT max(last) FROM batches) - ?1")?;
         forget.execute([whole(keep)])?;
     }
     batch.commit()?;
@@ -244,7 +269,8 @@ fn write(db: &mut Connection, events: &[Event], keep: u64, shared: &Shared) -> R
 /// Events that are kept: their numbers follow each other, and the lowest go first.
 fn rows(db: &Connection) -> Result<u64, rusqlite::Error> {
     // Each end by itself is one step into the table; both in one question would be a walk through all of it.
-    let ends = "SELECT coalesce((SELECT max(number) FROM events) - (SELECT min(number) FROM events) + 1, 0)";
+    let ends = "SELECT coalesce((SELECT last FROM batches ORDER BY last DESC LIMIT 1)
+        - (SELECT first FROM batches ORDER BY last LIMIT 1) + 1, 0)";
     db.prepare_cached(ends)?.query_row([], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
 }
 
@@ -360,6 +386,39 @@ mod tests {
             })
             .unwrap();
         assert_eq!(told, ("command".to_owned(), 4_000));
+    }
+
+    #[tokio::test]
+    async fn the_events_of_an_earlier_program_stay_and_are_seen_as_before() {
+        let file = File::new();
+        let old = Connection::open(file.0.join("events.db")).unwrap();
+        old.execute_batch(
+            "CREATE TABLE events (number INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, kind TEXT NOT NULL,
+                 name TEXT NOT NULL, outcome TEXT NOT NULL, took_us INTEGER NOT NULL) STRICT;
+             WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 600)
+             INSERT INTO events SELECT n + 10, n * 1000, 'login', 'a\"b', 'success', n FROM n",
+        )
+        .unwrap();
+        drop(old);
+        for rows in [600, 603] {
+            let (events, writer) = file.open(Config::DEFAULT);
+            assert_eq!(events.snapshot().rows, rows);
+            three(&events);
+            writer.close().await;
+        }
+        let db = Connection::open(file.0.join("events.db")).unwrap();
+        let seen = "SELECT count(*), count(DISTINCT number), min(number), max(number), sum(took_us = number - 10),
+            sum(name = 'a\"b' AND at_ms = 1000 * took_us) FROM events";
+        let seen: [i64; 6] = db
+            .query_row(seen, [], |row| {
+                let mut all = [0; 6];
+                for (column, figure) in all.iter_mut().enumerate() {
+                    *figure = row.get(column)?;
+                }
+                Ok(all)
+            })
+            .unwrap();
+        assert_eq!(seen, [606, 606, 11, 616, 600, 600]);
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use daur_core::shared::Shared;
 use daur_core::time::{Clock, Duration, Instant, UnixTime, WallClock};
 use daur_std::clock::{StdClock, SystemWallClock};
 use daur_std::monitoring::errors::{self, ErrorTracker};
-use daur_std::monitoring::metrics::Registry;
+use daur_std::monitoring::metrics::{Histogram, Registry};
 use daur_std::shared::StdShared;
 use serde::Serialize;
 
@@ -39,7 +39,7 @@ pub struct Monitor {
     errors: ErrorTracker,
     /// Whether the errors come from the log too.
     hears_log: bool,
-    answers: Mutex<BTreeMap<(&'static str, u16), u64>>,
+    answers: Mutex<BTreeMap<(&'static str, u16), Answered>>,
     total: AtomicU64,
     refused: AtomicU64,
     failed: AtomicU64,
@@ -49,6 +49,13 @@ pub struct Monitor {
     pub metrics: Registry,
     /// Since when is counted.
     pub since: Option<UnixTime>,
+}
+
+/// Answers of one operation and status.
+struct Answered {
+    count: u64,
+    /// How long those of the operation took.
+    took: Histogram,
 }
 
 struct Recent {
@@ -257,7 +264,12 @@ impl Monitor {
     /// Answers by operation and status.
     #[must_use]
     pub fn answers(&self) -> Vec<((&'static str, u16), u64)> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(key, count)| (*key, *count)).collect()
+        self.answers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .map(|(key, answered)| (*key, answered.count))
+            .collect()
     }
 
     /// What failed.
@@ -288,15 +300,17 @@ impl Measured<'_> {
         } else if status.is_server_error() {
             monitor.failed.fetch_add(1, Ordering::Relaxed);
         }
-        // Both keys come from fixed lists, so the table is bounded.
-        *monitor
-            .answers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry((self.operation, status.as_u16()))
-            .or_default() += 1;
         let took = StdClock.now().since(self.began);
-        monitor.metrics.histogram_of(DURATION, &[("operation", self.operation)]).record_duration(took.into());
+        {
+            // Both keys come from fixed lists, so the table is bounded.
+            let mut answers = monitor.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            let answered = answers.entry((self.operation, status.as_u16())).or_insert_with(|| Answered {
+                count: 0,
+                took: monitor.metrics.histogram_of(DURATION, &[("operation", self.operation)]),
+            });
+            answered.count += 1;
+            answered.took.record_duration(took.into());
+        }
         monitor.recent.lock().unwrap_or_else(PoisonError::into_inner).now.record(took.as_micros());
     }
 }

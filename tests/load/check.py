@@ -1,8 +1,11 @@
-"""What a request costs, and what many of them leave behind: a command that the cache answers, beside an axum hello world.
+"""What a request costs, and what many of them leave behind: a command that the cache answers.
 
-    check.py TARGET [SECONDS]     the folder with release/daur-host-under-test and release/daur-test-hello; 300 s of soak
+    check.py load TARGET              its CPU beside that of an axum hello world, in the same run
+    check.py soak TARGET [SECONDS]    64 clients that keep their connections, for 300 s if not said
 
-Needs wrk. CPU time is that of the server's process alone, so a busy machine changes it little; the least of the rounds counts.
+TARGET has release/daur-host-under-test and release/daur-test-hello. Needs wrk: apt-get install wrk, on Debian. CPU time is
+that of the server's process alone, so a busy machine changes it little; the least of the rounds counts. Whatever is not as it
+should be ends it with another code than 0.
 """
 
 import json
@@ -15,11 +18,14 @@ import time
 import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-TARGET = os.path.abspath(sys.argv[1])
-SOAK = int(sys.argv[2]) if len(sys.argv) > 2 else 300
+WHAT, TARGET = sys.argv[1], os.path.abspath(sys.argv[2])
+SECONDS = int(sys.argv[3]) if len(sys.argv) > 3 else 300
 PASSWORD = "correct horse battery"
-ROUNDS, SECONDS, CLIENTS = 5, 6, 64
+ROUNDS, ROUND, CLIENTS = 7, 6, 64
 TIMES, GROWTH = 2.5, 1.10
+# Requests of each client in 300 s, the pause that gives somewhat more, and what goes before: what is filled once, caches and
+# history, is filled then.
+EACH, PAUSE, WARM = 10_000, 12, 30
 started = []
 
 
@@ -62,6 +68,45 @@ def cost(child, *args, **env):
     return (cpu(child) - before) * 1e6 / count, count
 
 
+def load(host, at, env):
+    hello = ours("daur-test-hello")
+    beside = origin(hello)
+    command = ["-s", os.path.join(HERE, "command.lua")]
+    wrk(at, 2, *command, **env)
+    wrk(beside, 2)
+    ours_us, theirs_us, total = [], [], 0
+    for _ in range(ROUNDS):
+        theirs_us.append(cost(hello, beside, ROUND)[0])
+        us, count = cost(host, at, ROUND, *command, **env)
+        ours_us.append(us)
+        total += count
+    ratio = min(ours_us) / min(theirs_us)
+    print(f"cached command {min(ours_us):.1f} us of CPU, hello world {min(theirs_us):.1f}: {ratio:.2f} times, at most {TIMES}; {total} requests of {CLIENTS} clients, no error")
+    print(f"  rounds: {[round(us, 1) for us in ours_us]} and {[round(us, 1) for us in theirs_us]}", flush=True)
+    assert total >= 10_000, total
+    assert ratio <= TIMES, "it costs too much"
+
+
+def soak(host, at, env):
+    sizes, end = [], time.monotonic() + WARM
+    args = ["wrk", f"-t{CLIENTS}", f"-c{CLIENTS}", f"-d{WARM + SECONDS}s", "--timeout", "20s", "-s", os.path.join(HERE, "command.lua"), at]
+    clients = subprocess.Popen(args, stdout=subprocess.PIPE, text=True, env={**os.environ, **env, "DAUR_PAUSE": str(PAUSE)})
+    started.append(clients)
+    while clients.poll() is None:
+        if time.monotonic() >= end:
+            sizes.append(memory(host))
+        time.sleep(1)
+    told = clients.stdout.read()
+    assert clients.returncode == 0 and "Non-2xx" not in told and "Socket errors" not in told, told
+    least, other = map(int, re.search(r"least of a client: (\d+), other answers: (\d+)", told).groups())
+    needed = EACH * (WARM + SECONDS) // (WARM + 300)
+    all = re.search(r"(\d+) requests in", told)[1]
+    print(f"{all} requests of {CLIENTS} clients in {WARM + SECONDS} s, {least} at least of each, needed {needed}, no error; RSS over the last {SECONDS} s: {min(sizes)} to {max(sizes)} kB, {sizes[0]} at first, {sizes[-1]} at last", flush=True)
+    assert other == 0, f"{other} answers were no success"
+    assert least >= needed, "too few requests: is the machine busy?"
+    assert max(sizes) <= min(sizes) * GROWTH, "memory is not flat"
+
+
 def main():
     with tempfile.TemporaryDirectory() as directory:
         try:
@@ -72,37 +117,10 @@ def main():
             with open(config, "w") as file:
                 file.write("[policy]\napi_rate = 1000000\napi_burst = 1000000\n")
             host = ours("daur-host-under-test", "--listen", "127.0.0.1:0", "--config", config, "--data-dir", data, stderr=open(os.path.join(directory, "host.log"), "w"))
-            hello = ours("daur-test-hello")
-            at, beside = origin(host), origin(hello)
+            at = origin(host)
             body = json.dumps({"user": "ada", "password": PASSWORD}).encode()
             login = urllib.request.urlopen(urllib.request.Request(at + "/api/login", data=body, headers={"Content-Type": "application/json"}), timeout=60)
-            env = {"DAUR_TOKEN": json.load(login)["token"]}
-            command = ["-s", os.path.join(HERE, "command.lua")]
-            wrk(at, 2, *command, **env)
-            wrk(beside, 2)
-            ours_us, theirs_us, total = [], [], 0
-            for _ in range(ROUNDS):
-                theirs_us.append(cost(hello, beside, SECONDS)[0])
-                us, count = cost(host, at, SECONDS, *command, **env)
-                ours_us.append(us)
-                total += count
-            ratio = min(ours_us) / min(theirs_us)
-            print(f"cached command {min(ours_us):.1f} us of CPU, hello world {min(theirs_us):.1f}: {ratio:.2f} times, at most {TIMES}; {total} requests of {CLIENTS} clients, no error")
-            print(f"  rounds: {[round(us, 1) for us in ours_us]} and {[round(us, 1) for us in theirs_us]}", flush=True)
-            assert total >= 10_000, total
-            soak = subprocess.Popen(["wrk", "-t1", f"-c{CLIENTS}", f"-d{SOAK}s", "--timeout", "20s", *command, at], stdout=subprocess.PIPE, text=True, env={**os.environ, **env, "DAUR_PAUSE": "50"})
-            started.append(soak)
-            sizes = []
-            while soak.poll() is None:
-                sizes.append(memory(host))
-                time.sleep(1)
-            told = soak.stdout.read()
-            assert soak.returncode == 0 and "Non-2xx" not in told and "Socket errors" not in told, told
-            # What is filled once, its caches and history, is filled in the first fifth.
-            sizes = sizes[len(sizes) // 5 :]
-            print(f"RSS over {SOAK} s and {re.search(r'([0-9]+) requests in', told)[1]} requests: {min(sizes)} to {max(sizes)} kB, {sizes[0]} at first, {sizes[-1]} at last", flush=True)
-            assert max(sizes) <= min(sizes) * GROWTH, "it is not flat"
-            assert ratio <= TIMES, "it costs too much"
+            {"load": load, "soak": soak}[WHAT](host, at, {"DAUR_TOKEN": json.load(login)["token"]})
         finally:
             for child in started:
                 child.kill()

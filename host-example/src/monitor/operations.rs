@@ -54,7 +54,10 @@ pub fn operation(method: &Method, route: Option<&str>) -> &'static str {
         return "GET /assets";
     }
     let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
-    let named = |known: &str| known.strip_prefix(method).and_then(|rest| rest.strip_prefix(' ')) == Some(route);
+    let named = |known: &str| {
+        // Most are told apart by their length.
+        known.len() == method.len() + 1 + route.len() && known.ends_with(route) && known.starts_with(method)
+    };
     ROUTES.into_iter().find(|known| named(known)).unwrap_or("wrong method")
 }
 

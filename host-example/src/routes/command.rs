@@ -26,10 +26,16 @@ pub(super) async fn run(State(app): Shared, request: Request<Body>) -> Answer {
         }
     };
     app.audit.ready().await?;
-    let mut abandoned = Abandoned { app: &app, event: Some(event(Outcome::Failure, "abandoned")) };
     let began = StdClock.now();
-    let result = app.commands.run(&admitted).await;
-    abandoned.event = None;
+    let result = match app.commands.kept(&admitted) {
+        Some(kept) => kept,
+        None => {
+            let mut abandoned = Abandoned { app: &app, event: Some(|| event(Outcome::Failure, "abandoned")) };
+            let result = Box::pin(app.commands.run(&admitted)).await;
+            abandoned.event = None;
+            result
+        }
+    };
     let how = match &result {
         Ok(answer) if answer.fallback_used => "fallback",
         Ok(answer) if !answer.success => "failure",

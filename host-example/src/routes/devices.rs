@@ -36,7 +36,7 @@ pub(super) async fn command(State(app): Shared, id: Id, request: Request<Body>) 
         Event::new(Kind::Command, outcome, caller.name(), &from, &format!("device {shown}: {what}: {command}"))
     };
     app.audit.ready().await?;
-    let mut abandoned = Abandoned { app: &app, event: Some(event(Outcome::Failure, "abandoned")) };
+    let mut abandoned = Abandoned { app: &app, event: Some(|| event(Outcome::Failure, "abandoned")) };
     let sent = app.registry.send_command(&id, &command, caller.name(), caller.permissions()).await;
     abandoned.event = None;
     let how = sent.as_ref().map_or("failure", |reply| reply.verdict.as_str());

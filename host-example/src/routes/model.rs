@@ -76,7 +76,7 @@ pub(super) async fn answer(State(app): Shared, request: Request<Body>) -> Answer
     if chat.streams() {
         return stream(app, chat, wanted, asked).await;
     }
-    let mut abandoned = Abandoned { app: &app, event: Some(asked.event(Outcome::Failure, "abandoned")) };
+    let mut abandoned = Abandoned { app: &app, event: Some(|| asked.event(Outcome::Failure, "abandoned")) };
     let result = app.models.run(&chat, wanted).await;
     abandoned.event = None;
     match result {

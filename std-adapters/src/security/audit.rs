@@ -13,6 +13,6 @@ mod sqlite;
 
 pub use lines::verify_lines;
 #[cfg(feature = "sqlite")]
-pub(super) use sqlite::SCHEMA;
-#[cfg(feature = "sqlite")]
 pub use sqlite::{AuditLog, Error};
+#[cfg(feature = "sqlite")]
+pub(super) use sqlite::{FILL_BLOCKS, SCHEMA};

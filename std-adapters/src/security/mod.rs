@@ -39,6 +39,9 @@ fn data_version(db: &rusqlite::Connection) -> rusqlite::Result<i64> {
     db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
+#[cfg(feature = "sqlite")]
+mod watch;
+
 /// A directory of one test, removed at its end.
 #[cfg(test)]
 pub(crate) struct TestDir(std::path::PathBuf);

@@ -80,7 +80,7 @@ pub struct Key {
 /// 5. A ring that cannot be read any more stays as it was, and says so: nobody is locked out by a half-made change.
 ///
 /// # Cost
-/// One `stat` of the directory a call; the files are read when it has changed.
+/// One `stat` of the open directory a call; the files are read when it has changed.
 ///
 /// # Example
 /// ```
@@ -104,6 +104,8 @@ pub struct Key {
 /// ```
 pub struct KeyRing {
     dir: PathBuf,
+    /// The same, open where that can be: to find it by its path each time costs more than to look at it.
+    handle: Option<fs::File>,
     config: Config,
     keys: Keys<KEYS>,
     known: Known,
@@ -126,7 +128,7 @@ impl KeyRing {
             keys::load_or_create(dir, &name(1))?;
         }
         let (keys, known) = read(dir, config)?;
-        Ok(Self { dir: dir.to_owned(), config, keys, known })
+        Ok(Self { dir: dir.to_owned(), handle: fs::File::open(dir).ok(), config, keys, known })
     }
 
     /// The keys as they are now; and why they could not be read anew, if they could not.
@@ -135,8 +137,18 @@ impl KeyRing {
         (&self.keys, error)
     }
 
+    fn metadata(&self) -> io::Result<fs::Metadata> {
+        #[cfg(unix)]
+        if let Some(Ok(found)) = self.handle.as_ref().map(fs::File::metadata)
+            && std::os::unix::fs::MetadataExt::nlink(&found) > 0
+        {
+            return Ok(found);
+        }
+        fs::metadata(&self.dir)
+    }
+
     fn follow(&mut self) -> Result<(), Error> {
-        let changed = fs::metadata(&self.dir)?.modified().ok();
+        let changed = self.metadata()?.modified().ok();
         let settled = changed.is_some_and(|at| at.elapsed().is_ok_and(|ago| ago >= FRESH));
         if settled && changed == self.known.changed {
             return Ok(());

@@ -1,4 +1,6 @@
-//! The layout of a host's database: users, sessions, revoked tokens and the audit, in one file.
+//! The layout of a host's database: users, sessions, revoked tokens and the audit, in one file; or in two, of which each has
+//! all tables and uses its own: the audit is written to all the time, and what is asked with every request is best where
+//! nobody writes.
 //!
 //! Every store opens the file through here, whichever comes first. `PRAGMA user_version` tells the layout.
 //!
@@ -18,7 +20,7 @@ use super::{audit, users};
 pub const VERSION: u32 = STEPS.len() as u32;
 
 /// What each layout adds to the one before. Append only.
-const STEPS: [&[&str]; 2] = [
+const STEPS: [&[&str]; 3] = [
     // 1: what the first programs made, and may have left here without a number.
     &[users::SCHEMA, audit::SCHEMA],
     // 2: users that change, sessions, revoked tokens.
@@ -47,6 +49,21 @@ CREATE TABLE revoked_before (
     user TEXT NOT NULL UNIQUE,
     iat INTEGER NOT NULL
 ) STRICT;"],
+    // 3: what blocks of audit records hold, instead of three indexes that each record was put into.
+    &[
+        "DROP INDEX IF EXISTS audit_by_kind;
+DROP INDEX IF EXISTS audit_by_actor;
+DROP INDEX IF EXISTS audit_by_unix_ms;
+CREATE TABLE audit_blocks (
+    block INTEGER PRIMARY KEY,
+    kinds INTEGER NOT NULL,
+    outcomes INTEGER NOT NULL,
+    actors TEXT NOT NULL,
+    first_ms INTEGER,
+    last_ms INTEGER
+) STRICT;",
+        audit::FILL_BLOCKS,
+    ],
 ];
 
 /// Says why a database is not opened.

@@ -13,8 +13,9 @@ use daur_core::time::{Duration, Instant, UnixTime};
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
 use super::revoked::Mark;
-use super::{data_version, schema};
+use super::schema;
 use super::users::is_name;
+use super::watch::{Version, Watch};
 
 /// Sessions at a time, of all users together.
 pub const CAPACITY: u64 = 65_536;
@@ -125,8 +126,8 @@ impl From<NoSession> for Error {
 /// 7. Time that steps back ends no session early and brings none back.
 ///
 /// # Cost
-/// A look-up asks SQLite whether another connection has written to the file, about a microsecond; only then it reads the
-/// index, some microseconds. So let what writes often have a file of its own. What changes a session is a transaction
+/// A look-up asks whether anybody has written to the file, a call of the system; only then it reads the index, some
+/// microseconds. So let what writes often have a file of its own. What changes a session is a transaction
 /// with a sync of the disk. Some 300 bytes of memory a session that is in use.
 ///
 /// # Example
@@ -155,8 +156,9 @@ pub struct Sessions {
     seen: HashMap<u64, u64>,
     /// What was read since anybody wrote to the file, by the hash of its id.
     known: HashMap<[u8; 32], Found>,
-    /// What SQLite says of other connections' writes when the first of that was read.
-    version: i64,
+    /// What the file was like when the first of that was read.
+    version: Option<Version>,
+    watch: Watch,
     capacity: u64,
     scopes: Scopes,
 }
@@ -174,8 +176,9 @@ impl Sessions {
     pub fn open(path: &Path, config: Config) -> Result<Self, Error> {
         config.validate().map_err(Error::Config)?;
         let (db, seen) = (schema::open(path)?, HashMap::new());
-        let known = HashMap::new();
-        Ok(Self { db, config, seen, known, version: -1, capacity: CAPACITY, scopes: Scopes::DEFAULT })
+        let (known, watch) = (HashMap::new(), Watch::new(path));
+        let (version, capacity, scopes) = (None, CAPACITY, Scopes::DEFAULT);
+        Ok(Self { db, config, seen, known, version, watch, capacity, scopes })
     }
 
     /// Knows these scopes beside the three permissions; without them, a session that has one grants nothing.
@@ -386,7 +389,7 @@ impl Sessions {
             (SELECT max(number) FROM revoked), (SELECT max(number) FROM revoked_before)
             FROM sessions WHERE id = ?1";
         // Before the read: what is written in between is newer than this says, and read again.
-        let version = data_version(&self.db)?;
+        let version = Some(self.watch.version(&self.db)?);
         if version != self.version {
             self.known.clear();
             self.version = version;

@@ -115,7 +115,9 @@ impl Default for Config {
 /// 6. A value of a metric that is no number is refused, as is one of a metric beyond the 256th.
 ///
 /// # Cost
-/// One thread, which leaves events lie for 20 ms, so that one in many wakes it. An event costs its caller an allocation for each text. A report reads all events that are kept, on that thread.
+/// One thread, which leaves events lie for 20 ms, so that one in many wakes it. An event costs its caller an allocation for
+/// each text; one that is like the one before, to the millisecond, costs none, and no row. A report reads all events that are
+/// kept, on that thread.
 ///
 /// # Sharing
 /// `&self` everywhere; put it into an `Arc`.
@@ -155,6 +157,8 @@ struct Inner {
     stats: Stats,
     faults: Arc<Faults>,
     book: Mutex<Book>,
+    /// What has been tracked since the writer has looked.
+    fresh: Mutex<Vec<Event>>,
     /// Whether the writer is not to wait for more events.
     hurry: AtomicBool,
 }
@@ -162,6 +166,10 @@ struct Inner {
 impl Inner {
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fresh(&self) -> MutexGuard<'_, Vec<Event>> {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -200,13 +208,19 @@ struct Way {
     within: Duration,
 }
 
-/// One event, as it is written.
+/// One event as it is written, or several in a row that are alike.
 #[derive(Clone, Debug)]
 struct Event {
+    times: u64,
     at: u64,
     name: String,
     user: Option<u64>,
     properties: Vec<(String, String)>,
+}
+
+/// How many events these are.
+fn times(events: &[Event]) -> u64 {
+    events.iter().map(|event| event.times).sum()
 }
 
 /// What is known of a metric's values, which are not kept.
@@ -401,9 +415,9 @@ pub struct MetricReport {
 }
 
 /// As much of `text` as fits, cut at a character's border; whether it was cut.
-fn cut(text: &str, max: usize) -> (String, bool) {
+fn cut(text: &str, max: usize) -> (&str, bool) {
     let fits = text.floor_char_boundary(max);
-    (text[..fits].to_owned(), fits < text.len())
+    (&text[..fits], fits < text.len())
 }
 
 impl Analytics {
@@ -432,6 +446,7 @@ impl Analytics {
             stats: Stats::default(),
             faults: Arc::default(),
             book: Mutex::default(),
+            fresh: Mutex::default(),
             hurry: AtomicBool::new(false),
         });
         let (queue, work) = mpsc::channel();
@@ -464,28 +479,37 @@ impl Analytics {
         if !fits {
             return;
         }
-        let mut cuts = 0;
-        let mut fit = |text: &str, max: usize| {
-            let (text, was_cut) = cut(text, max);
-            cuts += u64::from(was_cut);
-            text
-        };
+        let at = at.as_millis();
         let user = properties.iter().find(|(key, _)| *key == USER).map(|(_, user)| hash(user.as_bytes()));
         let others = || properties.iter().filter(|(key, _)| *key != USER);
-        let event = Event {
-            at: at.as_millis(),
-            name: fit(name, MAX_NAME),
-            user,
-            properties: others()
-                .take(MAX_PROPERTIES)
-                .map(|(key, value)| (fit(key, MAX_NAME), fit(value, MAX_VALUE)))
-                .collect(),
+        let (name, name_cut) = cut(name, MAX_NAME);
+        let fitted = || others().take(MAX_PROPERTIES).map(|(key, value)| (cut(key, MAX_NAME), cut(value, MAX_VALUE)));
+        let cuts = u64::from(name_cut)
+            + fitted().map(|((_, key), (_, value))| u64::from(key) + u64::from(value)).sum::<u64>()
+            + others().skip(MAX_PROPERTIES).count() as u64;
+        if cuts > 0 {
+            stats.cut.fetch_add(cuts, Relaxed);
+        }
+        let first = {
+            let mut fresh = self.inner.fresh();
+            let first = fresh.is_empty();
+            let same = |last: &&mut Event| {
+                let kept = last.properties.iter().map(|(key, value)| (&**key, &**value));
+                (last.at, last.user, &*last.name) == (at, user, name)
+                    && kept.eq(fitted().map(|((key, _), (value, _))| (key, value)))
+            };
+            if let Some(last) = fresh.last_mut().filter(same) {
+                last.times += 1;
+            } else {
+                let properties = fitted().map(|((key, _), (value, _))| (key.to_owned(), value.to_owned())).collect();
+                fresh.push(Event { times: 1, at, name: name.to_owned(), user, properties });
+            }
+            first
         };
-        cuts += others().skip(MAX_PROPERTIES).count() as u64;
-        stats.cut.fetch_add(cuts, Relaxed);
-        if self.queue.send(Work::Event(event)).is_err() {
+        if first && self.queue.send(Work::Look).is_err() {
             // The writer has panicked.
-            stats.events.change(|counts| counts.settle(1, |counts| &mut counts.lost));
+            let left = times(&std::mem::take(&mut *self.inner.fresh()));
+            stats.events.change(|counts| counts.settle(left, |counts| &mut counts.lost));
         }
         if waiting >= limit.div_ceil(2) {
             self.hurry();
@@ -515,23 +539,23 @@ impl Analytics {
         self.inner.stats.cut.fetch_add(was_cut.into(), Relaxed);
         let mut book = self.inner.book();
         let full = book.metrics.len() >= MAX_NAMES;
-        match book.metrics.get_mut(&name) {
+        match book.metrics.get_mut(name) {
             Some(metric) if value.is_finite() => metric.record(value, at),
             None if value.is_finite() && !full && !name.is_empty() => {
-                book.metrics.insert(name.clone(), Metric::new(value, at));
+                book.metrics.insert(name.to_owned(), Metric::new(value, at));
             }
             _ => {
                 self.inner.stats.metrics_refused.fetch_add(1, Relaxed);
                 return;
             }
         }
-        book.changed.insert(name);
+        book.changed.insert(name.to_owned());
     }
 
     /// What is known of the metric `name`.
     #[must_use]
     pub fn metric_stats(&self, name: &str) -> Option<Metric> {
-        self.inner.book().metrics.get(&cut(name, MAX_NAME).0).copied()
+        self.inner.book().metrics.get(cut(name, MAX_NAME).0).copied()
     }
 
     /// Has reports tell how many users come from the event `first` to `second` within that time.
@@ -542,7 +566,8 @@ impl Analytics {
         if within.is_zero() {
             return Err(Error::Config { field: "within", allowed: "more than no time" });
         }
-        let way = Way { first: cut(first, MAX_NAME).0, second: cut(second, MAX_NAME).0, within };
+        let [first, second] = [first, second].map(|name| cut(name, MAX_NAME).0.to_owned());
+        let way = Way { first, second, within };
         if way.first.is_empty() || way.second.is_empty() || way.first == way.second {
             return Err(Error::Config {
                 field: "second",

@@ -106,6 +106,73 @@ CREATE INDEX IF NOT EXISTS audit_by_kind ON audit (kind);
 CREATE INDEX IF NOT EXISTS audit_by_actor ON audit (actor);
 CREATE INDEX IF NOT EXISTS audit_by_unix_ms ON audit (unix_ms);";
 
+/// Records of a block: those whose numbers have the same quotient.
+const BLOCK: u64 = 256;
+
+/// Says of every full block what it holds.
+pub(in crate::security) const FILL_BLOCKS: &str = "
+INSERT INTO audit_blocks
+SELECT seq / 256, sum(DISTINCT 1 << (kind & 31)), sum(DISTINCT 1 << (outcome & 31)),
+    ',' || group_concat(DISTINCT hex(actor)) || ',', min(unix_ms), max(unix_ms)
+FROM audit WHERE seq / 256 < (SELECT max(seq) / 256 FROM audit) GROUP BY seq / 256;";
+
+/// What a block holds: whoever looks for something passes over those that have none of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Block {
+    kinds: i64,
+    outcomes: i64,
+    actors: Vec<String>,
+    /// The least and the greatest wall time, as SQLite takes them.
+    times: Option<(i64, i64)>,
+}
+
+impl Block {
+    fn add(&mut self, kind: u8, outcome: u8, actor: &str, unix_ms: Option<i64>) {
+        self.kinds |= 1 << (kind & 31);
+        self.outcomes |= 1 << (outcome & 31);
+        if !self.actors.iter().any(|known| known == actor) {
+            self.actors.push(actor.to_owned());
+        }
+        if let Some(ms) = unix_ms {
+            let (first, last) = self.times.unwrap_or((ms, ms));
+            self.times = Some((first.min(ms), last.max(ms)));
+        }
+    }
+
+    /// What the records behind `seq` hold, that one included, of its own block.
+    fn read(db: &Connection, seq: u64) -> Result<Self, Error> {
+        let mut block = Self::default();
+        let mut read =
+            db.prepare_cached("SELECT kind, outcome, actor, unix_ms FROM audit WHERE seq BETWEEN ?1 AND ?2")?;
+        let mut rows = read.query([(seq / BLOCK * BLOCK).cast_signed(), seq.cast_signed()])?;
+        while let Some(row) = rows.next()? {
+            // Whoever has put something else into the table finds it by no kind.
+            let number = |column| row.get(column).unwrap_or(u8::MAX);
+            block.add(number(0), number(1), row.get_ref(2)?.as_str().unwrap_or_default(), row.get(3)?);
+        }
+        Ok(block)
+    }
+
+    fn store(&self, db: &Connection, number: u64) -> Result<(), Error> {
+        let mut actors = String::from(",");
+        for actor in &self.actors {
+            // As SQLite's `hex`.
+            actors.extend(actor.bytes().map(|byte| format!("{byte:02X}")));
+            actors.push(',');
+        }
+        let (first, last) = self.times.unzip();
+        db.prepare_cached("INSERT OR REPLACE INTO audit_blocks VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
+            number.cast_signed(),
+            self.kinds,
+            self.outcomes,
+            actors,
+            first,
+            last
+        ])?;
+        Ok(())
+    }
+}
+
 const COLUMNS: &str = "seq, device, boot, at_ns, unix_ms, kind, outcome, actor, source, detail, tag";
 
 /// Appends to the audit chain in a SQLite database and reads it. Blocks: call it from the blocking pool.
@@ -127,6 +194,8 @@ pub struct AuditLog {
     device: DeviceId,
     boot: BootId,
     head: Head,
+    /// What the last, unfinished block holds up to a number, as far as this has written it.
+    block: Option<(u64, Block)>,
 }
 
 impl AuditLog {
@@ -166,7 +235,7 @@ impl AuditLog {
             }
         };
         transaction.commit()?;
-        Ok((Self { db, device, boot, head }, key))
+        Ok((Self { db, device, boot, head, block: None }, key))
     }
 
     /// Whether the database at `path` has a chain. It is not changed, and not made.
@@ -203,7 +272,8 @@ impl AuditLog {
         match state(&coming)? {
             None => coming.execute_batch(&format!(
                 "INSERT INTO main.audit ({COLUMNS}) SELECT {COLUMNS} FROM old.audit;
-                 INSERT INTO main.audit_state SELECT * FROM old.audit_state"
+                 INSERT INTO main.audit_state SELECT * FROM old.audit_state;
+                 INSERT INTO main.audit_blocks SELECT * FROM old.audit_blocks"
             ))?,
             // It has come, and perhaps gone on.
             Some(state) if state.key == present.key => {}
@@ -216,7 +286,7 @@ impl AuditLog {
         }
         coming.commit()?;
         drop(new);
-        leaving.execute_batch("DELETE FROM audit; DELETE FROM audit_state")?;
+        leaving.execute_batch("DELETE FROM audit; DELETE FROM audit_state; DELETE FROM audit_blocks")?;
         leaving.commit()?;
         // Room is given back when it can be.
         let _ = old.execute_batch("VACUUM");
@@ -230,13 +300,23 @@ impl AuditLog {
     pub fn append(&mut self, events: &[(Event, Instant, Option<UnixTime>)]) -> Result<Head, Error> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let state = state(&transaction)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        // Another process may have gone on meanwhile.
+        let known = self.block.take().filter(|(seq, _)| *seq == state.seq);
+        let mut block = known.map_or_else(|| Block::read(&transaction, state.seq), |(_, block)| Ok(block))?;
         let mut chain = Chain::resume(self.device, self.boot, state);
         for (event, at, unix) in events {
-            insert(&transaction, &chain.append(event, *at, *unix))?;
+            let entry = chain.append(event, *at, *unix);
+            if entry.seq.is_multiple_of(BLOCK) {
+                std::mem::take(&mut block).store(&transaction, entry.seq / BLOCK - 1)?;
+            }
+            insert(&transaction, &entry)?;
+            let ms = entry.unix.map(|unix| unix.as_millis().cast_signed());
+            block.add(event.kind as u8, event.outcome as u8, event.actor.as_str(), ms);
         }
         store(&transaction, chain.state())?;
         transaction.commit()?;
         self.head = chain.head();
+        self.block = Some((self.head.seq, block));
         Ok(self.head)
     }
 
@@ -248,7 +328,8 @@ impl AuditLog {
         self.find(&Filter::ALL, limit)
     }
 
-    /// The last `limit` records that `filter` asks for, the newest first. Kinds, actors and wall times have indexes.
+    /// The last `limit` records that `filter` asks for, the newest first. Blocks of 256 that have none of its kind, outcome, actor
+    /// or wall time are passed over.
     ///
     /// # Errors
     /// [`Error::Sqlite`], [`Error::Unreadable`].
@@ -256,35 +337,62 @@ impl AuditLog {
         let (kind, outcome) = (filter.kind.map(|kind| kind as u8), filter.outcome.map(|outcome| outcome as u8));
         let wall = |unix: Option<UnixTime>| unix.map(|unix| i64::try_from(unix.as_millis()).unwrap_or(i64::MAX));
         let (since, before) = (wall(filter.since), wall(filter.before));
-        // What the indexes can answer; the filter itself is asked as well. A number that SQLite takes for a negative
-        // one is a very late time.
-        let conditions: [(&str, Option<&dyn ToSql>); 5] = [
-            ("kind = ?", kind.as_ref().map(|it| it as _)),
-            ("outcome = ?", outcome.as_ref().map(|it| it as _)),
-            ("actor = ?", filter.actor.as_ref().map(|it| it as _)),
-            ("(unix_ms >= ? OR unix_ms < 0)", since.as_ref().map(|it| it as _)),
-            ("unix_ms <= ?", before.as_ref().map(|it| it as _)),
+        // What SQLite can answer, of a record and of a block; the filter itself is asked as well. A number that SQLite takes for
+        // a negative one is a very late time.
+        let conditions: [(&str, &str, Option<&dyn ToSql>); 5] = [
+            ("kind = ?", "kinds & (1 << (? & 31))", kind.as_ref().map(|it| it as _)),
+            ("outcome = ?", "outcomes & (1 << (? & 31))", outcome.as_ref().map(|it| it as _)),
+            ("actor = ?", "instr(actors, ',' || hex(?) || ',')", filter.actor.as_ref().map(|it| it as _)),
+            ("(unix_ms >= ? OR unix_ms < 0)", "(last_ms >= ? OR first_ms < 0)", since.as_ref().map(|it| it as _)),
+            ("unix_ms <= ?", "first_ms <= ?", before.as_ref().map(|it| it as _)),
         ];
-        let mut sql = format!("SELECT {COLUMNS} FROM audit WHERE TRUE");
-        let mut values = Vec::new();
-        for (condition, value) in conditions {
+        let (mut of_record, mut of_block, mut values) = (String::new(), String::new(), Vec::new());
+        for (record, block, value) in conditions {
             if let Some(value) = value {
-                sql.push_str(" AND ");
-                sql.push_str(condition);
                 values.push(value);
+                let place = format!("?{}", values.len());
+                for (all, one) in [(&mut of_record, record), (&mut of_block, block)] {
+                    all.push_str(" AND ");
+                    all.push_str(&one.replace('?', &place));
+                }
             }
         }
-        sql.push_str(" ORDER BY seq DESC");
-        let mut query = self.db.prepare_cached(&sql)?;
-        let mut rows = query.query(values.as_slice())?;
+        let ask = format!(
+            "SELECT {COLUMNS} FROM audit WHERE seq BETWEEN ?{} AND ?{}{of_record} ORDER BY seq DESC",
+            values.len() + 1,
+            values.len() + 2
+        );
+        let snapshot = self.db.unchecked_transaction()?;
+        let mut records = snapshot.prepare_cached(&ask)?;
         let mut found = Vec::new();
-        while found.len() < limit as usize
-            && let Some(row) = rows.next()?
-        {
-            let entry = entry(row)?;
-            if filter.matches(&entry) {
-                found.push(entry);
+        // Those from one number to another; says whether there are enough now.
+        let mut look = |from: i64, to: i64| -> Result<bool, Error> {
+            let mut values: Vec<&dyn ToSql> = values.clone();
+            values.extend([&from as &dyn ToSql, &to]);
+            let mut rows = records.query(values.as_slice())?;
+            while found.len() < limit as usize
+                && let Some(row) = rows.next()?
+            {
+                let entry = entry(row)?;
+                if filter.matches(&entry) {
+                    found.push(entry);
+                }
             }
+            Ok(found.len() >= limit as usize)
+        };
+        if of_block.is_empty() {
+            look(i64::MIN, i64::MAX)?;
+            return Ok(found);
+        }
+        let size = BLOCK.cast_signed();
+        let full: Option<i64> = snapshot.query_row("SELECT max(block) FROM audit_blocks", [], |row| row.get(0))?;
+        let mut enough = look(full.map_or(i64::MIN, |full| (full + 1) * size), i64::MAX)?;
+        let ask = format!("SELECT block FROM audit_blocks WHERE TRUE{of_block} ORDER BY block DESC");
+        let mut blocks = snapshot.prepare_cached(&ask)?;
+        let mut blocks = blocks.query(values.as_slice())?;
+        while !enough && let Some(row) = blocks.next()? {
+            let block: i64 = row.get(0)?;
+            enough = look(block * size, block * size + size - 1)?;
         }
         Ok(found)
     }
@@ -590,6 +698,79 @@ mod tests {
         assert_eq!(log.export(&mut text).unwrap(), log.head());
         let report = lines::verify_lines(text.as_slice(), key.unwrap(), Some(log.head())).unwrap();
         assert_eq!(report.result(), Ok(log.head()));
+    }
+
+    #[test]
+    fn find_passes_over_blocks_that_have_nothing_of_it_and_over_no_others() {
+        let dir = test_dir("blocks");
+        let path = dir.path().join("daur.db");
+        let kinds = [Kind::Command, Kind::Login, Kind::Logout, Kind::AccessDenied];
+        let events: Vec<_> = (0..1_500_u64)
+            .map(|n| {
+                // Rare ones in one block each, times that go back, and some that are not known.
+                let kind = if n == 300 { Kind::UserChange } else { kinds[(n / 500) as usize] };
+                let outcome = if n % 97 == 0 { Outcome::Denied } else { Outcome::Success };
+                let actor = ["alice", "bob", "", "o'brien, of ,"][if n % 400 == 7 { 3 } else { n as usize / 256 % 3 }];
+                let unix = (n % 5 > 0).then(|| UnixTime::from_millis(if n % 600 == 1 { u64::MAX } else { n ^ 0x1FF }));
+                (Event::new(kind, outcome, actor, "", ""), Instant::from_secs(n), unix)
+            })
+            .collect();
+        let filters = |at: fn(u64) -> Option<UnixTime>| {
+            let mut filters = vec![Filter::ALL, Filter { at_since: Some(Instant::from_secs(1_400)), ..Filter::ALL }];
+            for kind in kinds.into_iter().chain([Kind::UserChange, Kind::Start]) {
+                filters.push(Filter { kind: Some(kind), ..Filter::ALL });
+                filters.push(Filter { kind: Some(kind), actor: Some("bob"), before: at(700), ..Filter::ALL });
+            }
+            for actor in ["alice", "", "o'brien, of ,", "o'brien", "nobody"] {
+                filters.push(Filter { actor: Some(actor), ..Filter::ALL });
+                filters.push(Filter { actor: Some(actor), outcome: Some(Outcome::Denied), ..Filter::ALL });
+            }
+            for ms in [0, 1, 255, 256, 511, 900, 1_499, u64::MAX] {
+                filters.push(Filter { since: at(ms), ..Filter::ALL });
+                filters.push(Filter { before: at(ms), ..Filter::ALL });
+                filters.push(Filter { since: at(ms), before: at(ms.saturating_add(100)), ..Filter::ALL });
+            }
+            filters
+        };
+        let filters = filters(|ms| Some(UnixTime::from_millis(ms)));
+        let judge = |log: &AuditLog| {
+            let all = log.recent(10_000).unwrap();
+            assert_eq!(all.len(), 1_500);
+            for filter in &filters {
+                let expected: Vec<_> = all.iter().filter(|entry| filter.matches(entry)).copied().collect();
+                for limit in [1, 3, 10_000] {
+                    let some = &expected[..expected.len().min(limit as usize)];
+                    assert_eq!(log.find(filter, limit).unwrap(), some, "{filter:?}");
+                }
+            }
+        };
+        let (mut log, _) = open_log(&path, 1);
+        for (turn, some) in events.chunks(37).enumerate() {
+            // Two take turns, and one dies now and then.
+            if turn % 5 == 0 {
+                open_log(&path, 2).0.append(some).unwrap();
+            } else {
+                log.append(some).unwrap();
+            }
+        }
+        judge(&log);
+        let blocks = |db: &Connection| -> Vec<(i64, i64, i64, usize, Option<i64>, Option<i64>)> {
+            let mut all = db.prepare("SELECT * FROM audit_blocks ORDER BY block").unwrap();
+            let read = |row: &Row<'_>| {
+                let actors: String = row.get(3)?;
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, actors.len(), row.get(4)?, row.get(5)?))
+            };
+            all.query_map([], read).unwrap().map(Result::unwrap).collect()
+        };
+        let written = blocks(&log.db);
+        assert_eq!(written.len(), 5);
+        // A database of before there were blocks comes to the same.
+        log.db.execute_batch("DROP TABLE audit_blocks; PRAGMA user_version = 2").unwrap();
+        log.db.execute_batch(SCHEMA).unwrap();
+        drop(log);
+        let (log, _) = open_log(&path, 3);
+        assert_eq!(blocks(&log.db), written);
+        judge(&log);
     }
 
     #[test]

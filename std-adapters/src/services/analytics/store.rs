@@ -8,7 +8,7 @@ use daur_core::time::Instant;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::writer::Sums;
-use super::{Config, Event, EventReport, FunnelReport, Metric, OTHER, PropertyReport, Report, Total, Way};
+use super::{Config, Event, EventReport, FunnelReport, Metric, OTHER, PropertyReport, Report, Total, Way, times};
 use crate::sqlite::{self, Fault, Format, Identity, PAGE, whole};
 
 const FORMAT: Format = Format {
@@ -22,6 +22,10 @@ const FORMAT: Format = Format {
                  user INTEGER
              ) STRICT;
              CREATE INDEX IF NOT EXISTS events_at ON events (at_ms);
+             CREATE TABLE IF NOT EXISTS repeats (
+                 event INTEGER PRIMARY KEY,
+                 times INTEGER NOT NULL
+             ) STRICT;
              CREATE TABLE IF NOT EXISTS properties (
                  event INTEGER NOT NULL,
                  place INTEGER NOT NULL,
@@ -46,7 +50,7 @@ const FORMAT: Format = Format {
                  first_ms INTEGER NOT NULL,
                  last_ms INTEGER NOT NULL
              ) STRICT, WITHOUT ROWID;",
-    discard: "DROP TABLE IF EXISTS events; DROP TABLE IF EXISTS properties;
+    discard: "DROP TABLE IF EXISTS events; DROP TABLE IF EXISTS repeats; DROP TABLE IF EXISTS properties;
               DROP TABLE IF EXISTS totals; DROP TABLE IF EXISTS metrics;",
 };
 /// Events that each new one lets go for their age.
@@ -161,17 +165,21 @@ impl Store {
         let pages = config.max_bytes / PAGE;
         let incoming = (events.len() as u64 * LARGEST).div_ceil(PAGE);
         while sqlite::used_pages(&tx)? + incoming > pages - pages / 8 {
-            match forget(&tx, OLDEST, ROOM_STEP)? {
+            match forget(&tx, OLDEST, None, ROOM_STEP)? {
                 0 => break,
                 gone => kept = kept.saturating_sub(gone),
             }
         }
         {
             let mut insert = tx.prepare_cached("INSERT INTO events (at_ms, name, user) VALUES (?1, ?2, ?3)")?;
+            let mut repeat = tx.prepare_cached("INSERT OR REPLACE INTO repeats VALUES (?1, ?2)")?;
             let mut add = tx.prepare_cached("INSERT INTO properties VALUES (?1, ?2, ?3, ?4)")?;
             for event in events {
                 insert.execute(params![whole(event.at), event.name, event.user.map(u64::cast_signed)])?;
                 let number = tx.last_insert_rowid();
+                if event.times > 1 {
+                    repeat.execute([number, whole(event.times)])?;
+                }
                 for (place, (key, value)) in (0_i64..).zip(&event.properties) {
                     add.execute(params![number, place, key, value])?;
                 }
@@ -187,7 +195,7 @@ impl Store {
                 metric.execute(params![name, count, m.mean, m.min, m.max, m.last, m.moment, first, last])?;
             }
         }
-        kept += events.len() as u64;
+        kept += times(events);
         kept = kept.saturating_sub(retain(&tx, &config, events, kept)?);
         tx.commit()?;
         self.kept = kept;
@@ -203,14 +211,17 @@ impl Store {
     ) -> Result<Report, rusqlite::Error> {
         let windows = self.place.config.windows;
         let mut tally = Tally::new(ways, totals);
-        let mut statement = self.connection.prepare_cached("SELECT at_ms, name, user FROM events ORDER BY number")?;
+        let all = "SELECT at_ms, name, user, coalesce(times, 1)
+            FROM events LEFT JOIN repeats ON event = number ORDER BY number";
+        let mut statement = self.connection.prepare_cached(all)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (at, user) = (number(row, 0)?, row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned));
             let inside = windows.map(|window| at <= now && now - at < window.as_millis());
-            tally.add(at, row.get_ref(1)?.as_str().unwrap_or_default(), user, inside);
+            tally.add(at, row.get_ref(1)?.as_str().unwrap_or_default(), user, inside, number(row, 3)?);
         }
-        let top = "SELECT key, value, count(*) AS count FROM properties
+        let top = "SELECT key, value, sum(coalesce(times, 1)) AS count
+            FROM properties LEFT JOIN repeats USING (event)
             GROUP BY key, value ORDER BY count DESC, key, value LIMIT ?1";
         let mut statement = self.connection.prepare_cached(top)?;
         let properties = statement.query_map([TOP], |row| {
@@ -257,8 +268,8 @@ impl<'a> Tally<'a> {
         }
     }
 
-    fn add(&mut self, at: u64, name: &str, user: Option<u64>, inside: [bool; 3]) {
-        self.kept += 1;
+    fn add(&mut self, at: u64, name: &str, user: Option<u64>, inside: [bool; 3], times: u64) {
+        self.kept += times;
         // As they are counted: otherwise each name of many would take a sketch.
         let counted = if self.totals.contains_key(name) { name } else { OTHER };
         if !self.events.contains_key(counted) {
@@ -266,8 +277,8 @@ impl<'a> Tally<'a> {
         }
         let Some(named) = self.events.get_mut(counted) else { return };
         for (window, inside) in inside.into_iter().enumerate() {
-            self.in_windows[window] += u64::from(inside);
-            named.in_windows[window] += u64::from(inside);
+            self.in_windows[window] += u64::from(inside) * times;
+            named.in_windows[window] += u64::from(inside) * times;
         }
         let Some(user) = user else { return };
         self.users.insert_hash(user);
@@ -282,7 +293,9 @@ impl<'a> Tally<'a> {
                 name if name == way.second => Stage::Second,
                 _ => continue,
             };
-            parts[part].track(stage, &user.to_le_bytes(), Instant::from_millis(at));
+            for _ in 0..times {
+                parts[part].track(stage, &user.to_le_bytes(), Instant::from_millis(at));
+            }
         }
     }
 
@@ -323,31 +336,56 @@ impl<'a> Tally<'a> {
     }
 }
 
-const OLDEST: &str = "SELECT number FROM events ORDER BY number LIMIT ?1";
+const OLDEST: &str = "SELECT number, coalesce(times, 1)
+    FROM events LEFT JOIN repeats ON event = number ORDER BY number LIMIT ?1";
+const AGED: &str = "SELECT number, coalesce(times, 1)
+    FROM events LEFT JOIN repeats ON event = number WHERE at_ms < ?2 ORDER BY at_ms LIMIT ?1";
 
 /// Lets go what is too old, and what is too much of the `kept` ones. Says how many.
 fn retain(tx: &Transaction<'_>, config: &Config, events: &[Event], kept: u64) -> Result<u64, rusqlite::Error> {
-    let mut gone = forget(tx, OLDEST, whole(kept.saturating_sub(config.rows.into())))?;
+    let mut gone = forget(tx, OLDEST, None, whole(kept.saturating_sub(config.rows.into())))?;
     // By the latest event's time: what the clock says.
     if let Some(latest) = events.last() {
         let oldest = whole(latest.at.saturating_sub(config.max_age.as_millis()));
-        let old = format!("SELECT number FROM events WHERE at_ms < {oldest} ORDER BY at_ms LIMIT ?1");
-        gone += forget(tx, &old, whole(AGE_STEP * events.len() as u64))?;
+        gone += forget(tx, AGED, Some(oldest), whole(AGE_STEP.saturating_mul(times(events))))?;
     }
     Ok(gone)
 }
 
-/// Deletes the events that `which` names, and their properties.
-fn forget(tx: &Transaction<'_>, which: &str, limit: i64) -> Result<u64, rusqlite::Error> {
-    if limit == 0 {
-        return Ok(0);
+/// Deletes up to `limit` of the events that `which` names, and their properties. Says how many.
+fn forget(tx: &Transaction<'_>, which: &str, before: Option<i64>, limit: i64) -> Result<u64, rusqlite::Error> {
+    let mut left = limit;
+    let mut select = tx.prepare_cached(which)?;
+    let mut rows = if let Some(before) = before { select.query([limit, before]) } else { select.query([limit]) }?;
+    let (mut gone, mut part) = (Vec::new(), None);
+    while left > 0
+        && let Some(row) = rows.next()?
+    {
+        let (number, times) = (row.get(0)?, row.get::<_, i64>(1)?.max(1));
+        if times > left {
+            part = Some([number, times - left]);
+            left = 0;
+        } else {
+            gone.push(number);
+            left -= times;
+        }
     }
-    tx.execute(&format!("DELETE FROM properties WHERE event IN ({which})"), [limit])?;
-    tx.execute(&format!("DELETE FROM events WHERE number IN ({which})"), [limit]).map(|gone| gone as u64)
+    drop(rows);
+    for of in ["properties WHERE event", "repeats WHERE event", "events WHERE number"] {
+        let mut delete = tx.prepare_cached(&format!("DELETE FROM {of} = ?1"))?;
+        for number in &gone {
+            delete.execute([number])?;
+        }
+    }
+    if let Some(part) = part {
+        tx.prepare_cached("UPDATE repeats SET times = ?2 WHERE event = ?1")?.execute(part)?;
+    }
+    Ok((limit - left).unsigned_abs())
 }
 
 fn kept(connection: &Connection) -> Result<u64, rusqlite::Error> {
-    connection.prepare_cached("SELECT count(*) FROM events")?.query_row([], |row| number(row, 0))
+    let all = "SELECT (SELECT count(*) FROM events) + (SELECT coalesce(sum(times - 1), 0) FROM repeats)";
+    connection.prepare_cached(all)?.query_row([], |row| number(row, 0))
 }
 
 fn number(row: &rusqlite::Row<'_>, column: usize) -> Result<u64, rusqlite::Error> {

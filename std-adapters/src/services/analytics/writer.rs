@@ -9,14 +9,14 @@ use std::thread;
 use std::time::Duration;
 
 use super::store::{Place, Store};
-use super::{Event, EventReport, Inner, MAX_NAMES, Metric, MetricReport, OTHER, Report, Total};
+use super::{Event, EventReport, Inner, MAX_NAMES, Metric, MetricReport, OTHER, Report, Total, times};
 use crate::sqlite::{Fault, Keeper};
 
 /// How often an idle writer looks whether its file is still there, and tries again what it could not write.
 const TICK: Duration = Duration::from_secs(1);
 /// How long an event may wait for others, unless somebody is in a hurry.
 const GATHER: Duration = Duration::from_millis(20);
-/// Work that is taken in before it is written.
+/// When so much was there at once, nobody waits for more.
 const BATCH: usize = 512;
 /// Events that one transaction writes.
 const TRANSACTION: usize = 64;
@@ -25,9 +25,15 @@ const SHRINK_PAGES: u64 = 64;
 
 /// What the writer is asked to do.
 pub(super) enum Work {
-    Event(Event),
-    Report { now: u64, answer: Box<dyn FnOnce(Report) + Send> },
-    Flush { done: Box<dyn FnOnce() + Send> },
+    /// Take in what is fresh.
+    Look,
+    Report {
+        now: u64,
+        answer: Box<dyn FnOnce(Report) + Send>,
+    },
+    Flush {
+        done: Box<dyn FnOnce() + Send>,
+    },
     Stop,
 }
 
@@ -93,17 +99,14 @@ impl Writer {
         loop {
             match self.queue.recv_timeout(TICK) {
                 Ok(first) => {
-                    if matches!(first, Work::Event(_)) && !self.inner.hurry.swap(false, AcqRel) && !behind {
+                    if matches!(first, Work::Look) && !self.inner.hurry.swap(false, AcqRel) && !behind {
                         thread::park_timeout(GATHER);
                     }
                     let mut stop = self.serve(first);
-                    let mut left = 1..BATCH;
-                    while left.next().is_some()
-                        && let Ok(work) = self.queue.try_recv()
-                    {
+                    while let Ok(work) = self.queue.try_recv() {
                         stop |= self.serve(work);
                     }
-                    behind = left.is_empty();
+                    behind = self.pending.len() >= BATCH;
                     self.write();
                     if stop {
                         return self.give_up();
@@ -125,18 +128,27 @@ impl Writer {
     /// Does one piece of work; true when it was told to stop.
     fn serve(&mut self, work: Work) -> bool {
         match work {
-            Work::Event(event) => self.pending.push(event),
+            Work::Look => self.look(),
             Work::Report { now, answer } => {
+                self.look();
                 self.write();
                 answer(self.report(now));
             }
             Work::Flush { done } => {
+                self.look();
                 self.write();
                 done();
             }
-            Work::Stop => return true,
+            Work::Stop => {
+                self.look();
+                return true;
+            }
         }
         false
+    }
+
+    fn look(&mut self) {
+        self.pending.append(&mut self.inner.fresh());
     }
 
     /// Commits what waits. What cannot be written goes on waiting.
@@ -165,7 +177,7 @@ impl Writer {
         self.count(&events, &mut sums.totals);
         let written = self.keeper.attempt(|store| store.write(&events, &sums));
         if written.is_some() {
-            let many = events.len() as u64;
+            let many = times(&events);
             self.inner.stats.events.change(|counts| counts.settle(many, |counts| &mut counts.written));
             self.inner.book().totals.extend(sums.totals);
             if self.inner.faults.reopened.load(Relaxed) == opened {
@@ -203,7 +215,7 @@ impl Writer {
                 names += usize::from(!known);
                 book.totals.get(name).copied().unwrap_or(Total { first_ms: event.at, ..total_of_none() })
             });
-            total.count = total.count.saturating_add(1);
+            total.count = total.count.saturating_add(event.times);
             total.first_ms = total.first_ms.min(event.at);
             total.last_ms = total.last_ms.max(event.at);
         }
@@ -211,7 +223,7 @@ impl Writer {
 
     /// What still waits is lost.
     fn give_up(&mut self) {
-        let left = std::mem::take(&mut self.pending).len() as u64;
+        let left = times(&std::mem::take(&mut self.pending));
         self.inner.stats.events.change(|counts| counts.settle(left, |counts| &mut counts.lost));
     }
 

@@ -6,7 +6,7 @@ use std::fs;
 use daur_core::time::{Duration, UnixTime};
 use daur_std::error::Error;
 use daur_std::services::analytics::{
-    Analytics, Config, MAX_FUNNELS, MAX_NAMES, OTHER, Snapshot, analytics_collector, init,
+    Analytics, Config, MAX_FUNNELS, MAX_NAMES, OTHER, Report, Snapshot, analytics_collector, init,
 };
 use proptest::prelude::*;
 use rusqlite::{Connection, TransactionBehavior};
@@ -98,6 +98,63 @@ fn rule_2_the_latest_rows_are_kept_and_none_beyond_their_age() {
     analytics.track_event_at("open", &[], at(NOW + 1_000));
     let report = analytics.report_at(at(NOW + 1_000));
     assert_eq!((report.total, report.kept, report.properties.len()), (31, 1, 0));
+}
+
+#[test]
+fn rule_2_events_that_are_alike_to_the_millisecond_are_counted_and_kept_one_by_one() {
+    let folder = Folder::new("analytics", "alike");
+    let config = Config { rows: 100, ..Config::DEFAULT };
+    let open = || Analytics::open(folder.file(), config).unwrap();
+    let shown = |analytics: &Analytics, now| {
+        let Report { total, kept, in_windows, properties, funnels, .. } = analytics.report_at(at(now));
+        let properties: Vec<_> = properties.into_iter().map(|one| (one.value, one.count)).collect();
+        (total, kept, in_windows[0], properties, funnels.first().map(|way| (way.entered, way.converted)))
+    };
+    let page = |name: &str| vec![(name.to_owned(), 40)];
+    let mut analytics = open();
+    analytics.add_funnel("open", "buy", Duration::from_secs(60)).unwrap();
+    for n in 0..40 {
+        analytics.track_event_at("open", &[("user", "alice"), ("page", "/a")], at(NOW + n / 20));
+    }
+    for user in ["alice", "alice", "bob"] {
+        analytics.track_event_at("buy", &[("user", user)], at(NOW + 2));
+    }
+    let (_, _, _, _, way) = shown(&analytics, NOW + 3);
+    let by_hand = Analytics::in_memory(config).unwrap();
+    by_hand.add_funnel("open", "buy", Duration::from_secs(60)).unwrap();
+    for n in 0..40 {
+        // As above, and never alike.
+        let no = n.to_string();
+        by_hand.track_event_at("open", &[("user", "alice"), ("no", &no)], at(NOW + n / 20));
+    }
+    for (n, user) in ["alice", "alice", "bob"].into_iter().enumerate() {
+        let no = n.to_string();
+        by_hand.track_event_at("buy", &[("user", user), ("no", &no)], at(NOW + 2));
+    }
+    assert_eq!(way, shown(&by_hand, NOW + 3).4);
+    drop(analytics);
+    analytics = open();
+    assert_eq!(analytics.snapshot().kept, 43);
+    assert_eq!(shown(&analytics, NOW + 3), (43, 43, 43, page("/a"), None));
+    // Of the 40, in two rows, 3 and then 20 more make room.
+    for n in 0..60 {
+        analytics.track_event_at("read", &[("no", &n.to_string())], at(NOW + 3));
+    }
+    let left = |analytics: &Analytics| {
+        let (total, kept, _, properties, _) = shown(analytics, NOW + 3);
+        let pages: u64 = properties.iter().filter(|(value, _)| value == "/a").map(|(_, count)| count).sum();
+        (total, kept, pages)
+    };
+    assert_eq!(left(&analytics), (103, 100, 37));
+    for _ in 0..20 {
+        analytics.track_event_at("read", &[], at(NOW + 3));
+    }
+    assert_eq!(left(&analytics), (123, 100, 17));
+    // For its age, no more than 16 go with one event.
+    let late = NOW + 2 + Config::DEFAULT.max_age.as_secs();
+    analytics.track_event_at("read", &[], at(late));
+    assert_eq!(left(&analytics), (124, 100 - 16, 0));
+    assert_eq!(counts(&analytics.close()), (61 + 20, 0, 0, 0));
 }
 
 #[test]
