@@ -4,6 +4,7 @@ mod heap;
 mod plan;
 mod slot;
 mod status;
+mod wheel;
 
 pub use plan::{Missed, Plan, PlanError, Priority, Repeat};
 pub use status::{Due, Error, Failure, Id, Info, Outcome, Refused, Run, Status};
@@ -12,7 +13,9 @@ use core::fmt;
 
 use heap::{Heap, Timer};
 use slot::{Link, Log, Slot, Spot, Turn};
+use wheel::Wheel;
 
+use crate::performance::queue::Turns;
 use crate::time::{Duration, Instant};
 
 /// Says how a [`Scheduler`] orders what is due. Every value works.
@@ -68,9 +71,13 @@ impl Default for Config {
 ///
 /// # Cost
 /// 8 functions take 1,216 bytes of RAM and 5,112 of flash on thumbv6m (image `scheduler`); with all verbs, 1,216 bytes of RAM and 6,480 of flash
-/// on thumbv6m (image `scheduler_all`). On a 32-bit target a place is the task and 128 bytes, the machine 160. [`schedule`](Self::schedule),
-/// [`cancel`](Self::cancel) and [`poll`](Self::poll) are O(log `N`) in a heap of four ways, and to plan or cancel what is not the next is O(1) on average; a
-/// poll first sorts in all that have become due since the last. A `static` with [`Config::DEFAULT`] is all zeros, and lies in `.bss`.
+/// on thumbv6m (image `scheduler_all`). On a 32-bit target a place is the task and 128 bytes, the machine 160. With fewer than
+/// 1,024 places [`schedule`](Self::schedule), [`cancel`](Self::cancel) and [`poll`](Self::poll) are O(log `N`) in a heap of four ways, and to plan
+/// or cancel what is not the next is O(1) on average. From 1,024 on, chosen when it is compiled, a hierarchical wheel in the same memory, no byte
+/// more a place, has what does not come soon, and the heap only what does: to plan and to cancel is O(1), before it comes a timer is moved
+/// once for each of 10 levels at most, 6 from 8,192 places on, and moments stay exact to the nanosecond. If they all lie within 65 us, or most of
+/// them come before all that there were, it is the heap again. A poll first sorts in all that have become due since the last. A `static` with
+/// [`Config::DEFAULT`] is all zeros, and lies in `.bss`.
 ///
 /// # Errors
 /// [`Refused`] has the task; [`Error`] says that it has ended, or is being cancelled. `N` of 0 or of 2^32 - 1 and above does not compile.
@@ -110,16 +117,17 @@ impl Default for Config {
 /// ```
 ///
 /// # References
-/// Timers by heap and by wheel: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", 1987. A heap keeps moments exactly, and
-/// with four ways and few places it is as fast.
+/// Timers by heap and by wheel: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", 1987. That a bucket is sorted only when it is
+/// next: Brown, "Calendar Queues", 1988.
 #[doc(alias = "TaskScheduler")]
 pub struct Scheduler<T, const N: usize> {
     slots: [Slot<T>; N],
     logs: [Log; N],
-    /// The first `timers_len` of them are a heap.
+    /// The first `timers_len` of them are a heap. With many places, see [`Wheel`].
     timers: [Timer; N],
     /// Where the timer of a slot stands.
     places: [u32; N],
+    /// How many of them are in the heap.
     timers_len: u32,
     /// What is due, the most urgent first.
     lines: [Line; Priority::COUNT],
@@ -133,10 +141,7 @@ pub struct Scheduler<T, const N: usize> {
     seq: u32,
     /// The number of the next that becomes due; it wraps.
     number: u32,
-    /// As [`Config::max_passed`], by exclusive or with the default: zero in a `static`.
-    unlike_default: u8,
-    /// How often in a row the longest waiting was passed over.
-    passed: u8,
+    turns: Turns,
     totals: Totals,
 }
 
@@ -163,6 +168,8 @@ struct Totals {
 
 impl<T, const N: usize> Scheduler<T, N> {
     const N_FITS: () = assert!(0 < N && N < u32::MAX as usize, "a scheduler has 1 to 2^32 - 2 places");
+    /// With few places the heap alone is as fast, and smaller.
+    const HAS_WHEEL: bool = Wheel::<T, N>::FITS;
 
     /// A scheduler without tasks.
     #[must_use]
@@ -182,8 +189,7 @@ impl<T, const N: usize> Scheduler<T, N> {
             high_water: 0,
             seq: 0,
             number: 0,
-            unlike_default: config.max_passed ^ Config::DEFAULT.max_passed,
-            passed: 0,
+            turns: Turns::new(config.max_passed),
             totals: Totals {
                 scheduled: 0,
                 refused: 0,
@@ -250,7 +256,7 @@ impl<T, const N: usize> Scheduler<T, N> {
     /// The next run, if one is due. The task of one whose only run is dropped for being too late is dropped here.
     #[inline]
     pub fn poll(&mut self, now: Instant) -> Option<Due<'_, T>> {
-        while let Some(index) = self.heap().pop(now) {
+        while let Some(index) = self.pop_timer(now) {
             self.fall_due(index);
         }
         while let Some(index) = self.next_in_line() {
@@ -290,7 +296,8 @@ impl<T, const N: usize> Scheduler<T, N> {
         if self.lines.iter().any(|line| line.first != 0) {
             return Some(Instant::ZERO);
         }
-        self.timers.first().filter(|_| self.timers_len > 0).map(|timer| timer.at)
+        let first = if Self::HAS_WHEEL { *self.places.first()? as usize } else { 0 };
+        self.timers.get(first).filter(|_| self.timers_len > 0).map(|timer| timer.at)
     }
 
     /// Says how a run went. Gives the task back if that was its end.
@@ -334,9 +341,13 @@ impl<T, const N: usize> Scheduler<T, N> {
     #[doc(alias = "cancel_task")]
     #[inline]
     pub fn cancel(&mut self, id: Id) -> Result<Option<T>, Error> {
-        self.active(id)?;
-        self.withdraw(id.slot);
-        let slot = self.active(id)?;
+        // Where speed counts more than room, what happens most often is done in place.
+        if self.active(id)?.spot == Spot::Timers && Self::HAS_WHEEL {
+            self.leave_timers(id.slot);
+        } else {
+            self.withdraw(id.slot);
+        }
+        let slot = self.slots.get_mut(id.slot as usize).ok_or(Error::Unknown)?;
         (slot.is_cancelled, slot.is_planned, slot.is_wanted) = (true, false, false);
         if slot.is_over() { Ok(self.end(id.slot)) } else { Ok(None) }
     }
@@ -513,17 +524,39 @@ impl<T, const N: usize> Scheduler<T, N> {
         Heap { timers: &mut self.timers, places: &mut self.places, len: &mut self.timers_len }
     }
 
+    fn wheel(&mut self) -> Wheel<'_, T, N> {
+        Wheel {
+            slots: &self.slots,
+            logs: &self.logs,
+            timers: &mut self.timers,
+            places: &mut self.places,
+            len: &mut self.timers_len,
+        }
+    }
+
+    /// Takes the earliest timer, if its moment has come.
+    fn pop_timer(&mut self, now: Instant) -> Option<u32> {
+        if Self::HAS_WHEEL { self.wheel().pop(now) } else { self.heap().pop(now) }
+    }
+
     /// The moment of its timer, if it has one.
     fn timer_of(&self, id: Id) -> Option<Instant> {
         self.find(id).ok().filter(|slot| slot.spot == Spot::Timers)?;
-        let &place = self.places.get(id.slot as usize)?;
+        let place = if Self::HAS_WHEEL { id.slot } else { *self.places.get(id.slot as usize)? };
         Some(self.timers.get(place as usize)?.at)
     }
 
     fn push_timer(&mut self, index: u32, at: Instant) {
         let seq = self.seq;
         self.seq = seq.wrapping_add(1);
-        self.heap().push(Timer { at, seq, slot: index });
+        if Self::HAS_WHEEL {
+            if let Some(slot) = self.slots.get_mut(index as usize) {
+                slot.number = seq;
+            }
+            self.wheel().push(index, at);
+        } else {
+            self.heap().push(Timer { at, seq, slot: index });
+        }
         self.invariants();
     }
 
@@ -544,14 +577,23 @@ impl<T, const N: usize> Scheduler<T, N> {
 
     /// Takes a slot from wherever it waits.
     fn withdraw(&mut self, index: u32) {
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get(index as usize) else { return };
         match slot.spot {
-            Spot::Timers => {
-                slot.spot = Spot::Nowhere;
-                self.heap().remove(index);
-            }
+            Spot::Timers => self.leave_timers(index),
             Spot::Line => self.leave_line(index),
             Spot::Nowhere | Spot::Free => {}
+        }
+    }
+
+    #[inline]
+    fn leave_timers(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            slot.spot = Spot::Nowhere;
+        }
+        if Self::HAS_WHEEL {
+            self.wheel().remove(index);
+        } else {
+            self.heap().remove(index);
         }
     }
 
@@ -584,21 +626,12 @@ impl<T, const N: usize> Scheduler<T, N> {
 
     /// Takes the one out whose turn it is.
     fn next_in_line(&mut self) -> Option<u32> {
-        let mut urgent = None;
-        let mut oldest = None;
-        for line in &self.lines {
-            let Some(index) = line.first.checked_sub(1) else { continue };
-            let Some(slot) = self.slots.get(index as usize) else { continue };
-            let age = self.number.wrapping_sub(slot.number);
-            urgent = urgent.or(Some(index));
-            if oldest.is_none_or(|(_, most)| age > most) {
-                oldest = Some((index, age));
-            }
-        }
-        let (urgent, (oldest, _)) = (urgent?, oldest?);
-        let is_passed = urgent != oldest && self.passed < self.unlike_default ^ Config::DEFAULT.max_passed;
-        let index = if is_passed { urgent } else { oldest };
-        self.passed = if is_passed { self.passed.saturating_add(1) } else { 0 };
+        let ages = self.lines.iter().map(|line| {
+            let first = self.slots.get(line.first.checked_sub(1)? as usize)?;
+            Some(self.number.wrapping_sub(first.number))
+        });
+        let line = self.turns.take_line(ages)?;
+        let index = self.lines.get(line)?.first.wrapping_sub(1);
         self.leave_line(index);
         Some(index)
     }

@@ -6,6 +6,7 @@ use daur_core::services::scheduler::{
 use daur_core::time::{Duration, Instant};
 
 mod model;
+mod wheel;
 
 fn at(millis: u64) -> Instant {
     Instant::from_millis(millis)

@@ -34,9 +34,10 @@ impl Priority {
     }
 }
 
-/// Decides which of the lines of a queue is served next: the most urgent one, but nobody is passed over for ever.
+/// Decides which of several lines is served next: the most urgent one, but nobody is passed over for ever.
 ///
-/// The policy of [`Queue`](super::Queue) alone, for whoever keeps the lines themselves, as the thread pool of `daur-std`.
+/// The policy of [`Queue`](super::Queue) and of the [`Scheduler`](crate::services::scheduler::Scheduler) alone, for whoever keeps the lines
+/// themselves, as the thread pool of `daur-std`.
 ///
 /// # Rules
 /// 1. The most urgent line that holds something is served.
@@ -57,6 +58,10 @@ impl Priority {
 /// assert_eq!(turns.take(lines), Some(Priority::High));
 /// assert_eq!(turns.take(lines), Some(Priority::Low));
 /// assert_eq!(turns.take([None; 3]), None);
+///
+/// // Five lines of one's own.
+/// let mut turns = Turns::new(0);
+/// assert_eq!(turns.take_line([None, Some(1), None, Some(4), None]), Some(3));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turns {
@@ -78,15 +83,27 @@ impl Turns {
     /// line did, itself counted; `None` for an empty line.
     #[must_use]
     pub fn peek(&self, ages: [Option<u32>; Priority::COUNT]) -> Option<Priority> {
-        Some(self.choose(ages)?.0)
+        Priority::ALL.get(self.peek_line(ages)?).copied()
     }
 
     /// As [`peek`](Self::peek), and the item is taken.
     #[must_use = "the item counts as taken"]
     pub fn take(&mut self, ages: [Option<u32>; Priority::COUNT]) -> Option<Priority> {
-        let (priority, passes) = self.choose(ages)?;
+        Priority::ALL.get(self.take_line(ages)?).copied()
+    }
+
+    /// As [`peek`](Self::peek), of any lines: the place of the next one in `ages`, where the most urgent comes first.
+    #[must_use]
+    pub fn peek_line(&self, ages: impl IntoIterator<Item = Option<u32>>) -> Option<usize> {
+        Some(self.choose(ages)?.0)
+    }
+
+    /// As [`peek_line`](Self::peek_line), and the item is taken.
+    #[must_use = "the item counts as taken"]
+    pub fn take_line(&mut self, ages: impl IntoIterator<Item = Option<u32>>) -> Option<usize> {
+        let (line, passes) = self.choose(ages)?;
         self.passed = if passes { self.passed.saturating_add(1) } else { 0 };
-        Some(priority)
+        Some(line)
     }
 
     /// Begins to count anew: for who takes an item while nothing waits in the other lines, and need not ask.
@@ -96,14 +113,14 @@ impl Turns {
     }
 
     /// The line, and whether somebody who waits longer is passed over.
-    fn choose(&self, ages: [Option<u32>; Priority::COUNT]) -> Option<(Priority, bool)> {
+    fn choose(&self, ages: impl IntoIterator<Item = Option<u32>>) -> Option<(usize, bool)> {
         let mut urgent = None;
         let mut oldest = None;
-        for (priority, age) in Priority::ALL.into_iter().zip(ages) {
+        for (line, age) in ages.into_iter().enumerate() {
             let Some(age) = age else { continue };
-            urgent = urgent.or(Some(priority));
+            urgent = urgent.or(Some(line));
             if oldest.is_none_or(|(_, most)| age > most) {
-                oldest = Some((priority, age));
+                oldest = Some((line, age));
             }
         }
         let (urgent, (oldest, _)) = (urgent?, oldest?);

@@ -183,6 +183,11 @@ impl<T> Slot<T> {
         };
     }
 
+    /// Two fields that are far apart in memory.
+    pub(super) const fn ends(&self) -> (Duration, u32) {
+        (self.period, self.number)
+    }
+
     /// Whether another run may begin now.
     pub(super) const fn has_room(&self) -> bool {
         self.running < self.overlap
