@@ -1,6 +1,6 @@
 //! The machines of monitoring and of the wire, and the words that all machines speak, on the target. Every test starts
-//! from a reset, and names the machines it is for, as in `resilience.rs`. `security::input` is here because the smallest
-//! flash has no room for it beside the rest of security.
+//! from a reset, and names the machines it is for, as in `resilience.rs`. What security checks before it acts (inputs,
+//! permissions, the policy) is here because the smallest flash has no room for it beside the rest.
 #![no_std]
 #![no_main]
 
@@ -18,6 +18,8 @@ mod tests {
     use daur_core::rng::Rng;
     use daur_core::security::input::command::{Class, Invalid, classify, parse};
     use daur_core::security::input::{email, path, sanitize};
+    use daur_core::security::permission::{Permissions, Scopes};
+    use daur_core::security::policy::Policy;
     use daur_core::shared::{CsShared, Shared};
     use daur_core::text::Text;
     use daur_core::time::{Clock, Duration, Instant, UnixTime};
@@ -429,5 +431,21 @@ mod tests {
         writer.end(&trace);
         assert_eq!((len, file), (76, FILE));
         assert_eq!(Reader::open(&file).unwrap().count(), 6);
+    }
+
+    /// Machines: security::permission, security::policy.
+    #[test]
+    fn permissions_are_read_strictly_and_the_policy_admits_what_its_list_has() {
+        const SCOPES: Scopes = Scopes::new(&["reports.read", "reports.publish"]);
+        let granted = SCOPES.parse("read,reports.publish").unwrap();
+        assert!(granted.contains(SCOPES.by_name("reports.publish").unwrap()) && !granted.contains(Permissions::WRITE));
+        assert!(SCOPES.names(granted).eq(["read", "reports.publish"]));
+        assert!(SCOPES.parse("reports").is_err() && Permissions::parse("root").is_err());
+        assert_eq!(Permissions::from_bits(1 << 31), None);
+
+        assert_eq!(Policy { iterations: 1, ..Policy::DEFAULT }.validate().unwrap_err().field, "iterations");
+        let mut buffer = [0; 64];
+        assert_eq!(Policy::DEFAULT.admit_command("uname -a", &mut buffer).unwrap().program(), "uname");
+        assert!(Policy::DEFAULT.admit_command("rm -rf /", &mut buffer).is_err());
     }
 }
