@@ -4,7 +4,6 @@
 
 use cortex_m as _; // its critical section
 use daur_core::attributes::Sleep;
-use daur_core::reliability::breaker::Open;
 use daur_core::time::{Clock, Duration, Instant};
 use daur_measures::{black_box, image, now};
 
@@ -26,14 +25,8 @@ impl Sleep for Timer {
 
 struct Failed;
 
-impl From<Open> for Failed {
-    fn from(_: Open) -> Self {
-        Self
-    }
-}
-
 #[daur_core::retry(delay = "5ms", jitter = "none", time = TIMER)]
-#[daur_core::circuit_breaker(time = TIMER)]
+#[daur_core::circuit_breaker(open = |_| Failed, time = TIMER)]
 fn read(register: u32) -> Result<u32, Failed> {
     if black_box(register) == 0 { Err(Failed) } else { Ok(register) }
 }
