@@ -109,6 +109,8 @@ impl<'a> Device<'a> {
         let until = Timer.now() + config::FAREWELL;
         while Timer.now() < until && (self.node.outbox.is_pending() || !self.uart.is_empty()) {
             self.send();
+            // What arrives now is for nobody.
+            while self.uart.read().is_some() {}
             idle::until(|| Timer.now() >= until || self.uart.has_room());
         }
         // The last bytes are still in the port's registers.
