@@ -105,6 +105,7 @@ impl<'a> Device<'a> {
     }
 
     /// Resets the chip when the line is empty, or will not be.
+    #[inline(never)]
     fn restart(&mut self) -> ! {
         let until = Timer.now() + config::FAREWELL;
         while Timer.now() < until && (self.node.outbox.is_pending() || !self.uart.is_empty()) {

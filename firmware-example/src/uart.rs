@@ -54,9 +54,8 @@ impl<const N: usize> Ring<N> {
 }
 
 static IN: Ring<{ crate::config::room::LINE }> = Ring::new();
-/// 5.5 ms of the wire: the node wakes up as often to fill it.
 static OUT: Ring<OUT_BYTES> = Ring::new();
-const OUT_BYTES: usize = 64;
+const OUT_BYTES: usize = crate::config::room::WIRE;
 static LOST: AtomicU32 = AtomicU32::new(0);
 
 /// Called by the interrupt when a byte has arrived, or half of what waits to leave has left.
