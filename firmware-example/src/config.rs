@@ -62,6 +62,8 @@ pub const COMMANDS: limiter::Config = limiter::Config { rate: 2, period: Duratio
 pub mod room {
     /// Bytes that wait for the node; a power of two.
     pub const LINE: usize = 1024;
+    /// Bytes that wait for the wire, 5.5 ms of it: the node wakes up as often to fill it. A power of two.
+    pub const WIRE: usize = 64;
     /// Bytes of frames that the host has not acknowledged.
     pub const OUTBOX: usize = 2048;
     /// Bytes of one message of the host.
@@ -93,8 +95,10 @@ pub mod room {
 pub mod room {
     /// Bytes that wait for the node; a power of two: those of the 12 ms that it waits for the sensor.
     pub const LINE: usize = 256;
+    /// Bytes that wait for the wire; a power of two.
+    pub const WIRE: usize = 32;
     /// Bytes of frames that the host has not acknowledged.
-    pub const OUTBOX: usize = 768;
+    pub const OUTBOX: usize = 640;
     /// Bytes of one message of the host: of a command with three permissions and a date, a name of 32 characters and 50
     /// of text.
     pub const DOWNLINK: usize = 384;
@@ -108,8 +112,12 @@ pub mod room {
     pub const KINDS: usize = 2;
     /// Errors that are kept whole.
     pub const ERRORS: usize = 1;
-    /// What has to be heard of, or the watchdog is not fed: one loop, of which the report is part.
+    /// What has to be heard of, or the watchdog is not fed.
+    #[cfg(not(daur_chip = "stm32f1"))]
     pub const TASKS: [&str; 1] = ["loop"];
+    /// Nothing, where RAM is least: one loop feeds it by coming round.
+    #[cfg(daur_chip = "stm32f1")]
+    pub const TASKS: [&str; 0] = [];
 
     pub use crate::absent::{Registers, Span, Times};
 }

@@ -105,10 +105,13 @@ impl<'a> Device<'a> {
     }
 
     /// Resets the chip when the line is empty, or will not be.
+    #[inline(never)]
     fn restart(&mut self) -> ! {
         let until = Timer.now() + config::FAREWELL;
         while Timer.now() < until && (self.node.outbox.is_pending() || !self.uart.is_empty()) {
             self.send();
+            // What arrives now is for nobody.
+            while self.uart.read().is_some() {}
             idle::until(|| Timer.now() >= until || self.uart.has_room());
         }
         // The last bytes are still in the port's registers.

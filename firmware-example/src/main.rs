@@ -8,6 +8,7 @@ use cortex_m_rt::entry;
 use daur_core::time::Clock;
 use daur_firmware::clock::Timer;
 use daur_firmware::device::{self, Device};
+use daur_firmware::node::Node;
 use daur_firmware::probe::Probe;
 use daur_firmware::sensor::{Script, ScriptedBus};
 use daur_firmware::{idle, reader};
@@ -27,13 +28,19 @@ fn main() -> ! {
 
     loop {
         device.listen();
-        if let Some(read) = device.node.begin_read() {
-            let (execution, identifier) = reader::blocking(&mut probe, &read);
-            device.node.finish_read(read, execution, identifier);
-        }
+        sense(device.node, &mut probe);
         device.tend();
         device.send();
         let until = device.poll_at();
         idle::until(|| Timer.now() >= until || device.has_work());
+    }
+}
+
+/// Reads the sensor if that is due. Not inlined: what it needs leaves the stack with it.
+#[inline(never)]
+fn sense(node: &mut Node, probe: &mut Probe<ScriptedBus<Timer>>) {
+    if let Some(read) = node.begin_read() {
+        let (execution, identifier) = reader::blocking(probe, &read);
+        node.finish_read(read, execution, identifier);
     }
 }

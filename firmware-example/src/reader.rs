@@ -21,9 +21,6 @@ pub static CALLS: CsShared<Executor, Timer> = CsShared::new(Executor::new(config
 pub type Done = (Execution<Reading, Fault>, Option<u8>);
 
 /// Reads in one go, asleep while the sensor measures and between two tries.
-///
-/// Not inlined: what it needs leaves the stack with it.
-#[inline(never)]
 pub fn blocking<I2C: I2c>(probe: &mut Probe<I2C>, read: &Read) -> Done {
     let execution = block::execute(
         &CALLS,
