@@ -31,9 +31,9 @@ fn stream(lines: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
 
 #[test]
 fn frames_that_are_damaged_in_any_way_pass_the_fuzzers_checks() {
-    let up = frames().iter().map(|(_, frame)| line_of(frame)).collect::<Vec<_>>();
-    let down = downlinks().iter().map(|(_, message)| line_of_downlink(message));
-    let lines: Vec<_> = up.into_iter().chain(down).collect();
+    let up = frames().into_iter().map(|(_, frame)| line_of(&frame));
+    let down = downlinks().into_iter().map(|(_, message)| line_of_downlink(&message));
+    let lines: Vec<_> = up.chain(down).collect();
     for seed in 0..3_000 {
         fuzz::run("wire", &stream(&lines, &mut Rng::new(seed)));
     }
