@@ -58,7 +58,9 @@ impl Command {
                 Self::Stall(Duration::from_millis(number(millis)?))
             }
             (Some("set-time"), Some(millis)) => Self::SetTime(UnixTime::from_millis(number(millis)?)),
-            (Some("report" | "reset-breaker" | "restart" | "set-interval" | "set-time"), _) => return Err(Verdict::Invalid),
+            (Some("report" | "reset-breaker" | "restart" | "set-interval" | "set-time"), _) => {
+                return Err(Verdict::Invalid);
+            }
             _ => return Err(Verdict::UnknownCommand),
         };
         if words.next().is_some() { Err(Verdict::Invalid) } else { Ok(command) }

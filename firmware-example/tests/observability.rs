@@ -448,4 +448,19 @@ mod tests {
         assert_eq!(Policy::DEFAULT.admit_command("uname -a", &mut buffer).unwrap().program(), "uname");
         assert!(Policy::DEFAULT.admit_command("rm -rf /", &mut buffer).is_err());
     }
+
+    /// Machines: time.
+    #[test]
+    fn wall_time_is_told_once_and_goes_forward_on_every_target() {
+        use daur_core::time::wall::{Config, SetError, Wall};
+        let mut wall = Wall::new(Config::DEFAULT);
+        let (at, told) = (Instant::from_millis, UnixTime::from_millis(1_800_000_000_123));
+        assert_eq!(wall.unix(at(5)), None);
+        assert!(matches!(wall.set(UnixTime::from_secs(1_800_000), at(5)), Err(SetError::TooEarly { .. })));
+        assert_eq!(wall.set(told, at(1_000)), Ok(told));
+        let later = UnixTime::from_millis(told.as_millis() + 2_500);
+        assert_eq!([wall.unix(at(3_500)), wall.unix(at(10))], [Some(later); 2]);
+        assert_eq!(wall.set(told, at(3_500)), Err(SetError::Behind { unix: later }));
+        assert!(wall.unix(Instant::MAX) > Some(later));
+    }
 }

@@ -417,7 +417,8 @@ fn of_device(device: &DeviceStatus, page: &mut Page) {
         page.gauge("daur_device_schema", "The number of its list of records.").sample(&own, u64::from(schema));
     }
     if let Some(ahead) = device.schema_ahead {
-        page.gauge("daur_device_schema_ahead", "By how much that is above the server's.").sample(&own, f64::from(ahead));
+        page.gauge("daur_device_schema_ahead", "By how much that is above the server's.")
+            .sample(&own, f64::from(ahead));
     }
     if let Some(ahead) = device.wall_ahead_ms {
         let help = "How far its wall time is ahead of the server's.";

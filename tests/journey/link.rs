@@ -77,21 +77,32 @@ fn a_command_that_somebody_has_heard_is_refused_when_it_is_said_again_in_this_li
     assert_eq!(device_send(&host, &["set-interval", "300"]), (Some(0), "accepted\tinterval is 300ms\n".to_owned()));
     let heard = proxy.last_command();
     assert_eq!(device_send(&host, &["self-destruct"]), (Some(1), "unknown_command\t\n".to_owned()));
-    let refused = |n: u64| move |device: &Value| count(device, "commands_refused") == n;
+    let refused = |n: u64| move |device: &Value| count(device, "commands_refused") >= n;
     host.until("one refusal", refused(1));
-
+    // As the host has said it: refused as used, or on a slow machine as too late.
     proxy.inject(&heard);
     host.until("the refusal of what was said again", refused(2));
-    let replayed = "access_denied ada: replayed: set-interval 300";
-    let all = audited(&host, 0, replayed);
-    assert_eq!(all.iter().filter(|one| *one == "command ada: set-interval 300").count(), 1, "{all:#?}");
 
+    // One that does not expire, signed as the host does it.
+    let (life, _) = lives(&host.dir)[0];
+    let counter = unix_ms();
+    let endless = sign(&life, counter, "set-interval 700", None);
+    proxy.inject_token(&endless);
+    audited(&host, 0, "command eve: set-interval 700");
+    proxy.inject_token(&endless);
+    let all = audited(&host, 0, "access_denied eve: replayed: set-interval 700");
+    for command in ["command ada: set-interval 300", "command eve: set-interval 700"] {
+        assert_eq!(all.iter().filter(|one| *one == command).count(), 1, "{all:#?}");
+    }
+    // The host's next is one above.
+    while unix_ms() <= counter {
+        std::thread::yield_now();
+    }
     assert_eq!(host.command("restart")["verdict"], "accepted");
     host.until("the second life", |device| device["boot_id"] == "00000002");
-    proxy.inject(&heard);
-    host.until("the refusal in the second life", refused(3));
-    let all = audited(&host, 1, replayed);
-    assert!(!all.iter().any(|one| one == "command ada: set-interval 300"), "{all:#?}");
+    proxy.inject_token(&endless);
+    let all = audited(&host, 1, "access_denied eve: replayed: set-interval 700");
+    assert!(!all.iter().any(|one| one.starts_with("command eve")), "{all:#?}");
     host.stop();
 }
 
@@ -108,14 +119,11 @@ fn the_device_is_told_the_time_by_its_host_and_refuses_what_has_expired() {
     assert!(back["message"].as_str().unwrap().starts_with("time is 1"), "{back}");
     let seconds = host.command(&format!("set-time {}", unix_ms() / 1_000));
     assert_eq!(seconds["verdict"], "invalid", "{seconds}");
-    let refused = |n: u64| move |device: &Value| count(device, "commands_refused") == n;
-    host.until("two refusals", refused(2));
 
     // Signed as it should be, and held back by somebody on the line for a day.
     let (life, _) = lives(&host.dir)[0];
     let counter = unix_ms() + 1_000_000;
     proxy.inject_token(&sign(&life, counter, "set-interval 700", Some(unix_ms() / 1_000 - 86_400)));
-    host.until("the refusal of what has expired", refused(3));
     let all = audited(&host, 0, "access_denied : expired");
     assert!(!all.iter().any(|one| one.ends_with("set-interval 700")), "{all:#?}");
     // The same with some time left. Its time is that of a token's whole life, however slow the machine is.

@@ -278,13 +278,15 @@ fn frames_of_the_firmware_arrive_and_show_in_status_and_metrics_with_its_boot_id
     assert!(then["series"]["temperature_mc"]["value"].as_i64().is_some_and(|mc| (15_000..35_000).contains(&mc)));
     assert!(then["system"]["stack_high_water"].as_u64() > Some(0));
     assert_eq!(then["live"].as_bool(), Some(true));
-    assert_eq!((count(&then, "crc_errors"), count(&then, "lost_line"), count(&then, "unknown")), (0, 0, 0));
+    assert_eq!((count(&then, "lost_line"), count(&then, "unknown")), (0, 0));
+    // A frame may have been under way when the line came up.
+    assert!(count(&then, "crc_errors") <= 1, "{then:#}");
 
     let node = r#"device="node-1""#;
     assert_eq!(host.metric("daur_device_up", &[node]), Some(1.0));
     assert_eq!(host.metric("daur_device_info", &[node, r#"boot_id="00000001""#]), Some(1.0));
     assert!(host.metric("daur_device_frames_total", &[node]) >= Some(40.0));
-    assert_eq!(host.metric("daur_device_crc_errors_total", &[node]), Some(0.0));
+    assert_eq!(host.metric("daur_device_crc_errors_total", &[node]), Some(count(&then, "crc_errors") as f64));
     assert!(host.metric("daur_device_events_total", &[node, r#"series="reads""#]) >= Some(1.0));
     host.stop();
 }
@@ -426,7 +428,7 @@ fn a_chain_begun_on_the_device_verifies_on_the_host_and_a_tampered_copy_is_refus
     let host = Host::start(&device, &KeyFile::of_the_example());
     let records = |device: &Value| device["audit"]["records"].as_u64().unwrap_or(0);
     // Its start, and that its host has told it the time.
-    host.until("its start", |device| records(device) == 2 && device["audit"]["verdict"] == "verified");
+    host.until("its start", |device| records(device) >= 2 && device["audit"]["verdict"] == "verified");
     assert_eq!(host.command("set-interval 200")["verdict"], "accepted");
     assert_eq!(host.command("self-destruct")["verdict"], "unknown_command");
     assert_eq!(host.command("restart")["verdict"], "accepted");
@@ -440,17 +442,22 @@ fn a_chain_begun_on_the_device_verifies_on_the_host_and_a_tampered_copy_is_refus
     assert_eq!(chains.iter().map(|(life, _)| life.boot.0).collect::<Vec<_>>(), [1, 2]);
     let (_, path) = &chains[0];
     let report = chains::check_at(path, &fleet_key, None).unwrap();
-    assert_eq!((report.integrity, report.end.seq), (Ok(()), 5));
+    assert_eq!(report.integrity, Ok(()));
     let text = std::fs::read_to_string(path).unwrap();
     let told: Vec<_> = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
-    let shown = |n: usize| {
-        (told[n]["kind"].as_str().unwrap(), told[n]["actor"].as_str().unwrap(), told[n]["detail"].as_str().unwrap())
-    };
-    assert_eq!(shown(0), ("start", "", "power_on"));
-    assert!(matches!(shown(1), ("command", "host", told) if told.starts_with("set-time ")), "{:?}", shown(1));
-    assert_eq!(shown(2), ("command", "ada", "set-interval 200"));
-    assert_eq!(shown(3), ("access_denied", "ada", "unknown_command: self-destruct"));
-    assert_eq!(shown(4), ("command", "ada", "restart"));
+    assert_eq!(report.end.seq, told.len() as u64);
+    // Where its host has told it the time: once, and again on a machine so slow that the device's clock is late.
+    let is_time = |one: &Value| one["actor"] == "host" && one["detail"].as_str().unwrap().starts_with("set-time ");
+    assert!(is_time(&told[1]), "{told:#?}");
+    let others = told.iter().filter(|one| !is_time(one));
+    let others: Vec<_> = others.map(|one| ["kind", "actor", "detail"].map(|key| one[key].as_str().unwrap())).collect();
+    let expected = [
+        ["start", "", "power_on"],
+        ["command", "ada", "set-interval 200"],
+        ["access_denied", "ada", "unknown_command: self-destruct"],
+        ["command", "ada", "restart"],
+    ];
+    assert_eq!(others, expected);
 
     // Copies that somebody has written to, under the same name.
     let head = Some(report.end);
@@ -458,9 +465,10 @@ fn a_chain_begun_on_the_device_verifies_on_the_host_and_a_tampered_copy_is_refus
     std::fs::create_dir(&copies).unwrap();
     let copy = copies.join(path.file_name().unwrap());
     let lines: Vec<_> = text.split_inclusive('\n').collect();
+    let set = told.iter().position(|one| one["detail"] == "set-interval 200").unwrap() as u64 + 1;
     for (tampered, expected) in [
-        (text.replacen("set-interval 200", "set-interval 900", 1), Err(Broken::Unreadable { seq: 3 })),
-        ([lines[0], lines[2], lines[3], lines[4]].concat(), Err(Broken::Missing { seq: 2 })),
+        (text.replacen("set-interval 200", "set-interval 900", 1), Err(Broken::Unreadable { seq: set })),
+        ([&lines[..1], &lines[2..]].concat().concat(), Err(Broken::Missing { seq: 2 })),
         ([lines[0], lines[1], lines[1]].concat(), Err(Broken::Missing { seq: 3 })),
         ([lines[0], lines[1]].concat(), Err(Broken::Truncated { seq: 2 })),
         (text.clone(), Ok(())),

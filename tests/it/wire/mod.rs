@@ -3,6 +3,7 @@
 mod decoder;
 mod flips;
 mod frames;
+mod fuzzed;
 mod golden;
 mod naive;
 mod sandwich;

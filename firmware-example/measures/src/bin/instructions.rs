@@ -43,6 +43,7 @@ use daur_core::services::notify::{Notifications, SubscriberId, matches};
 use daur_core::services::result_cache::{Hand, Key, Life, Marks, Ttl};
 use daur_core::services::scheduler::{self, Plan, Scheduler};
 use daur_core::text::Text;
+use daur_core::time::wall::{self, Wall};
 use daur_core::time::{Duration, Instant, UnixTime};
 use daur_core::wire::decoder::Decoder;
 use daur_core::wire::outbox::{self, Outbox};
@@ -120,6 +121,7 @@ fn main() -> ! {
     notifications();
     results();
     scheduler();
+    wall();
     rest::all();
     semihosting::process::exit(0);
 }
@@ -611,5 +613,17 @@ fn scheduler() {
     });
     measure("scheduler_nothing_due", || {
         black_box(black_box(&mut tasks).poll(Instant::ZERO).is_none());
+    });
+}
+
+fn wall() {
+    let mut wall = Wall::new(wall::Config::DEFAULT);
+    let mut unix = wall::Config::DEFAULT.earliest.as_millis();
+    measure("wall_set", || {
+        unix += 1_000;
+        black_box(black_box(&mut wall).set(black_box(UnixTime::from_millis(unix)), now()).is_ok());
+    });
+    measure("wall_unix", || {
+        black_box(black_box(&mut wall).unix(now()));
     });
 }
