@@ -18,7 +18,7 @@ pub use setup::{Name, Setup};
 
 use core::fmt;
 
-use self::code::{Bytes, Put};
+use self::code::{Bytes, Put, Spelling};
 use self::entry::{CHECK, SETUP};
 use crate::time::Instant;
 
@@ -227,7 +227,7 @@ impl<const BYTES: usize> Trace<BYTES> {
     }
 
     /// Keeps an entry, with room for `more` bytes behind it; `false` if it is dropped.
-    fn keep(&mut self, now: Instant, more: usize, body: &dyn Fn(&mut dyn FnMut(u8))) -> bool {
+    fn keep(&mut self, now: Instant, more: usize, body: &Spelling<'_>) -> bool {
         self.inputs = self.inputs.saturating_add(1);
         let mut len = 0_usize;
         body(&mut |_| len += 1);

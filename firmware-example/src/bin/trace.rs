@@ -180,13 +180,22 @@ impl Rig {
         let Self { sensor, trace, .. } = self;
         let (Some(run), Some(permit)) = (self.runs.get_mut(place), self.permits.get_mut(place)) else { return };
         let (input, answer) = match (run.as_mut(), permit.take()) {
-            _ if odd == 0 || forced && odd < 15 => (Input::Reset, sensor.breaker().reset(now).into()),
-            _ if odd == 1 => (Input::ForceOpen, sensor.breaker().force_open(now).into()),
+            _ if odd == 0 || forced && odd < 15 => {
+                sensor.breaker().reset(now);
+                (Input::Reset, Answer::Done)
+            }
+            _ if odd == 1 => {
+                sensor.breaker().force_open(now);
+                (Input::ForceOpen, Answer::Done)
+            }
             (_, kept) if odd < 5 => {
                 *permit = kept;
                 (Input::Poll, sensor.poll(now).into())
             }
-            (Some(_), Some(permit)) if odd == 5 => (Input::Cancel { call }, sensor.cancel(permit, now).into()),
+            (Some(_), Some(permit)) if odd == 5 => {
+                sensor.cancel(permit, now);
+                (Input::Cancel { call }, Answer::Done)
+            }
             (Some(run), Some(permit)) if fails => {
                 (Input::Failure { call, class }, sensor.on_failure(run, permit, class, now).into())
             }
@@ -221,7 +230,10 @@ impl Rig {
         let Self { line, trace, .. } = self;
         let Some(permit) = self.calls.get_mut(place) else { return };
         let (input, answer) = match permit.take() {
-            Some(given) if what == 0 => (Input::Cancel { call }, line.cancel(given, now).into()),
+            Some(given) if what == 0 => {
+                line.cancel(given, now);
+                (Input::Cancel { call }, Answer::Done)
+            }
             Some(given) if what < 10 => (Input::Success { call }, line.on_success(given, now).into()),
             Some(given) => (Input::Failure { call, class: Class::Transient }, line.on_failure(given, now).into()),
             None => {
@@ -245,7 +257,10 @@ impl Rig {
             }
             (1..=7, _) => (Input::Insert { key, value, ttl: None }, registers.insert(key, value, now).into()),
             (8, _) => (Input::Remove { key }, registers.remove(&key, now).into()),
-            (9, _) => (Input::Poll, registers.poll(now).into()),
+            (9, _) => {
+                registers.poll(now);
+                (Input::Poll, Answer::Done)
+            }
             _ => (Input::Get { key }, registers.get(&key, now).copied().into()),
         };
         trace.record(REGISTERS, &input, &answer, registers, now);

@@ -3,6 +3,9 @@
 use crate::text::Text;
 use crate::time::{Duration, Instant};
 
+/// Writes itself to whatever takes bytes.
+pub(super) type Spelling<'a> = dyn Fn(&mut dyn FnMut(u8)) + 'a;
+
 /// Has a spelling in bytes.
 pub(super) trait Put {
     fn put(&self, out: &mut dyn FnMut(u8));

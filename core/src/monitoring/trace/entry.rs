@@ -9,7 +9,6 @@ use crate::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "read one at a time, never kept")]
 pub enum Entry {
     /// A machine begins, or begins anew.
     Setup {
@@ -117,7 +116,7 @@ impl Entry {
 }
 
 fn sum(from: &mut Bytes<'_>) -> Option<u32> {
-    Some(u32::from_le_bytes(*from.take(4)?.as_array()?))
+    from.take(4)?.try_into().ok().map(u32::from_le_bytes)
 }
 
 pub(super) fn put_sum(sum: u32, out: &mut dyn FnMut(u8)) {

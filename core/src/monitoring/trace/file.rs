@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::code::{Bytes, Get, Put, text};
+use super::code::{Bytes, Get, Put, Spelling, text};
 use super::entry::{self, Entry, put_sum};
 use super::{Digest, Trace};
 use crate::crc::Crc32;
@@ -104,7 +104,7 @@ impl<'a> Writer<'a> {
         put_sum(self.crc.finish(), self.out);
     }
 
-    fn put(&mut self, what: &dyn Fn(&mut dyn FnMut(u8))) {
+    fn put(&mut self, what: &Spelling<'_>) {
         let Self { out, crc, .. } = self;
         what(&mut |byte| {
             crc.push(byte);

@@ -318,12 +318,6 @@ pub enum Answer {
     },
 }
 
-impl From<()> for Answer {
-    fn from((): ()) -> Self {
-        Self::Done
-    }
-}
-
 impl From<&Admit> for Answer {
     fn from(admit: &Admit) -> Self {
         match *admit {

@@ -71,7 +71,6 @@ pub trait Machine: Observe {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "shown and dropped, never kept")]
 pub enum State {
     /// An executor.
     Executor(executor::Snapshot),
@@ -237,7 +236,8 @@ impl<M: Mode, const CALLS: usize> Machine for Runs<M, CALLS> {
             }
             Input::Success { call } => {
                 let (run, permit) = runs.get_mut(usize::from(call))?.as_mut()?;
-                executor.on_success(run, permit.take()?, now).into()
+                executor.on_success(run, permit.take()?, now);
+                Answer::Done
             }
             Input::Failure { call, class } => {
                 let (run, permit) = runs.get_mut(usize::from(call))?.as_mut()?;
@@ -245,11 +245,13 @@ impl<M: Mode, const CALLS: usize> Machine for Runs<M, CALLS> {
             }
             Input::Cancel { call } => {
                 let (_, permit) = runs.get_mut(usize::from(call))?.as_mut()?;
-                executor.cancel(permit.take()?, now).into()
+                executor.cancel(permit.take()?, now);
+                Answer::Done
             }
             Input::Abandon { call } => {
                 let (run, _) = runs.get_mut(usize::from(call))?.as_mut()?;
-                executor.abandon(run, now).into()
+                executor.abandon(run, now);
+                Answer::Done
             }
             ref other => manual(executor.breaker(), other, now)?,
         })
@@ -264,10 +266,22 @@ impl<M: Mode, const CALLS: usize> Machine for Runs<M, CALLS> {
 fn manual<M: Mode>(breaker: &mut Breaker<M>, input: &Input, now: Instant) -> Option<Answer> {
     Some(match input {
         Input::Poll => breaker.poll(now).into(),
-        Input::Reset => breaker.reset(now).into(),
-        Input::ForceOpen => breaker.force_open(now).into(),
-        Input::ForceClosed => breaker.force_closed(now).into(),
-        Input::MetricsOnly => breaker.metrics_only(now).into(),
+        Input::Reset => {
+            breaker.reset(now);
+            Answer::Done
+        }
+        Input::ForceOpen => {
+            breaker.force_open(now);
+            Answer::Done
+        }
+        Input::ForceClosed => {
+            breaker.force_closed(now);
+            Answer::Done
+        }
+        Input::MetricsOnly => {
+            breaker.metrics_only(now);
+            Answer::Done
+        }
         _ => return None,
     })
 }
@@ -308,7 +322,10 @@ impl<M: Mode, const CALLS: usize> Machine for Calls<M, CALLS> {
             }
             Input::Success { call } => breaker.on_success(permits.get_mut(usize::from(call))?.take()?, now).into(),
             Input::Failure { call, .. } => breaker.on_failure(permits.get_mut(usize::from(call))?.take()?, now).into(),
-            Input::Cancel { call } => breaker.cancel(permits.get_mut(usize::from(call))?.take()?, now).into(),
+            Input::Cancel { call } => {
+                breaker.cancel(permits.get_mut(usize::from(call))?.take()?, now);
+                Answer::Done
+            }
             ref other => manual(breaker, other, now)?,
         })
     }
@@ -336,7 +353,10 @@ impl Machine for Limiter {
         Some(match *input {
             Input::Check { n: 1 } => self.check(now).into(),
             Input::Check { n } => self.check_n(n, now).into(),
-            Input::Reset => self.reset().into(),
+            Input::Reset => {
+                self.reset();
+                Answer::Done
+            }
             _ => return None,
         })
     }
@@ -353,8 +373,14 @@ impl<const N: usize, P: Policy> Machine for Cache<u32, u32, N, P> {
             Input::Insert { key, value, ttl: None } => self.insert(key, value, now).into(),
             Input::Insert { key, value, ttl: Some(ttl) } => self.insert_with_ttl(key, value, ttl, now).into(),
             Input::Remove { key } => self.remove(&key, now).into(),
-            Input::Poll => self.poll(now).into(),
-            Input::Reset => self.clear().into(),
+            Input::Poll => {
+                self.poll(now);
+                Answer::Done
+            }
+            Input::Reset => {
+                self.clear();
+                Answer::Done
+            }
             _ => return None,
         })
     }
@@ -390,7 +416,10 @@ impl<const N: usize> Machine for Health<N> {
 impl<const KINDS: usize, const LAST: usize> Machine for Errors<KINDS, LAST> {
     fn apply(&mut self, input: &Input, now: Instant) -> Option<Answer> {
         match input {
-            Input::Error { kind, message } => Some(self.record(kind.as_str(), message.as_str(), now).into()),
+            Input::Error { kind, message } => {
+                self.record(kind.as_str(), message.as_str(), now);
+                Some(Answer::Done)
+            }
             _ => None,
         }
     }
