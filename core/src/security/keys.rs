@@ -103,7 +103,7 @@ impl HmacKey {
     pub(crate) fn finish(&self, hash: &mut Sha) -> [u8; TAG_LEN] {
         hash.close();
         hash.block = PADDED;
-        store(hash.state, &mut hash.block);
+        store(&hash.state, &mut hash.block);
         hash.state = self.outer;
         compress256(&mut hash.state, core::slice::from_ref(&hash.block));
         bytes(&hash.state)
@@ -114,7 +114,7 @@ impl HmacKey {
         for half in [self.inner, self.outer] {
             let mut state = half;
             compress256(&mut state, core::slice::from_ref(block));
-            store(state, block);
+            store(&state, block);
         }
     }
 }
@@ -218,12 +218,12 @@ fn fill(to: &mut [u8], from: &[u8]) {
 /// A hash state as bytes.
 fn bytes(state: &[u32; 8]) -> [u8; TAG_LEN] {
     let mut bytes = [0; TAG_LEN];
-    store(*state, &mut bytes);
+    store(state, &mut bytes);
     bytes
 }
 
 /// Writes a hash state as bytes to the front of `to`.
-fn store(state: [u32; 8], to: &mut [u8]) {
+fn store(state: &[u32; 8], to: &mut [u8]) {
     for (to, word) in to.as_chunks_mut::<4>().0.iter_mut().zip(state) {
         *to = word.to_be_bytes();
     }
