@@ -29,7 +29,7 @@ mod verify;
 use entry::Covered;
 #[cfg(feature = "serde")]
 pub(crate) use entry::spelling;
-#[cfg(test)]
+#[cfg(all(test, feature = "serde"))]
 pub(crate) use entry::tests::longest;
 pub use entry::{Entry, MAX_LEN, Malformed, Spelling};
 use event::Told;

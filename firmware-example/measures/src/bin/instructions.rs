@@ -379,8 +379,6 @@ fn monitoring() {
     errors();
     profiler();
     system();
-    log();
-    analytics();
 }
 
 #[inline(never)]

@@ -754,7 +754,8 @@ mod tests {
             }
         }
         judge(&log);
-        let blocks = |db: &Connection| -> Vec<(i64, i64, i64, usize, Option<i64>, Option<i64>)> {
+        type Block = (i64, i64, i64, usize, Option<i64>, Option<i64>);
+        let blocks = |db: &Connection| -> Vec<Block> {
             let mut all = db.prepare("SELECT * FROM audit_blocks ORDER BY block").unwrap();
             let read = |row: &Row<'_>| {
                 let actors: String = row.get(3)?;

@@ -128,7 +128,7 @@ impl<const N: usize> Timers<N> {
         assert_eq!((self.scheduler.poll_at(), self.scheduler.len()), (first, self.tasks.len()));
     }
 
-    fn to_the_end(&mut self) {
+    fn run_out(&mut self) {
         while !self.map.is_empty() {
             self.run_next();
         }
@@ -141,7 +141,7 @@ fn mixed<const N: usize>(seed: u64, verbs: usize) {
     for verb in 0..verbs {
         let task = timers.any(&mut random);
         // It is filled and emptied in turns.
-        let is_filling = verb * 8 / verbs % 2 == 0;
+        let is_filling = (verb * 8 / verbs).is_multiple_of(2);
         match (random.below(16), task) {
             (0..=4, _) if is_filling => timers.plan(random.of_any_size()),
             (5..=6, _) if is_filling => timers.plan(random.next() % 60_000_000_000),
@@ -159,7 +159,7 @@ fn mixed<const N: usize>(seed: u64, verbs: usize) {
             _ => timers.now = timers.now.saturating_sub(random.of_any_size() >> 30),
         }
     }
-    timers.to_the_end();
+    timers.run_out();
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn however_the_moments_lie_none_is_lost_and_none_is_early() {
     filled::<1_024>(|n| u64::MAX - n);
     filled::<1_024>(|n| u64::MAX >> (n % 64));
     // Where a bucket ends and the next begins.
-    filled::<1_024>(|n| (n / 3 << 22) + n % 3 - n.min(1));
+    filled::<1_024>(|n| ((n / 3) << 22) + n % 3 - n.min(1));
     let mut random = Random(6);
     filled::<4_096>(|_| 1_000_000_000 + random.next() % 60_000_000_000);
 }
@@ -225,7 +225,7 @@ fn many_that_idle_and_some_that_come_and_go_are_all_in_their_order() {
             timers.reschedule(task, 60_000_000_000);
         }
     }
-    timers.to_the_end();
+    timers.run_out();
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn at_the_edge_between_the_heap_and_the_wheel_nothing_is_lost() {
             timers.plan(random.next() % 50_000);
         }
     }
-    timers.to_the_end();
+    timers.run_out();
 }
 
 #[test]
