@@ -4,8 +4,10 @@ use core::cell::Cell;
 
 use critical_section::Mutex;
 
+type Call = Option<fn()>;
+
 /// Holds the function that an interrupt calls; none at first.
-pub struct Hook(Mutex<Cell<Option<fn()>>>);
+pub struct Hook(Mutex<Cell<Call>>);
 
 impl Hook {
     /// Calls nobody.
