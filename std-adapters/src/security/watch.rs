@@ -63,12 +63,11 @@ mod index {
     /// Where the header says that the index is in use.
     const IN_USE: usize = 12;
 
-    /// A file's device and number.
-    type Place = (u64, u64);
+    type Files = HashMap<(u64, u64), Arc<File>>;
 
-    /// Every index that this process looks at. None is closed while it has a name: that would give back
+    /// Every index that this process looks at, by device and number. None is closed while it has a name: that would give back
     /// the locks that SQLite holds on the same file. SQLite removes it with its last connection.
-    static OPEN: LazyLock<Mutex<HashMap<Place, Arc<File>>>> = LazyLock::new(Mutex::default);
+    static OPEN: LazyLock<Mutex<Files>> = LazyLock::new(Mutex::default);
 
     pub(super) fn open(path: &Path) -> io::Result<Arc<File>> {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
