@@ -4,7 +4,7 @@
 //! 1. A job never runs beside itself: it begins when it is due, or at once where the run before it has taken longer.
 //! 2. A run that panics has failed, with what it said; the next one comes all the same.
 //! 3. Whoever asks for a run gets one at once, or right after the one under way; those who ask meanwhile share it.
-//! 4. After a stop no run begins; the one under way is waited for.
+//! 4. After a stop no run begins; the one under way is waited for. A server that is dropped without one gives it up, and lets go what the jobs hold.
 //! 5. A job that is paused runs for those who ask only. One that is cancelled has ended, a run of it under way is given up; the next start of the server
 //!    has it again.
 
@@ -104,6 +104,15 @@ struct Entry {
     pause: Arc<AtomicU64>,
 }
 
+/// [Ends](Jobs::end) them when it is dropped: the jobs hold what they work on, and that holds them.
+pub(crate) struct UntilDropped(pub(crate) Arc<Jobs>);
+
+impl Drop for UntilDropped {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// Shows one job.
 #[derive(Clone, Debug, Serialize)]
 pub struct Shown {
@@ -199,6 +208,11 @@ impl Jobs {
         for name in self.scheduler.stop(deadline).await {
             tracing::warn!(job = &*name, "a job of the server was given up");
         }
+        self.end();
+    }
+
+    /// Ends all of them and waits for none: no run begins, those under way are given up.
+    pub fn end(&self) {
         for entry in &self.entries {
             // What it was to do is dropped, and what that holds. Its figures stay.
             let _ = held(&entry.id).map(|id| self.scheduler.cancel(id));
@@ -390,6 +404,31 @@ mod tests {
         gate.notify_one();
         stopping.await.unwrap();
         assert_eq!((shown(&jobs).runs, shown(&jobs).failed), (1, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rule_4_what_is_dropped_without_a_stop_ends_its_jobs_and_lets_go_what_they_hold() {
+        let (jobs, what) = (Arc::new(Jobs::default()), Arc::new(()));
+        let held = Arc::downgrade(&what);
+        jobs.keep(Job::Tidy, LONG, None, move || {
+            let what = Arc::clone(&what);
+            async move {
+                let _what = what;
+                std::future::pending().await
+            }
+        });
+        jobs.start();
+        until(&jobs, |shown| shown.state == "running").await;
+        drop(UntilDropped(Arc::clone(&jobs)));
+        until(&jobs, |shown| shown.state == "cancelled").await;
+        assert!(jobs.act(Job::Tidy, Act::Run).is_err());
+        // The clock is turned to the next sleep where nothing else is to be done.
+        let let_go = async {
+            while held.strong_count() > 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(LONG.into(), let_go).await.expect("nobody holds it");
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use tokio::time::timeout_at;
 
 use crate::app::{App, Writers};
 use crate::config::Config;
-use crate::jobs::Job;
+use crate::jobs::{Job, UntilDropped};
 use crate::{audit, http, routes, status};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -26,6 +26,8 @@ pub struct Server {
     stop: watch::Sender<bool>,
     serving: JoinHandle<usize>,
     writers: Writers,
+    /// For who drops it without a stop.
+    _jobs: UntilDropped,
 }
 
 impl Server {
@@ -49,8 +51,9 @@ impl Server {
         // Whoever probes from now on is told what is so, not that nobody has looked yet.
         app.health.checker.run_checks().await;
         begin_jobs(&app);
+        let jobs = UntilDropped(Arc::clone(&app.jobs));
         let serving = tokio::spawn(http::serve(listener, routes::router(Arc::clone(&app)), limits, stopped));
-        Ok(Self { address, app, stop, serving, writers })
+        Ok(Self { address, app, stop, serving, writers, _jobs: jobs })
     }
 
     /// The server's parts.
