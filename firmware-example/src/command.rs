@@ -54,9 +54,7 @@ impl Command {
             #[cfg(not(daur_board))]
             (Some("hang"), None) => Self::Hang,
             #[cfg(not(daur_board))]
-            (Some("stall"), Some(millis)) => {
-                Self::Stall(Duration::from_millis(number(millis)?))
-            }
+            (Some("stall"), Some(millis)) => Self::Stall(Duration::from_millis(number(millis)?)),
             (Some("set-time"), Some(millis)) => Self::SetTime(UnixTime::from_millis(number(millis)?)),
             (Some("report" | "reset-breaker" | "restart" | "set-interval" | "set-time"), _) => {
                 return Err(Verdict::Invalid);
