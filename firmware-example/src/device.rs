@@ -50,7 +50,8 @@ impl<'a> Device<'a> {
     /// Begins the node's life: from here on the watchdog wants to be fed.
     #[inline(never)]
     pub fn start(node: &'a mut Node) -> Self {
-        let mut device = Self { node, uart: Uart::start(), decoder: Decoder::new(), line_lost: 0, dog: Default::default() };
+        let mut device =
+            Self { node, uart: Uart::start(), decoder: Decoder::new(), line_lost: 0, dog: Default::default() };
         device.dog.start(config::WATCHDOG);
         device.node.start(&config::DEVICE_KEY);
         device
