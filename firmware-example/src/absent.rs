@@ -31,7 +31,7 @@ impl Registers {
 }
 
 /// Instead of a profiler.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Times;
 
 /// Instead of the profiler's.
