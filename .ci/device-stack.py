@@ -5,8 +5,8 @@
 
 Every function's instructions are followed from its start along every branch, and what they do to the stack pointer is
 summed; a call costs what the called function takes at most, a call through a pointer what the dearest function takes
-whose address stands anywhere in the image and that does not wait for it. So it is a bound on every path, not what one run happened to use. What it
-cannot bound, such as a recursion, is an error. It begins at `main`: neither start-up nor what an exception pushes
+whose address stands anywhere in the image, but for those that would call what waits for them. So it is a bound on every
+path, not what one run happened to use. What it cannot bound, such as a recursion, is an error. It begins at `main`: neither start-up nor what an exception pushes
 (32 bytes, 104 with the registers of a floating point unit) is in it.
 """
 
@@ -83,6 +83,13 @@ class Elf:
             yield from (word for (word,) in struct.iter_unpack("<I", data[begin : begin + (len(data) - begin) // 4 * 4]))
 
 
+class Again(Exception):
+    """A function is called that waits for the one that calls it."""
+
+    def __init__(self, caller, callee):
+        self.caller, self.callee = caller, callee
+
+
 class Image:
     def __init__(self, objdump, path):
         self.path, self.elf, self.known, self.pointers = path, Elf(path), {}, 0
@@ -130,10 +137,16 @@ class Image:
             elif callee == function:
                 continue
             elif callee in callers:
-                self.fail(function, f"calls {self.elf.functions[callee]}, which waits for it")
+                raise Again(function, callee)
             else:
                 callees = [callee]
-            deepest = max([deepest, *(depth + self.depth(callee, callers) for callee in callees)])
+            for one in callees:
+                try:
+                    deepest = max(deepest, depth + self.depth(one, callers))
+                except Again as again_of:
+                    # What is called through a pointer is not what would call those that wait for it.
+                    if callee is not None or again_of.callee not in callers:
+                        raise
         if pointers == self.pointers:  # the same whoever calls
             self.known[function] = deepest + again
         return deepest + again
@@ -221,7 +234,10 @@ class Image:
 
 def measure(job):
     image = Image(*job)
-    return image.depth(image.elf.main)
+    try:
+        return image.depth(image.elf.main)
+    except Again as again:
+        image.fail(again.caller, f"calls {image.elf.functions[again.callee]}, which waits for it")
 
 
 def main():
