@@ -105,7 +105,7 @@ pub mod room {
     /// Records of the audit chain that wait for the outbox.
     pub const AUDIT: usize = 1;
     /// Lines of the log that a reset leaves alone.
-    pub const LINES: usize = 3;
+    pub const LINES: usize = 2;
     /// Series of metrics: the first that are counted or set.
     pub const SERIES: usize = 7;
     /// Kinds of errors that are counted.

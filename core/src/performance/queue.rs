@@ -87,7 +87,7 @@ impl<T> core::error::Error for Refused<T> {}
 ///
 /// # Cost
 /// Every verb is O(1), but for [`clear`](Self::clear) and the budget of [`drain`](Self::drain). RAM on a 32-bit target: an item and
-/// 20 bytes a place, and 88 for the machine; 16 functions take 472 bytes of RAM and 1,084 of flash on thumbv6m (image `queue`). A
+/// 20 bytes a place, and 88 for the machine; 16 functions take 472 bytes of RAM and 1,024 of flash on thumbv6m (image `queue`). A
 /// `static` with [`Config::DEFAULT`] is all zeros, and lies in `.bss`.
 ///
 /// # Errors

@@ -188,7 +188,7 @@ impl Slot {
 /// million names, one in two million that any ever do. To make it happen one would have to know the key.
 ///
 /// # Cost
-/// 40 bytes a name and 128 more: 448 bytes of RAM and 14,220 of flash on thumbv6m (image `lockout`, 1,032 bytes of
+/// 40 bytes a name and 128 more: 448 bytes of RAM and 13,976 of flash on thumbv6m (image `lockout`, 792 bytes of
 /// stack; 8 names, SHA-256 within); four compressions of SHA-256 and a walk over all places a call.
 ///
 /// # Errors

@@ -107,7 +107,7 @@ pub struct Issued<'o> {
 /// 8. An input passes only by the check of its kind, whole or not at all; the audit is not told what it was.
 ///
 /// # Cost
-/// 2,352 bytes of RAM and 81,460 of flash on thumbv6m (image `manager`, 9,912 bytes of stack; one key, eight names,
+/// 2,352 bytes of RAM and 80,540 of flash on thumbv6m (image `manager`, 8,680 bytes of stack; one key, eight names,
 /// eight revoked tokens), nearly all of it tokens, passwords and the checks of inputs with their lists. `authorize`
 /// costs two HMACs (the token's, the name's) and a walk over the tables; a login what its password costs.
 ///

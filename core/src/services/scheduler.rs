@@ -70,7 +70,7 @@ impl Default for Config {
 /// 15. With a clock that steps back, what was found due stays due, and nothing else becomes so.
 ///
 /// # Cost
-/// 8 functions take 1,216 bytes of RAM and 5,112 of flash on thumbv6m (image `scheduler`); with all verbs, 1,216 bytes of RAM and 6,480 of flash
+/// 8 functions take 1,216 bytes of RAM and 5,076 of flash on thumbv6m (image `scheduler`); with all verbs, 1,216 bytes of RAM and 6,476 of flash
 /// on thumbv6m (image `scheduler_all`). On a 32-bit target a place is the task and 128 bytes, the machine 160. With fewer than
 /// 1,024 places [`schedule`](Self::schedule), [`cancel`](Self::cancel) and [`poll`](Self::poll) are O(log `N`) in a heap of four ways, and to plan
 /// or cancel what is not the next is O(1) on average. From 1,024 on, chosen when it is compiled, a hierarchical wheel in the same memory, no byte

@@ -104,7 +104,7 @@ pub struct Snapshot {
 ///    counts what was cut as one damaged frame.
 ///
 /// # Cost
-/// `BYTES` and 64 more on a Cortex-M: 1,088 bytes of RAM and 2,796 of flash on thumbv6m (image `outbox`, 1,000 bytes of
+/// `BYTES` and 64 more on a Cortex-M: 1,088 bytes of RAM and 3,696 of flash on thumbv6m (image `outbox`, 736 bytes of
 /// stack), of which 1.1 KB are the kinds of record. Constant work a byte; `ack` walks over what it forgets.
 ///
 /// # Errors

@@ -32,7 +32,7 @@ enum Kind {
 ///
 /// # Cost
 /// 32 bytes; a list, a number and pairs are
-/// 36 bytes of RAM and 12,200 of flash on thumbv6m (image `result_key`), nearly all of it SHA-256, which tokens share. One compression of SHA-256 for each 64 bytes of parts,
+/// 36 bytes of RAM and 12,176 of flash on thumbv6m (image `result_key`), nearly all of it SHA-256, which tokens share. One compression of SHA-256 for each 64 bytes of parts,
 /// of which each has 9 more than its own. [`KeyBuilder::pairs`] compares each pair with each.
 ///
 /// # Sharing
