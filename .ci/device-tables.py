@@ -36,6 +36,9 @@ BUDGETS = {
 }
 COLUMNS = ["flash", "RAM", "stack"]
 TOLERANCE = 0.02
+# What is inlined here depends on the names of symbols, and those on the folder of the clone (core lies beside this workspace,
+# not in it): of path_check 1,203 or 1,341 instructions were seen.
+UNSTEADY = {"path_check": 0.15}
 
 
 def sizes(lines):
@@ -72,10 +75,10 @@ def show(kind, key, values):
     return f"{key[0]:<32} {key[1]:<10} {values[0]:>10}"
 
 
-def differs(new, old, least):
+def differs(new, old, least, tolerance=TOLERANCE):
     if new is None or old is None:
         return new != old
-    return abs(new - old) > max(old * TOLERANCE, least)
+    return abs(new - old) > max(old * tolerance, least)
 
 
 def main():
@@ -95,7 +98,9 @@ def main():
         before = table.get(key)
         if before is None:
             faults.append(f"{' '.join(key)}: is not in the table")
-        elif len(values) != len(before) or any(map(differs, values, before, [8 if kind == "sizes" else 1] * len(values))):
+        elif len(values) != len(before) or any(
+            differs(new, old, 8 if kind == "sizes" else 1, UNSTEADY.get(key[0], TOLERANCE)) for new, old in zip(values, before)
+        ):
             faults.append(f"{' '.join(key)}: {values} instead of {before}")
         if kind == "sizes" and key in BUDGETS:
             for column, value, budget in zip(COLUMNS, values, BUDGETS[key]):
